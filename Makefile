@@ -1,0 +1,50 @@
+# make valuation   set up, then value the providers (or see that nothing changed)
+# make test        set up, then run all tests
+.PHONY: help setup valuation valuation-faulty test check benchmark clean
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+REMOTE ?= $(or $(XDG_DATA_HOME),$(HOME)/.local/share)/unshapley/dvc
+export DVC_NO_ANALYTICS := 1
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+help:
+	@sed -n 's/^# //p' Makefile
+	@echo "make valuation-faulty   the same with three planted faults, in .faulty"
+	@echo "make check      lint, types and the import contract"
+	@echo "make benchmark  leave-one-out by unlearning against real retraining"
+	@echo "make clean      remove what a run leaves behind (not the environment, not the data)"
+
+setup: .venv/ready
+
+.venv/ready: constraints.txt pyproject.toml
+	@echo "setting up .venv (some minutes once)"
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	scripts/configure-dvc "$(REMOTE)"
+	@touch $@
+
+valuation: setup
+	$(BIN)/dvc repro
+	$(BIN)/unshapley report
+
+valuation-faulty: setup
+	rm -rf .faulty
+	$(BIN)/unshapley init .faulty --set validation.policy=quarantine \
+	  --set 'faults.wrong_labels={form-03: 0.6}' --set 'faults.noise={form-08: 2.0}' \
+	  --set 'faults.duplicate={form-11: form-02}'
+	$(BIN)/unshapley prepare --project .faulty
+	$(BIN)/unshapley pretrain --project .faulty
+	$(BIN)/unshapley run --project .faulty
+
+test: setup
+	$(BIN)/pytest
+
+check: setup
+	scripts/check
+
+benchmark: setup
+	$(BIN)/python benchmarks/leave_one_out.py
+
+clean:
+	rm -rf .prefect .unshapley .faulty data/untrusted dvc_plots

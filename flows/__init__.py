@@ -1,0 +1,1 @@
+"""What chains tasks: flows, the stages of dvc.yaml, and the command line."""

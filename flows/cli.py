@@ -1,0 +1,243 @@
+"""The command line `unshapley`; heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from flows.settings import configure
+from unshapley.config import load_params
+from unshapley.errors import UnshapleyError
+from unshapley.project import Project
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="What each provider's data is worth to a model: Shapley values by unlearning.\n\n"
+    "Exit codes: 0 done, 1 failed, 2 wrong input, 3 not published because untrusted, "
+    "6 another run works in the project.",
+)  # fmt: skip
+
+ProjectOption = Annotated[
+    Path, typer.Option("--project", "-p", help="Folder that holds params.yaml and data/.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's log too.")]
+
+err = Console(stderr=True, highlight=False)
+
+
+def reported(command: Callable[..., None]) -> Callable[..., None]:
+    """End with one clear message and the right exit code; tracebacks are for defects only."""
+
+    @wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except UnshapleyError as error:
+            err.print(f"[bold red]error:[/] {_escape(str(error))}", soft_wrap=True)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            err.print("interrupted; the same command goes on where this one stopped")
+            raise typer.Exit(130) from None
+
+    return wrapper
+
+
+@app.command()
+@reported
+def run(project: ProjectOption = Path(), as_json: JsonOption = False,
+        verbose: VerboseOption = False) -> None:  # fmt: skip
+    """Value the providers: validate, unlearn, aggregate, check, publish.
+
+    A run that was killed goes on where it stopped.
+
+    Examples: `unshapley run` · `unshapley run --project my-data --json`
+    """
+    _start(project, verbose=verbose)
+    from flows.valuation import valuation  # noqa: PLC0415
+
+    result = valuation(project=project)
+    if as_json:
+        _print_json(result)
+    else:
+        _print_values(Project(project))
+
+
+@app.command()
+@reported
+def validate(project: ProjectOption = Path(), as_json: JsonOption = False,
+             data_docs: Annotated[Path | None, typer.Option(
+                 help="Also write Great Expectations' pages to this folder.")] = None,
+             ) -> None:  # fmt: skip
+    """Check partitions, test and reference set against data/expectations.
+
+    Exit code 2 if a table breaks its expectations and the policy is to stop.
+
+    Examples: `unshapley validate` · `unshapley validate --data-docs docs-out`
+    """
+    _start(project)
+    from tasks.validation import validate_project, verdict  # noqa: PLC0415
+
+    place = Project(project)
+    params = load_params(place.params)
+    reports = validate_project(place)
+    if data_docs:
+        from tasks.data_docs import write_data_docs  # noqa: PLC0415
+
+        err.print(f"Data Docs: {write_data_docs(place, data_docs)}")
+    if as_json:
+        _print_json(reports)
+    else:
+        for report in reports:
+            texts = [*report["critical"], *(f"(warning) {t}" for t in report["warnings"])]
+            print(f"{report['table']}: {'; '.join(texts) or 'meets all expectations'}")
+    verdict(reports, params.validation.policy)
+
+
+@app.command()
+@reported
+def report(project: ProjectOption = Path(), as_json: JsonOption = False) -> None:
+    """Show the last valuation: values, figures and where the report lies.
+
+    Examples: `unshapley report` · `unshapley report --json | jq .values`
+    """
+    place = Project(project)
+    if as_json:
+        _print_json(_read_valuation(place))
+    else:
+        _print_values(place)
+
+
+@app.command()
+@reported
+def prepare(project: ProjectOption = Path()) -> None:
+    """Write partitions, test and reference set from digits or from data/raw."""
+    from unshapley.preparation import prepare as write  # noqa: PLC0415
+
+    place = Project(project)
+    for provider, rows in write(place, load_params(place.params)).items():
+        print(f"{provider}: {rows} training rows")
+
+
+@app.command()
+@reported
+def suites(project: ProjectOption = Path()) -> None:
+    """Write the expectation suites that params.yaml and the prepared data ask for."""
+    _start(project)
+    from tasks.expectations import save_suites  # noqa: PLC0415
+    from unshapley.rows import Schema  # noqa: PLC0415
+
+    place = Project(project)
+    schema = Schema.load(place.schema)
+    for path in save_suites(place.expectations, schema, load_params(place.params).validation):
+        print(path)
+
+
+@app.command()
+@reported
+def pretrain(project: ProjectOption = Path()) -> None:
+    """Validate, then pretrain the model and store it with its curvature statistics."""
+    _start(project)
+    from flows.pretrain import pretrain as train  # noqa: PLC0415
+
+    place = Project(project)
+    record = train(place, load_params(place.params))
+    print(", ".join(f"{name} {value:.4f}" for name, value in record.score.items()))
+    for provider, reason in record.quarantined.items():
+        err.print(f"quarantined {provider}: {_escape(reason)}", soft_wrap=True)
+
+
+@app.command()
+@reported
+def init(folder: Annotated[Path, typer.Argument(help="The new project's folder.")],
+         set_: Annotated[list[str] | None, typer.Option(
+             "--set", metavar="KEY=VALUE", help="Set a key of params.yaml; may be repeated.")] = None,
+         ) -> None:  # fmt: skip
+    """Start a project of your own: params.yaml, expectation suites, and room for raw data.
+
+    Example: `unshapley init my-data --set prepare.source=files --set prepare.label=target`
+    """
+    from flows.init import init_project  # noqa: PLC0415
+
+    print(init_project(folder, set_ or []))
+
+
+def main() -> None:
+    """Entry point."""
+    app()
+
+
+def _start(project: Path, *, verbose: bool = False) -> None:
+    configure(project, verbose=verbose)
+    logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    logger = logging.getLogger("unshapley")
+    logger.setLevel(logging.INFO)
+    if not verbose:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+
+
+def _read_valuation(place: Project) -> dict[str, Any]:
+    import csv  # noqa: PLC0415
+
+    from unshapley.files import read_json  # noqa: PLC0415
+
+    figures = read_json(place.valuation / "metrics.json", do="run `unshapley run`")
+    with (place.valuation / "values.csv").open(newline="") as file:
+        values = list(csv.DictReader(file))
+    return {"values": values, "metrics": figures, "report": str(place.valuation / "report.html")}
+
+
+def _print_values(place: Project) -> None:
+    from rich.table import Table  # noqa: PLC0415
+
+    content = _read_valuation(place)
+    figures = content["metrics"]
+    table = Table(title=f"Values for {figures['utility']}", title_justify="left")
+    for column in ("rank", "provider", "rows", "value", "± std. error", "95 % interval", "status"):
+        table.add_column(column, justify="left" if column in ("provider", "status") else "right")
+    for row in sorted(content["values"], key=lambda r: int(r["rank"] or 10**9)):
+        numbers = ["", "", ""]
+        if row["value"]:
+            value, error, low, high = (
+                float(row[k]) for k in ("value", "std_error", "ci_low", "ci_high")
+            )
+            numbers = [f"{value:.4f}", f"{error:.4f}", f"{low:.4f} … {high:.4f}"]
+        table.add_row(row["rank"], row["provider"], row["rows"], *numbers, row["status"])
+    out = Console(width=None if sys.stdout.isatty() else 100)
+    out.print(table)
+    check = figures["fidelity"]
+    out.print(
+        f"sum {figures['sum_of_values']:.6f} = U(all) {figures['u_all']:.6f} "
+        f"− U(none) {figures['u_none']:.6f}, {figures['coalitions']} coalitions",
+        highlight=False,
+    )
+    if check["rmse"] is not None:
+        out.print(
+            f"fidelity {check['status']}: error against retraining {check['rmse']:.4f}, "
+            f"without unlearning {check['rmse_no_unlearning']:.4f}",
+            highlight=False,
+        )
+    out.print(f"report: {content['report']}", highlight=False, soft_wrap=True)
+
+
+def _print_json(content: Any) -> None:
+    print(json.dumps(content, indent=2, ensure_ascii=False, default=str))
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape  # noqa: PLC0415
+
+    return escape(text)
+
+

@@ -1,0 +1,16 @@
+"""The pretrain stage: validate, then train on what was not quarantined."""
+
+from __future__ import annotations
+
+from tasks.validation import tables, validate_project, verdict
+from unshapley.config import Params
+from unshapley.modelstore import ModelRecord
+from unshapley.pretraining import pretrain as train_model
+from unshapley.project import Project
+
+
+def pretrain(project: Project, params: Params) -> ModelRecord:
+    """Write data/model; raises `ValidationError` before anything is trained on bad rows."""
+    quarantined = verdict(validate_project(project), params.validation.policy)
+    providers = [p for p in tables(project) if p in project.providers() and p not in quarantined]
+    return train_model(project, params, providers, quarantined)

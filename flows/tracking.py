@@ -1,0 +1,97 @@
+"""How a run stands: seconds by step, chunks computed and resumed, progress for people."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from unshapley.files import write_json
+from unshapley.project import Project
+from unshapley.publication import RUN
+
+log = logging.getLogger("unshapley.run")
+
+
+@dataclass
+class Tracker:
+    """What run.json will say; nothing of it influences a result."""
+
+    start: datetime = field(default_factory=lambda: datetime.now(UTC))
+    seconds: dict[str, float] = field(default_factory=dict)
+    computed: int = 0
+    resumed: int = 0
+    measuring: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time one step of the flow."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
+
+    def chunk(self, result: dict[str, Any], *, cached: bool) -> None:
+        """Count a finished chunk."""
+        if cached:
+            self.resumed += 1
+            return
+        self.computed += 1
+        for name, spent in result["seconds"].items():
+            self.measuring[name] = self.measuring.get(name, 0.0) + spent
+
+    def summary(self, run: dict[str, Any]) -> dict[str, Any]:
+        """run.json: what differs from run to run, covered by no hash."""
+        end = datetime.now(UTC)
+        return {
+            "start": self.start.isoformat(),
+            "end": end.isoformat(),
+            "seconds": {
+                "total": round((end - self.start).total_seconds(), 3),
+                **{name: round(spent, 3) for name, spent in self.seconds.items()},
+            },
+            "seconds_in_chunks": {n: round(spent, 3) for n, spent in self.measuring.items()},
+            "chunks": {"computed": self.computed, "resumed": self.resumed},
+            "run": run,
+            "host": {
+                "name": platform.node(),
+                "machine": platform.machine(),
+                "system": platform.platform(),
+            },
+        }
+
+
+def write_run(project: Project, folder_name: str, summary: dict[str, Any]) -> None:
+    """Put run.json beside the valuation."""
+    write_json(project.data / folder_name / RUN, json.loads(json.dumps(summary)))
+
+
+@contextmanager
+def progress(total: int, unit: str) -> Iterator[Progress]:
+    """A bar with rate and time left on a terminal; elsewhere it shows nothing."""
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
+        TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TimeRemainingColumn(),
+        console=Console(file=sys.stderr), disable=not sys.stderr.isatty(), transient=True,
+    )  # fmt: skip
+    with bar:
+        bar.add_task("measuring", total=total, rate="")
+        yield bar

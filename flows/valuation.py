@@ -1,0 +1,195 @@
+"""The valuation flow: validate → load → unlearn and evaluate → aggregate → check → publish."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.task_runners import TaskRunner
+
+from flows.locking import only_run
+from flows.mapping import run_kept
+from flows.runners import make_runner
+from flows.tracking import Tracker, write_run
+from tasks.aggregate import aggregate
+from tasks.check_fidelity import check_fidelity
+from tasks.load import Source, inputs_of, load
+from tasks.measure import measure
+from tasks.options import retried
+from tasks.publish import publish
+from tasks.validate import validate
+from tasks.validation import state_of, tables, verdict
+from unshapley import environment
+from unshapley.coalitions import Coalitions, chunks, to_bits
+from unshapley.config import Params, load_params
+from unshapley.errors import UntrustedError
+from unshapley.estimators import make_plan
+from unshapley.fidelity import Fidelity, stratified
+from unshapley.files import digest
+from unshapley.measurement import Utilities, chunk_key, measure_endpoints
+from unshapley.modelstore import ModelRecord
+from unshapley.project import Project
+from unshapley.publication import is_published
+from unshapley.unlearning import build_unlearner
+from unshapley.unlearning.retrain import RetrainUnlearner
+from unshapley.utilities import check_names
+from unshapley.valuation import Valuation, metrics
+
+log = logging.getLogger("unshapley.run")
+
+
+@flow(name="valuation", flow_run_name="valuation of {project}")
+def valuation(project: Path = Path(), params: Params | None = None) -> dict[str, Any]:
+    """Value every provider of a project folder.
+
+    Args:
+        project: folder that holds params.yaml and data/.
+        params: the configuration; left out, params.yaml is read.
+    """
+    place = Project(project.resolve())
+    params = params or load_params(place.params)
+    check_names(params.valuation.utilities)
+    with only_run(place), make_runner(params.run) as runner:
+        return _value(place, params, runner)
+
+
+def _value(place: Project, params: Params, runner: TaskRunner[Any]) -> dict[str, Any]:
+    tracker = Tracker()
+    wanted = params.valuation
+    with tracker.step("validate"):
+        state, reports = validate_tables(place, params, runner)
+        quarantined = verdict(reports, params.validation.policy)
+    with tracker.step("load"):
+        source = open_source(place, state, quarantined)
+        load.with_options(**retried(params.run))(source)
+        inputs, unlearner = inputs_of(source), build_unlearner(wanted)
+        endpoints = measure_endpoints(inputs, unlearner, wanted.utilities)
+        plan = make_plan(wanted.estimator, len(source.players), wanted.budget, wanted.seed)
+    log.info("%s: %s", plan.estimator, plan.reason)
+    with tracker.step("measure"):
+        parts = chunks(plan.coalitions, wanted.chunk_size)
+        utilities = measure_chunks(source, params, parts, runner, tracker)
+    with tracker.step("aggregate"):
+        estimate = aggregate(plan, source.players, utilities, endpoints, wanted.utilities[0])
+    with tracker.step("check fidelity"):
+        full = endpoints[wanted.utilities[0]][1]
+        fidelity = fidelity_of(source, params, full, runner)
+    ids = tuple(i for i, part in enumerate(parts) for _ in part)
+    result = Valuation(
+        players=source.players,
+        rows={**inputs.rows, **_rows_of(reports, quarantined)},
+        quarantined=quarantined,
+        primary=wanted.utilities[0],
+        plan=plan,
+        chunk_ids=ids,
+        utilities=utilities,
+        endpoints=endpoints,
+        estimate=estimate,
+        fidelity=fidelity,
+    )
+    with tracker.step("publish"):
+        folder = publish(source, params, result, reports)
+    summary = tracker.summary(params.run.model_dump(mode="json"))
+    write_run(place, folder.name, summary)
+    log.info("seconds by step: %s", summary["seconds"])
+    if not is_published(result, params):
+        raise UntrustedError(_refusal(fidelity, folder))
+    return {"folder": str(folder), "metrics": metrics(result), "run": summary}
+
+
+def validate_tables(
+    place: Project, params: Params, runner: TaskRunner[Any]
+) -> tuple[str, list[dict[str, Any]]]:
+    """Check every table, in parallel; give the hash of all that was read, and the findings."""
+    state = state_of(place)
+    names = list(tables(place))
+    versions = [importlib.metadata.version("great-expectations"), environment.code()["sources"]]
+    keys = {name: f"validate-{digest([name, state, versions])}" for name in names}
+    calls = {
+        name: {"root": place.root, "name": name, "state": state, "key": keys[name]}
+        for name in names
+    }
+    results = run_kept(validate, calls, place, params, runner)
+    return state, [results[name]["content"] for name in names]
+
+
+def open_source(place: Project, state: str, quarantined: dict[str, str]) -> Source:
+    """Name the game: players are all providers on disk but the quarantined ones."""
+    players = tuple(p for p in place.providers() if p not in quarantined)
+    record = ModelRecord.load(place.model)
+    missing = sorted(set(record.partitions) - set(players) - set(quarantined))
+    # the loader says which file is missing; a player of the model must not vanish in silence
+    players = tuple(sorted({*players, *missing}))
+    return Source(place.root, players, digest([state, record.model_dump(mode="json")]))
+
+
+def measure_chunks(
+    source: Source,
+    params: Params,
+    parts: Sequence[Coalitions],
+    runner: TaskRunner[Any],
+    tracker: Tracker,
+) -> Utilities:
+    """Utilities of all coalitions in the plan's order, whatever order the chunks finish in."""
+    inputs, unlearner = inputs_of(source), build_unlearner(params.valuation)
+    names = params.valuation.utilities
+    calls = {
+        i: {
+            "source": source,
+            "params": params.valuation,
+            "chunk": i,
+            "bits": to_bits(part),
+            "key": "chunk-" + chunk_key(inputs, unlearner, part, names, environment.numerics()),
+        }
+        for i, part in enumerate(parts)
+    }
+    results = run_kept(measure, calls, Project(source.root), params, runner, tracker)
+    log.info(
+        "%d chunks: %d computed, %d resumed", len(parts), tracker.computed, tracker.resumed
+    )
+    ordered = [results[i]["content"]["utilities"] for i in range(len(parts))]
+    return {name: [u for part in ordered for u in part[name]] for name in names}
+
+
+def fidelity_of(
+    source: Source, params: Params, full: float, runner: TaskRunner[Any]
+) -> Fidelity:
+    """Retrain a few coalitions and compare; unchecked where none are wanted."""
+    inputs = inputs_of(source)
+    coalitions = stratified(len(source.players), params.fidelity.coalitions, params.fidelity.seed)
+    keys = [
+        chunk_key(inputs, one, coalitions, params.valuation.utilities[:1], environment.numerics())
+        for one in (RetrainUnlearner(), build_unlearner(params.valuation))
+    ]
+    call = {
+        "source": source,
+        "params": params.valuation,
+        "bits": to_bits(coalitions),
+        "full": full,
+        "key": f"fidelity-{digest([keys, full])}",
+    }
+    results = run_kept(check_fidelity, {0: call}, Project(source.root), params, runner)
+    return Fidelity(**results[0]["content"])
+
+
+def _rows_of(reports: Sequence[dict[str, Any]], names: dict[str, str]) -> dict[str, int]:
+    return {report["table"]: report["rows"] for report in reports if report["table"] in names}
+
+
+def _refusal(fidelity: Fidelity, folder: Path) -> str:
+    if fidelity.status == "unchecked":
+        return (
+            "not published: no coalition was retrained to check the values\n"
+            f"  they are in {folder}\n"
+            "  do: set fidelity.coalitions, or fidelity.publish_unchecked: true"
+        )
+    return (
+        "not published: unlearning predicts retraining no better than leaving the model as it is\n"
+        f"  root mean squared error {fidelity.rmse:.4f}, without unlearning "
+        f"{fidelity.rmse_no_unlearning:.4f}; the values are in {folder}\n"
+        "  do: use another unlearner or other options of it"
+    )

@@ -1,0 +1,1 @@
+"""One Prefect task a file: the unit that is retried, cached, timed and logged."""

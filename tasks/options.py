@@ -1,0 +1,63 @@
+"""How tasks are cached, kept and retried.
+
+A result is JSON below .unshapley/results, named by a content key that the caller computes (the
+parameter `key`), and sealed with a hash, so that a damaged file is recognised and computed again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import Task
+from prefect.cache_policies import CacheKeyFnPolicy
+from prefect.tasks import exponential_backoff
+
+from unshapley.config import Run
+from unshapley.errors import UnshapleyError
+from unshapley.files import digest
+
+BY_KEY = CacheKeyFnPolicy(cache_key_fn=lambda _context, parameters: parameters["key"])
+
+
+def kept(task: Task[..., Any], results: Path, run: Run, *, refresh: bool = False) -> Task[..., Any]:
+    """`task` with its results kept in `results` under their key, retried with backoff."""
+    return task.with_options(
+        cache_policy=BY_KEY,
+        persist_result=True,
+        result_storage=results,  # type: ignore[arg-type]  # a Path is resolved at run time
+        result_serializer="json",
+        refresh_cache=refresh,
+        **retried(run),
+    )
+
+
+def retried(run: Run) -> dict[str, Any]:
+    """Retry options of a task: backoff of 1, 2, 4 … seconds with jitter."""
+    return {
+        "retries": run.retries,
+        "retry_delay_seconds": exponential_backoff(1),
+        "retry_jitter_factor": 0.5,
+        "retry_condition_fn": is_transient,
+    }
+
+
+def is_transient(_task: Any, _run: Any, state: Any) -> bool:
+    """A user's mistake or a diverged model is the same on every try; all else may pass."""
+    try:
+        state.result()
+    except UnshapleyError:
+        return False
+    except Exception:  # noqa: BLE001 (whatever it was, it is no mistake of the user's)
+        return True
+    return False
+
+
+def seal(content: dict[str, Any]) -> dict[str, Any]:
+    """A result with the hash of its content."""
+    return {"content": content, "sha256": digest(content)}
+
+
+def is_sealed(result: Any) -> bool:
+    """Whether a result is as it was sealed."""
+    return isinstance(result, dict) and result.get("sha256") == digest(result.get("content"))

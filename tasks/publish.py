@@ -1,0 +1,57 @@
+"""Task: write the outputs, and show them in Prefect."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+from tasks.load import Source, inputs_of
+from unshapley import publication
+from unshapley.config import Params
+from unshapley.project import Project
+from unshapley.report.plots import bars_png
+from unshapley.valuation import Valuation, metrics, values_table
+
+log = logging.getLogger("unshapley.publish")
+
+
+@task(name="publish", cache_policy=NO_CACHE, persist_result=False)
+def publish(
+    source: Source, params: Params, valuation: Valuation, validation: Sequence[dict[str, Any]]
+) -> Path:
+    """Write data/valuation (or data/untrusted) and the artifacts; give the folder."""
+    record = inputs_of(source).record
+    folder = publication.publish(Project(source.root), params, valuation, record, validation)
+    try:
+        show(valuation, folder)
+    except Exception as error:  # noqa: BLE001 (the record is on disk; the UI is a convenience)
+        log.warning("artifacts could not be shown in Prefect: %s", error)
+    return folder
+
+
+def show(valuation: Valuation, folder: Path) -> None:
+    """The valuation as Prefect artifacts: table, summary and picture."""
+    table = values_table(valuation)
+    ordered = table.sort_values("rank", na_position="last").astype(object)
+    rows = ordered.where(ordered.notna(), None).to_dict("records")
+    create_table_artifact(rows, key="values", description="Values by provider")
+    figures = metrics(valuation)
+    check = figures.pop("fidelity")
+    lines = [f"| {name} | {value} |" for name, value in figures.items()]
+    lines += [f"| fidelity: {name} | {value} |" for name, value in check.items()]
+    create_markdown_artifact(
+        "\n".join(["| figure | value |", "| --- | --- |", *lines, "", f"Report: `{folder}`"]),
+        key="valuation",
+        description="What came out",
+    )
+    picture = base64.b64encode(bars_png(table, valuation.primary)).decode()
+    create_image_artifact(
+        f"data:image/png;base64,{picture}", key="values-picture", description="Values with intervals"
+    )

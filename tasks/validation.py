@@ -1,0 +1,100 @@
+"""Validate a whole project: every table against its suite, then the verdict by policy."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from tasks.expectations import KINDS, Index, check_table, load_suite
+from unshapley.errors import InputError, ValidationError
+from unshapley.files import digest, sha256
+from unshapley.project import Project
+from unshapley.rows import Schema, fingerprints, read_table
+
+Report = dict[str, Any]
+"""What was found in one table, as `Findings` in JSON."""
+
+_INDEX = threading.Lock()
+
+
+def tables(project: Project) -> dict[str, Path]:
+    """Every table that is validated, by name: the partitions, the test and the reference set."""
+    providers = project.providers()
+    if not providers:
+        raise InputError("no partition is there", where=project.partitions,
+                         do="run `unshapley prepare` or `dvc checkout`")  # fmt: skip
+    paths = {name: project.partition(name) for name in providers}
+    reserved = sorted(set(paths) & set(KINDS))
+    if reserved:
+        raise InputError(f"a provider cannot be called {reserved[0]!r}", where=paths[reserved[0]],
+                         do="rename its partition")  # fmt: skip
+    for path in (project.test, project.reference):
+        if not path.is_file():
+            raise InputError("file is missing", where=path, do="run `unshapley prepare`")
+    return {**paths, "test": project.test, "reference": project.reference}
+
+
+def state_of(project: Project) -> str:
+    """One hash of all tables, schema and suites: what a validation result depends on."""
+    Schema.load(project.schema)
+    suites = {kind: digest(load_suite(project.expectations, kind)) for kind in KINDS}
+    hashes = {name: sha256(path) for name, path in tables(project).items()}
+    return digest([hashes, suites, sha256(project.schema)])
+
+
+def validate_one(root: Path, name: str, state: str) -> Report:
+    """Check one table of the project, whose content hashes to `state`."""
+    project = Project(root)
+    kind = kind_of(name)
+    suite = load_suite(project.expectations, kind)
+    schema = Schema.load(project.schema)
+    frame = read_table(tables(project)[name])
+    return asdict(check_table(frame, name, kind, suite, schema, index_of(root, state)))
+
+
+def kind_of(name: str) -> str:
+    """Which suite a table is held against."""
+    return name if name in ("test", "reference") else "partition"
+
+
+def validate_project(project: Project) -> list[Report]:
+    """Check all tables, one after the other."""
+    state = state_of(project)
+    return [validate_one(project.root, name, state) for name in tables(project)]
+
+
+def verdict(reports: Sequence[Report], policy: str) -> dict[str, str]:
+    """Quarantined providers with the reason; `ValidationError` where the run must stop.
+
+    A test or reference set that fails always stops it.
+    """
+    failed = {r["table"]: "; ".join(r["critical"]) for r in reports if r["critical"]}
+    stops = [n for n in failed if policy == "stop" or n in ("test", "reference")]
+    if stops:
+        raise ValidationError(
+            f"{len(failed)} of {len(reports)} tables break their expectations\n"
+            + "\n".join(f"  {name}: {failed[name]}" for name in failed),
+            do="correct the rows, change the suites in data/expectations, or set "
+            "validation.policy to quarantine",
+        )
+    return failed
+
+
+def index_of(root: Path, state: str) -> Index:
+    """Fingerprints of the rows of all tables, computed once a process."""
+    with _INDEX:
+        return _index(root, state)
+
+
+@lru_cache(maxsize=2)
+def _index(root: Path, state: str) -> Index:
+    project = Project(root)
+    schema = Schema.load(project.schema)
+    return {
+        name: fingerprints(read_table(path), schema.features)
+        for name, path in tables(project).items()
+    }

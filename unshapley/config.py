@@ -1,0 +1,161 @@
+"""The one configuration: params.yaml, read by one pydantic model.
+
+`Params` is also the parameter form that Prefect shows; docs/parameters.md explains every key.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from unshapley.errors import InputError
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Section(BaseModel):
+    """A section of params.yaml: immutable, and unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Prepare(Section):
+    """Where the rows come from and how they are split."""
+
+    source: Literal["digits", "files"] = Field(
+        "digits", description="embedded digits, or one CSV or parquet file a provider in data/raw"
+    )
+    label: str = Field("label", description="name of the label column")
+    test_share: Share = Field(0.2, description="share of every provider's rows held out as test")
+    reference_share: Share = Field(0.1, description="share held out as reference set")
+    seed: int = Field(0, ge=0, description="seed of the split and of planted faults")
+
+
+class Faults(Section):
+    """Faults planted into training rows, for demonstrations and tests; empty means none."""
+
+    wrong_labels: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
+        {}, description="provider: share of its labels replaced by a wrong one"
+    )
+    noise: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        {}, description="provider: noise added, in standard deviations of each feature"
+    )
+    duplicate: dict[str, str] = Field(
+        {}, description="provider: the provider whose rows it hands in as its own"
+    )
+
+
+class Validation(Section):
+    """What happens when a partition breaks its expectation suite."""
+
+    policy: Literal["stop", "quarantine"] = Field(
+        "stop", description="stop the run, or leave the provider out and go on"
+    )
+    min_rows: int = Field(20, ge=1, description="fewest rows of a partition, written into suites")
+    feature_range: tuple[float, float] | None = Field(
+        None, description="lowest and highest allowed feature, written into suites"
+    )
+
+
+class Pretrain(Section):
+    """Architecture and training recipe; retrainings of the fidelity check use the same."""
+
+    architecture: str = Field(
+        "unshapley.models:mlp",
+        description="importable callable 'module:name', called with in_features, classes, kwargs",
+    )
+    kwargs: dict[str, Any] = Field({}, description="further keyword arguments of the callable")
+    steps: int = Field(300, ge=1, description="full-batch Adam steps")
+    learning_rate: float = Field(0.01, gt=0)
+    weight_decay: float = Field(0.01, ge=0, description="L2 penalty on the mean loss")
+    seed: int = Field(0, ge=0, description="seed of the initialisation")
+
+
+class Newton(Section):
+    """Options of the `newton` unlearner."""
+
+    damping: float = Field(0.3, gt=0, description="pull to the initialisation, in summed loss")
+
+
+class Finetune(Section):
+    """Options of the `finetune` unlearner."""
+
+    steps: int = Field(20, ge=1, description="Adam steps on the retained rows")
+    learning_rate: float = Field(0.01, gt=0)
+
+
+class Valuation(Section):
+    """The game that is measured and how it is aggregated."""
+
+    unlearner: Literal["finetune", "newton", "retrain"] = "finetune"
+    newton: Newton = Newton()
+    finetune: Finetune = Finetune()
+    utilities: Annotated[list[str], Field(min_length=1)] = Field(
+        ["neg_log_loss", "accuracy"], description="measured utilities; the first is primary"
+    )
+    estimator: Literal["auto", "exact", "permutations"] = Field(
+        "auto", description="auto: exact where the budget covers all coalitions"
+    )
+    budget: int = Field(1000, ge=2, description="most coalitions measured")
+    seed: int = Field(0, ge=0, description="seed of the plan")
+    chunk_size: int = Field(64, ge=1, description="coalitions that one task measures together")
+
+
+class Fidelity(Section):
+    """The check against real retraining that gates publication."""
+
+    coalitions: int = Field(8, ge=0, description="coalitions retrained; 0 leaves it unchecked")
+    seed: int = Field(0, ge=0)
+    publish_unchecked: bool = Field(False, description="publish although nothing was checked")
+
+
+class Run(Section):
+    """How the work is spread; the values do not depend on it."""
+
+    runner: Literal["threads", "processes"] = "threads"
+    workers: int = Field(2, ge=1, description="tasks at the same time")
+    retries: int = Field(2, ge=0, description="retries of a failed task, with backoff")
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    prepare: Prepare = Prepare()
+    faults: Faults = Faults()
+    validation: Validation = Validation()
+    pretrain: Pretrain = Pretrain()
+    valuation: Valuation = Valuation()
+    fidelity: Fidelity = Fidelity()
+    run: Run = Run()
+
+
+def load_params(path: Path) -> Params:
+    """Read params.yaml; `InputError` names the key, the value found and what is allowed."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            "file is missing", where=path, do="name a project folder that holds params.yaml"
+        ) from None
+    except yaml.YAMLError as error:
+        raise InputError(f"not readable as YAML: {error}", where=path) from None
+    return parse_params(content or {}, where=path)
+
+
+def parse_params(content: object, where: object) -> Params:
+    """Check a mapping against `Params`; raises `InputError`."""
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        raise InputError("; ".join(_explain(e) for e in error.errors()), where=where,
+                         do="docs/parameters.md lists every key and what it takes") from None  # fmt: skip
+
+
+def _explain(error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"]) or "the file"
+    if error["type"] == "extra_forbidden":
+        return f"unknown key {key!r}"
+    return f"{key} = {error['input']!r}: {error['msg']}"

@@ -1,0 +1,55 @@
+"""Every error a caller may meet.
+
+UnshapleyError
+├── InputError         the user's data, model, parameters or environment are wrong (exit 2)
+│   └── ValidationError   partitions that break their expectations
+├── UntrustedError     the fidelity check failed: values are not published (exit 3)
+└── BusyError          another run works in the same project (exit 6)
+"""
+
+from __future__ import annotations
+
+
+class UnshapleyError(Exception):
+    """Base of all errors raised on purpose; the message is meant for the user as it stands."""
+
+    exit_code = 1
+
+
+class InputError(UnshapleyError):
+    """Something the user gave is wrong: says what, where, what was expected and what to do."""
+
+    exit_code = 2
+
+    def __init__(self, what: str, *, where: object = None, expected: str = "", do: str = "") -> None:
+        self.what, self.where, self.expected, self.do = what, where, expected, do
+        lines = [what if where is None else f"{where}: {what}"]
+        lines += [f"  expected: {expected}"] if expected else []
+        lines += [f"  do: {do}"] if do else []
+        super().__init__("\n".join(lines))
+
+    def __reduce__(self) -> tuple[object, ...]:  # survives the way back from a worker process
+        return _rebuild, (type(self), self.what, str(self.where) if self.where else None,
+                          self.expected, self.do)  # fmt: skip
+
+
+class ValidationError(InputError):
+    """Partitions, test or reference set that break their expectation suites."""
+
+
+class UntrustedError(UnshapleyError):
+    """Unlearning predicts retraining no better than not unlearning: nothing was published."""
+
+    exit_code = 3
+
+
+class BusyError(UnshapleyError):
+    """Another run works in the same project."""
+
+    exit_code = 6
+
+
+def _rebuild(
+    kind: type[InputError], what: str, where: str | None, expected: str, do: str
+) -> InputError:
+    return kind(what, where=where, expected=expected, do=do)

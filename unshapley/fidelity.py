@@ -1,0 +1,106 @@
+"""Fidelity: does unlearning predict what really retraining would have given?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from unshapley.coalitions import Coalitions, to_bits
+from unshapley.inputs import Inputs
+from unshapley.measurement import measure
+from unshapley.unlearning import Unlearner
+from unshapley.unlearning.retrain import RetrainUnlearner
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """Retrained against unlearned utilities of a few coalitions, for the primary utility.
+
+    retrained, unlearned: `(m,)`, in the order of `coalitions` (as bits); no_unlearning: U(all).
+    rmse, rmse_no_unlearning: root mean squared error against `retrained`; spearman: of the
+    utilities, NaN with fewer than three coalitions. status: trusted, untrusted or unchecked.
+    """
+
+    status: str
+    coalitions: tuple[str, ...]
+    retrained: tuple[float, ...]
+    unlearned: tuple[float, ...]
+    no_unlearning: float
+    rmse: float | None
+    rmse_no_unlearning: float | None
+    spearman: float | None
+
+    def summary(self) -> dict[str, Any]:
+        """The figures that metrics.json holds."""
+        return {
+            "status": self.status,
+            "coalitions": len(self.coalitions),
+            "rmse": self.rmse,
+            "rmse_no_unlearning": self.rmse_no_unlearning,
+            "spearman": self.spearman,
+        }
+
+
+def stratified(n: int, count: int, seed: int) -> Coalitions:
+    """`count` distinct random coalitions `(count, n)`, sizes spread evenly over 1 … n − 1."""
+    count = min(count, 2**n - 2)
+    rng = np.random.default_rng(seed)
+    chosen: dict[bytes, np.ndarray] = {}
+    sizes = np.linspace(1, n - 1, count).round().astype(int)
+    while len(chosen) < count:
+        # a size whose coalitions are used up gives way to a random one
+        size = sizes[len(chosen)] if rng.random() < 0.9 else rng.integers(1, n)
+        row = np.zeros(n, dtype=bool)
+        row[rng.choice(n, size=size, replace=False)] = True
+        chosen.setdefault(row.tobytes(), row)
+    return np.array(list(chosen.values()), dtype=bool).reshape(-1, n)
+
+
+def retrain(inputs: Inputs, coalitions: Coalitions, utility: str) -> list[float]:
+    """Utilities `(m,)` of models really retrained on each coalition."""
+    return measure(inputs, RetrainUnlearner(), coalitions, [utility])[utility]
+
+
+def check_fidelity(
+    inputs: Inputs, unlearner: Unlearner, coalitions: Coalitions, utility: str, full: float
+) -> Fidelity:
+    """Retrain `coalitions`, unlearn them too, compare; `full` is U(all), the control's answer."""
+    if not len(coalitions):
+        return Fidelity("unchecked", (), (), (), full, None, None, None)
+    retrained = retrain(inputs, coalitions, utility)
+    unlearned = measure(inputs, unlearner, coalitions, [utility])[utility]
+    return compare(to_bits(coalitions), retrained, unlearned, full)
+
+
+def compare(
+    bits: Sequence[str], retrained: Sequence[float], unlearned: Sequence[float], full: float
+) -> Fidelity:
+    """The verdict: trusted if unlearning errs less than leaving the model as it is."""
+    error = _rmse(unlearned, retrained)
+    control = _rmse([full] * len(retrained), retrained)
+    return Fidelity(
+        "trusted" if error < control else "untrusted",
+        tuple(bits), tuple(retrained), tuple(unlearned), full,
+        error, control, spearman(retrained, unlearned),
+    )  # fmt: skip
+
+
+def leave_one_out(n: int) -> Coalitions:
+    """Everybody but one `(n, n)`, in provider order."""
+    return ~np.eye(n, dtype=bool)
+
+
+def spearman(a: Sequence[float], b: Sequence[float]) -> float | None:
+    """Rank correlation; `None` where it is not defined (fewer than 3, or all equal)."""
+    if len(a) < 3 or len(set(a)) < 2 or len(set(b)) < 2:
+        return None
+    return float(stats.spearmanr(a, b).statistic)
+
+
+def _rmse(a: Sequence[float], b: Sequence[float]) -> float:
+    return math.sqrt(float(np.mean((np.array(a) - np.array(b)) ** 2)))

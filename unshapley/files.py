@@ -1,0 +1,92 @@
+"""Files that are whole or absent, and hashes that name their content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from unshapley.errors import InputError
+
+
+def sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes; of a folder, of its files' relative names and hashes."""
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+        return digest({p.relative_to(path).as_posix(): sha256(p) for p in files})
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(content: Any) -> str:
+    """Hex SHA-256 of JSON-like content, whatever the order of its keys."""
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
+
+def canonical_json(content: Any) -> str:
+    """JSON with sorted keys and no NaN: equal content gives equal text."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as readable JSON with sorted keys, atomically."""
+    text = json.dumps(content, sort_keys=True, indent=2, allow_nan=False, ensure_ascii=False)
+    with written_whole(path) as part:
+        part.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path, *, do: str) -> Any:
+    """Read JSON; `InputError` with the advice `do` where it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError("file is missing", where=path, do=do) from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"not readable as JSON ({error})", where=path, do=do) from None
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a path to write beside `path`; renamed to it if the block ends well, else removed.
+
+    Raises `InputError` where the folder cannot be written or the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+    except OSError as error:
+        raise unwritable(path, error) from None
+    part = Path(name)
+    try:
+        yield part
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.chmod(0o666 & ~_umask())
+        part.replace(path)
+    except OSError as error:
+        raise unwritable(path, error) from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: OSError) -> InputError:
+    """The one error for everything that keeps a file from being written."""
+    return InputError(
+        f"cannot be written: {error.strerror or error}",
+        where=path,
+        expected="a folder this user may write to, with free space",
+        do="make room or correct the permissions, then run the same command again; "
+        "what was finished is kept",
+    )
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

@@ -1,0 +1,171 @@
+"""Models: architectures by importable callable, weights in safetensors, the record beside them."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from unshapley.errors import InputError
+from unshapley.files import sha256, written_whole
+
+State = dict[str, Tensor]
+"""Parameters and buffers by name."""
+
+
+class MLP(nn.Module):
+    """Standardised features through tanh layers to logits: `(rows, in_features) → (rows, classes)`.
+
+    tanh keeps the loss smooth, so that curvature says something about it.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, in_features: int, hidden: Iterable[int], classes: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(in_features))
+        self.register_buffer("scale", torch.ones(in_features))
+        widths = [in_features, *hidden]
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.head = nn.Linear(widths[-1], classes)
+
+    def standardise(self, x: Tensor) -> None:
+        """Take mean and scale from the rows of the reference set `(rows, in_features)`."""
+        deviation = x.std(dim=0, correction=0)
+        self.mean.copy_(x.mean(dim=0))
+        self.scale.copy_(torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = (x - self.mean) / self.scale
+        for layer in self.hidden:
+            x = torch.tanh(layer(x))
+        return self.head(x)  # type: ignore[no-any-return]
+
+
+def mlp(in_features: int, classes: int, hidden: Iterable[int] = (32,)) -> nn.Module:
+    """The default architecture, `unshapley.models:mlp`."""
+    return MLP(in_features, tuple(hidden), classes)
+
+
+def build(
+    architecture: str, *, in_features: int, classes: int, kwargs: Mapping[str, Any], seed: int
+) -> nn.Module:
+    """Import and call `architecture` ('module:name') with its weights drawn from `seed`.
+
+    Raises `InputError` where it cannot be imported or called or gives no module.
+    """
+    module_name, _, name = architecture.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"architecture {architecture!r} cannot be imported: {error}",
+            where="pretrain.architecture", expected="an importable callable, 'package.module:name'",
+        ) from None  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            model = factory(in_features=in_features, classes=classes, **kwargs)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"architecture {architecture!r} cannot be built: {error}", where="pretrain.kwargs"
+            ) from None
+    if not isinstance(model, nn.Module):
+        raise InputError(
+            f"architecture {architecture!r} gave a {type(model).__name__}",
+            where="pretrain.architecture", expected="a torch.nn.Module",
+        )  # fmt: skip
+    return model.eval()
+
+
+def save_state(state: State, path: Path) -> None:
+    """Write tensors as safetensors, atomically; equal tensors give equal bytes."""
+    content = save({name: tensor.detach().contiguous().cpu() for name, tensor in state.items()})
+    with written_whole(path) as part:
+        part.write_bytes(content)
+
+
+def load_state(path: Path, expected_hash: str) -> State:
+    """Read safetensors whose bytes hash to `expected_hash` (hex SHA-256).
+
+    Raises `InputError` for a missing, pickled, truncated or altered file.
+    """
+    if not path.is_file():
+        raise InputError(
+            "checkpoint is missing", where=path, do="restore it with `dvc checkout` or pretrain"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except SafetensorError as error:
+        raise InputError(
+            f"not readable as safetensors ({error})", where=path,
+            expected="a whole .safetensors file; pickled checkpoints are never opened",
+            do="restore it with `dvc checkout`, or convert it with safetensors.torch.save_file",
+        ) from None  # fmt: skip
+    found = sha256(path)
+    if found != expected_hash:
+        raise InputError(
+            f"is not the recorded file: SHA-256 {found[:12]}…", where=path,
+            expected=f"SHA-256 {expected_hash[:12]}… as model.json records",
+            do="restore it with `dvc checkout`, or pretrain again",
+        )  # fmt: skip
+    return state
+
+
+def fit_state(model: nn.Module, state: State, where: Path) -> State:
+    """`state` in the model's order; `InputError` names the first tensor that does not fit."""
+    wanted = model.state_dict()
+    for name, tensor in wanted.items():
+        if name not in state:
+            raise InputError(f"tensor {name!r} is missing", where=where,
+                             expected="the tensors of pretrain.architecture")  # fmt: skip
+        if state[name].shape != tensor.shape:
+            raise InputError(
+                f"tensor {name!r} has shape {tuple(state[name].shape)}", where=where,
+                expected=f"{tuple(tensor.shape)}, as the recorded architecture has it",
+                do="load it with the architecture it was trained with",
+            )  # fmt: skip
+    extra = sorted(set(state) - set(wanted))
+    if extra:
+        raise InputError(f"tensor {extra[0]!r} is not part of the architecture", where=where)
+    for name in wanted:
+        if not torch.isfinite(state[name]).all():
+            raise InputError(f"tensor {name!r} holds NaN or infinity", where=where,
+                             expected="finite weights")  # fmt: skip
+    return {name: state[name] for name in wanted}
+
+
+def output_layer(model: nn.Module, x: Tensor) -> tuple[str, Tensor]:
+    """Name of the linear layer whose output is the model's, and what enters it `(rows, width)`.
+
+    Raises `InputError` where the model does not end in a linear layer.
+    """
+    seen: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def remember(name: str) -> Any:
+        return lambda _module, args, out: seen.__setitem__(name, (args[0].detach(), out.detach()))
+
+    linear = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear)]
+    hooks = [module.register_forward_hook(remember(name)) for name, module in linear]
+    try:
+        with torch.no_grad():
+            logits = model(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for name, (features, out) in reversed(seen.items()):
+        if out.shape == logits.shape and torch.equal(out, logits):
+            return name, features
+    raise InputError(
+        f"{type(model).__name__} does not end in a torch.nn.Linear", where="pretrain.architecture",
+        expected="logits straight from a linear layer",
+        do="use an unlearner that needs no last layer, such as finetune",
+    )  # fmt: skip

@@ -1,0 +1,128 @@
+"""Publish a valuation: its files are staged whole, then renamed into place, the manifest last."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from unshapley import environment
+from unshapley.config import Params
+from unshapley.files import sha256, unwritable, write_json
+from unshapley.modelstore import ModelRecord
+from unshapley.project import Project
+from unshapley.report import render_report
+from unshapley.rows import write_table
+from unshapley.valuation import (
+    Valuation,
+    convergence_table,
+    fidelity_table,
+    metrics,
+    utilities_table,
+    values_table,
+)
+
+SCHEMA_VERSION = 1
+MANIFEST, RUN = "manifest.json", "run.json"
+
+
+def publish(
+    project: Project,
+    params: Params,
+    valuation: Valuation,
+    record: ModelRecord,
+    validation: Sequence[Mapping[str, Any]],
+) -> Path:
+    """Write all outputs but run.json; give their folder.
+
+    A trusted valuation goes to data/valuation, any other to data/untrusted, leaving the last good
+    one alone. Raises `InputError`, with nothing half-written, where the disk refuses.
+    """
+    folder = project.valuation if is_published(valuation, params) else project.untrusted
+    inputs = hash_inputs(project, record)
+    provenance = describe(params, valuation, inputs)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    except OSError as error:
+        raise unwritable(folder, error) from None
+    try:
+        _stage(staging, valuation, validation, provenance)
+        outputs = {p.relative_to(staging).as_posix(): sha256(p)
+                   for p in sorted(staging.rglob("*")) if p.is_file()}  # fmt: skip
+        write_json(staging / MANIFEST, {**provenance, "outputs": outputs})
+        for name in [*outputs, MANIFEST]:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (staging / name).replace(folder / name)
+    except OSError as error:
+        raise unwritable(folder, error) from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return folder
+
+
+def is_published(valuation: Valuation, params: Params) -> bool:
+    """Whether the fidelity check, or the user where nothing was checked, lets the values out."""
+    status = valuation.fidelity.status
+    return status == "trusted" or (status == "unchecked" and params.fidelity.publish_unchecked)
+
+
+def hash_inputs(project: Project, record: ModelRecord) -> dict[str, str]:
+    """Hash of every file that the valuation read, by its path in the project."""
+    paths = [
+        project.schema, project.test, project.reference, project.model / "model.json",
+        *(project.partition(p) for p in project.providers()),
+        *(project.model / name for name in record.files),
+        *sorted(project.expectations.glob("*.json")),
+    ]  # fmt: skip
+    return {project.relative(path): sha256(path) for path in paths}
+
+
+def describe(params: Params, valuation: Valuation, inputs: Mapping[str, str]) -> dict[str, Any]:
+    """The manifest but for the outputs: a function of inputs, parameters, code and environment."""
+    config = params.model_dump(mode="json", exclude={"run"})
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "code": environment.code(),
+        "versions": environment.versions(),
+        "numerics": environment.numerics(),
+        "config": config,
+        "seeds": {
+            section: config[section]["seed"]
+            for section in ("prepare", "pretrain", "valuation", "fidelity")
+        },
+        "inputs": dict(inputs),
+        "players": list(valuation.players),
+        "quarantined": dict(valuation.quarantined),
+        "estimator": {"name": valuation.plan.estimator, "reason": valuation.plan.reason},
+        "coalitions": {
+            "planned": len(valuation.plan.coalitions),
+            "measured": len(valuation.utilities[valuation.primary]),
+        },
+        "fidelity": valuation.fidelity.summary(),
+    }
+
+
+def _stage(
+    staging: Path,
+    valuation: Valuation,
+    validation: Sequence[Mapping[str, Any]],
+    provenance: Mapping[str, Any],
+) -> None:
+    _csv(values_table(valuation), staging / "values.csv")
+    _csv(convergence_table(valuation), staging / "plots" / "convergence.csv")
+    _csv(fidelity_table(valuation), staging / "plots" / "fidelity.csv")
+    write_table(utilities_table(valuation), staging / "utilities.parquet")
+    write_json(staging / "metrics.json", metrics(valuation))
+    write_json(staging / "validation.json", list(validation))
+    page = render_report(valuation, validation, provenance)
+    (staging / "report.html").write_text(page, encoding="utf-8")
+
+
+def _csv(frame: pd.DataFrame, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(path, index=False, lineterminator="\n")

@@ -1,0 +1,42 @@
+"""The report: one self-contained page that needs neither network nor scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from unshapley.report import plots
+from unshapley.utilities import UNITS
+from unshapley.valuation import (
+    Valuation,
+    convergence_table,
+    fidelity_table,
+    metrics,
+    values_table,
+)
+
+def render_report(
+    valuation: Valuation, validation: Sequence[Mapping[str, Any]], provenance: Mapping[str, Any]
+) -> str:
+    """The page as HTML; the same valuation gives the same text."""
+    env = Environment(
+        loader=PackageLoader("unshapley.report", "."), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    env.filters["num"] = lambda value, digits=4: f"{value:.{digits}f}".replace("-", "−")
+    table = values_table(valuation)
+    fidelity = fidelity_table(valuation)
+    return env.get_template("report.html.j2").render(
+        valuation=valuation,
+        metrics=metrics(valuation),
+        rows=table.sort_values("rank", na_position="last").to_dict("records"),
+        validation=validation,
+        provenance=provenance,
+        unit=UNITS[valuation.primary],
+        bars=Markup(plots.bars(table, valuation.primary)),
+        convergence=Markup(plots.convergence(convergence_table(valuation), table)),
+        fidelity=Markup(plots.fidelity(fidelity)) if len(fidelity) else None,
+    )

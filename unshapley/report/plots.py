@@ -1,0 +1,129 @@
+"""Pictures of a valuation as SVG text: the same numbers give the same bytes."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+import pandas as pd
+
+BLUE, RED, GREY, INK = "#2563a8", "#b3382c", "#9aa3ad", "#1c2530"
+STYLE: dict[str, Any] = {
+    "svg.fonttype": "none",  # real text: searchable, in the reader's own font
+    "svg.hashsalt": "unshapley",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "figure.constrained_layout.use": True,
+}
+
+
+def bars(table: pd.DataFrame, utility: str) -> str:
+    """Value of every provider with its 95 % interval, largest on top."""
+    return _svg(_draw_bars(table, utility))
+
+
+def bars_png(table: pd.DataFrame, utility: str) -> bytes:
+    """The same picture as PNG, for places that show no SVG."""
+    out = io.BytesIO()
+    _draw_bars(table, utility).savefig(out, format="png", dpi=110)
+    return out.getvalue()
+
+
+def convergence(history: pd.DataFrame, table: pd.DataFrame) -> str:
+    """Estimates against measured coalitions, a line a provider, named at its end."""
+    with _style():
+        figure, axes = _figure(7.6, 4.2)
+        last = history["coalitions"].max()
+        shade = dict(zip(table["provider"], table["value"] < 0, strict=True))
+        ends = []
+        for provider, line in history.groupby("provider", sort=True):
+            color = RED if shade[provider] else BLUE
+            axes.plot(line["coalitions"], line["value"], color=color, lw=1, alpha=0.6,
+                      marker="o" if len(line) == 1 else None)  # fmt: skip
+            ends.append((float(line["value"].iloc[-1]), str(provider), color))
+        low, high = axes.get_ylim()
+        for y, (value, provider, color) in zip(
+            _spread([v for v, _, _ in sorted(ends)], (high - low) / 24), sorted(ends), strict=True
+        ):
+            axes.annotate(provider, (last, value), (last * 1.03 + 1, y), color=color, fontsize=8,
+                          va="center", arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.4},
+                          annotation_clip=False)  # fmt: skip
+        axes.set_xlim(right=last * 1.18 + 2)
+        axes.axhline(0, color=GREY, lw=0.8)
+        axes.set_xlabel("measured coalitions")
+        axes.set_ylabel("value so far")
+        return _svg(figure)
+
+
+def fidelity(table: pd.DataFrame) -> str:
+    """Unlearned against retrained utility; on the dashed line they agree."""
+    with _style():
+        figure, axes = _figure(5.2, 4.2)
+        both = pd.concat([table["retrained"], table["unlearned"], table["no_unlearning"]])
+        ends = [both.min(), both.max()]
+        axes.plot(ends, ends, color=GREY, ls="--", lw=1, label="agreement")
+        axes.axhline(table["no_unlearning"].iloc[0], color=RED, lw=1, label="no unlearning")
+        axes.scatter(table["retrained"], table["unlearned"], s=14 + 9 * table["size"], color=BLUE,
+                     alpha=0.75, label="coalition, larger = more providers")  # fmt: skip
+        axes.set_xlabel("utility after retraining")
+        axes.set_ylabel("utility after unlearning")
+        axes.legend(frameon=False, fontsize=8, loc="lower right")
+        return _svg(figure)
+
+
+def _draw_bars(table: pd.DataFrame, utility: str) -> Any:
+    with _style():
+        shown = table.dropna(subset=["value"]).sort_values("value")
+        figure, axes = _figure(7.6, 1.1 + 0.27 * len(shown))
+        colors = [BLUE if value >= 0 else RED for value in shown["value"]]
+        axes.barh(shown["provider"], shown["value"], color=colors, height=0.66)
+        spread = [shown["value"] - shown["ci_low"], shown["ci_high"] - shown["value"]]
+        axes.errorbar(shown["value"], range(len(shown)), xerr=spread, fmt="none", ecolor=INK,
+                      elinewidth=1, capsize=2.5)  # fmt: skip
+        axes.axvline(0, color=GREY, lw=0.8)
+        axes.set_xlabel(f"value ({utility}) with 95 % interval")
+        axes.margins(y=0.02)
+        return figure
+
+
+def _spread(values: list[float], gap: float) -> list[float]:
+    """Ascending positions at least `gap` apart, centred on `values` (ascending)."""
+    out = list(values)
+    for _ in range(60):
+        for i in range(1, len(out)):
+            lack = gap - (out[i] - out[i - 1])
+            if lack > 0:
+                out[i - 1] -= lack / 2
+                out[i] += lack / 2
+    return out
+
+
+def _style() -> Any:
+    import matplotlib as mpl  # noqa: PLC0415 (a second to import, and only reports need it)
+
+    return mpl.rc_context(STYLE)
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=(width, height))
+    return figure, figure.subplots()
+
+
+def _svg(figure: Any) -> str:
+    out = io.StringIO()
+    with _style():
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    text = out.getvalue()
+    # what stands before <svg> (doctype with an outside address) has no place inside HTML
+    svg = text[text.index("<svg") :]
+    return re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)

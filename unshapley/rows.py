@@ -1,0 +1,136 @@
+"""Tables of rows: reading, splitting, writing and fingerprinting partitions.
+
+A table is a pandas frame with the feature columns first and the label column last; labels are
+integer class codes. `Schema` names columns and classes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from unshapley.errors import InputError
+from unshapley.files import read_json, write_json, written_whole
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Columns and classes that every table of a project shares."""
+
+    features: tuple[str, ...]
+    label: str
+    classes: tuple[str, ...]
+
+    def save(self, path: Path) -> None:
+        write_json(path, asdict(self))
+
+    @staticmethod
+    def load(path: Path) -> Schema:
+        content = read_json(path, do="run `unshapley prepare` or `dvc checkout`")
+        try:
+            return Schema(
+                tuple(content["features"]), content["label"], tuple(content["classes"])
+            )
+        except (KeyError, TypeError):
+            raise InputError(
+                "not a schema", where=path, expected="keys features, label and classes"
+            ) from None
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a parquet or CSV file as it is; `InputError` where that cannot be done."""
+    try:
+        return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    except FileNotFoundError:
+        raise InputError(
+            "file is missing", where=path,
+            do="restore it with `dvc checkout`, or run `unshapley prepare`",
+        ) from None  # fmt: skip
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise InputError(f"not readable as {path.suffix[1:]}: {error}", where=path) from None
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table as parquet, atomically; the same table gives the same bytes."""
+    with written_whole(path) as part:
+        frame.to_parquet(part, index=False, compression="zstd")
+
+
+def to_arrays(
+    frame: pd.DataFrame, schema: Schema, where: Path
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Features `(rows, features)` and labels `(rows,)` of a table.
+
+    Raises `InputError` for what no model could read; expectations are validation's business.
+    """
+    missing = [c for c in (*schema.features, schema.label) if c not in frame.columns]
+    if missing:
+        raise InputError(f"column {missing[0]!r} is missing", where=where,
+                         expected=f"{len(schema.features)} features and {schema.label!r}")  # fmt: skip
+    if frame.empty:
+        raise InputError("holds no rows", where=where, expected="at least one row")
+    try:
+        x = frame[list(schema.features)].to_numpy(dtype=np.float32)
+        y = frame[schema.label].to_numpy(dtype=np.int64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"not numbers: {error}", where=where) from None
+    if not np.isfinite(x).all():
+        row, column = np.argwhere(~np.isfinite(x))[0]
+        raise InputError(
+            f"{schema.features[column]!r} is {x[row, column]} in row {row}",
+            where=where, expected="finite numbers",
+        )  # fmt: skip
+    if y.min() < 0 or y.max() >= len(schema.classes):
+        row = int(np.argmax((y < 0) | (y >= len(schema.classes))))
+        raise InputError(
+            f"label {y[row]} in row {row} is unknown to the model", where=where,
+            expected=f"class codes 0 to {len(schema.classes) - 1}",
+        )  # fmt: skip
+    return x, y
+
+
+def fingerprints(frame: pd.DataFrame, features: Sequence[str]) -> NDArray[np.uint64]:
+    """A 64-bit hash of each row's features `(rows,)`: equal rows have equal fingerprints."""
+    present = [c for c in features if c in frame.columns]
+    if not present:
+        return np.zeros(len(frame), dtype=np.uint64)
+    # as numbers, so that a whole-number column equals the same column read as decimals
+    numbers = frame[present].apply(pd.to_numeric, errors="coerce").astype(float)
+    hashes: NDArray[np.uint64] = pd.util.hash_pandas_object(numbers, index=False).to_numpy(
+        dtype=np.uint64
+    )
+    return hashes
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of one provider by use."""
+
+    train: pd.DataFrame
+    test: pd.DataFrame
+    reference: pd.DataFrame
+
+
+def split(
+    frame: pd.DataFrame, provider: str, *, test: float, reference: float, seed: int
+) -> Split:
+    """Divide a provider's rows at random, in their own order; the provider's name enters the seed,
+    so that a new provider leaves the split of the others as it was."""
+    order = generator(seed, "split", provider).permutation(len(frame))
+    n_test, n_reference = round(test * len(frame)), round(reference * len(frame))
+    cuts = np.split(order, [n_test, n_test + n_reference])
+    held_out, regulariser, train = (frame.iloc[np.sort(c)].reset_index(drop=True) for c in cuts)
+    return Split(train, held_out, regulariser)
+
+
+def generator(seed: int, *parts: str) -> np.random.Generator:
+    """A generator whose stream depends on the seed and the given words only."""
+    words = hashlib.sha256("\x1f".join([str(seed), *parts]).encode()).digest()
+    return np.random.default_rng(int.from_bytes(words[:16], "big"))

@@ -1,0 +1,24 @@
+"""The control that leaves the pretrained model as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from unshapley.models import State
+from unshapley.training import stack, trainable
+from unshapley.unlearning.base import Pretrained
+
+
+@dataclass(frozen=True)
+class NoUnlearning:
+    """Forget nothing: what an unlearner has to be better than. Retain-free, free of cost."""
+
+    name: ClassVar[str] = "no_unlearning"
+    retain_free: ClassVar[bool] = True
+
+    def __call__(self, pretrained: Pretrained, staying: Tensor) -> State:
+        names = trainable(pretrained.model)
+        return stack({n: pretrained.trained[n] for n in names}, len(staying))
