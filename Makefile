@@ -31,7 +31,7 @@ valuation: setup
 valuation-faulty: setup
 	rm -rf .faulty
 	$(BIN)/unshapley init .faulty --set validation.policy=quarantine \
-	  --set 'faults.wrong_labels={form-03: 0.6}' --set 'faults.noise={form-08: 2.0}' \
+	  --set 'faults.wrong_labels={form-03: 0.6}' --set 'faults.noise={form-08: 4.0}' \
 	  --set 'faults.duplicate={form-11: form-02}'
 	$(BIN)/unshapley prepare --project .faulty
 	$(BIN)/unshapley pretrain --project .faulty

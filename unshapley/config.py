@@ -87,12 +87,22 @@ class Finetune(Section):
     learning_rate: float = Field(0.01, gt=0)
 
 
+class ShrinkFinetune(Section):
+    """Options of the `shrink_finetune` unlearner."""
+
+    steps: int = Field(20, ge=1, description="Adam steps on the retained rows")
+    learning_rate: float = Field(0.02, gt=0)
+
+
 class Valuation(Section):
     """The game that is measured and how it is aggregated."""
 
-    unlearner: Literal["finetune", "newton", "retrain"] = "finetune"
+    unlearner: Literal["shrink_finetune", "finetune", "newton", "retrain"] = Field(
+        "shrink_finetune", description="how providers are forgotten; newton needs no rows"
+    )
     newton: Newton = Newton()
     finetune: Finetune = Finetune()
+    shrink_finetune: ShrinkFinetune = ShrinkFinetune()
     utilities: Annotated[list[str], Field(min_length=1)] = Field(
         ["neg_log_loss", "accuracy"], description="measured utilities; the first is primary"
     )

@@ -77,8 +77,8 @@ def to_arrays(
     if frame.empty:
         raise InputError("holds no rows", where=where, expected="at least one row")
     try:
-        x = frame[list(schema.features)].to_numpy(dtype=np.float32)
-        y = frame[schema.label].to_numpy(dtype=np.int64)
+        x = frame[list(schema.features)].to_numpy(dtype=np.float32, copy=True)
+        y = frame[schema.label].to_numpy(dtype=np.int64, copy=True)
     except (TypeError, ValueError) as error:
         raise InputError(f"not numbers: {error}", where=where) from None
     if not np.isfinite(x).all():

@@ -40,7 +40,7 @@ def bars_png(table: pd.DataFrame, utility: str) -> bytes:
 def convergence(history: pd.DataFrame, table: pd.DataFrame) -> str:
     """Estimates against measured coalitions, a line a provider, named at its end."""
     with _style():
-        figure, axes = _figure(7.6, 4.2)
+        figure, axes = _figure(7.6, 4.8)
         last = history["coalitions"].max()
         shade = dict(zip(table["provider"], table["value"] < 0, strict=True))
         ends = []
@@ -50,14 +50,16 @@ def convergence(history: pd.DataFrame, table: pd.DataFrame) -> str:
                       marker="o" if len(line) == 1 else None)  # fmt: skip
             ends.append((float(line["value"].iloc[-1]), str(provider), color))
         low, high = axes.get_ylim()
-        for y, (value, provider, color) in zip(
-            _spread([v for v, _, _ in sorted(ends)], (high - low) / 24), sorted(ends), strict=True
-        ):
+        if low < 0 < high:
+            axes.axhline(0, color=GREY, lw=0.8)
+        ends.sort()
+        places = _spread([value for value, _, _ in ends], (high - low) / 22)
+        for y, (value, provider, color) in zip(places, ends, strict=True):
             axes.annotate(provider, (last, value), (last * 1.03 + 1, y), color=color, fontsize=8,
                           va="center", arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.4},
                           annotation_clip=False)  # fmt: skip
         axes.set_xlim(right=last * 1.18 + 2)
-        axes.axhline(0, color=GREY, lw=0.8)
+        axes.set_ylim(low, high)
         axes.set_xlabel("measured coalitions")
         axes.set_ylabel("value so far")
         return _svg(figure)
@@ -97,7 +99,7 @@ def _draw_bars(table: pd.DataFrame, utility: str) -> Any:
 def _spread(values: list[float], gap: float) -> list[float]:
     """Ascending positions at least `gap` apart, centred on `values` (ascending)."""
     out = list(values)
-    for _ in range(60):
+    for _ in range(500):
         for i in range(1, len(out)):
             lack = gap - (out[i] - out[i - 1])
             if lack > 0:

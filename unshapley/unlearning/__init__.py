@@ -10,10 +10,14 @@ from unshapley.unlearning.finetune import FinetuneUnlearner
 from unshapley.unlearning.newton import NewtonUnlearner
 from unshapley.unlearning.none import NoUnlearning
 from unshapley.unlearning.retrain import RetrainUnlearner
+from unshapley.unlearning.shrink_finetune import ShrinkFinetuneUnlearner
 
 UNLEARNERS: Mapping[str, Callable[[Valuation], Unlearner]] = {
     "newton": lambda params: NewtonUnlearner(**params.newton.model_dump()),
     "finetune": lambda params: FinetuneUnlearner(**params.finetune.model_dump()),
+    "shrink_finetune": lambda params: ShrinkFinetuneUnlearner(
+        **params.shrink_finetune.model_dump()
+    ),
     "retrain": lambda _: RetrainUnlearner(),
     "no_unlearning": lambda _: NoUnlearning(),
 }

@@ -10,7 +10,7 @@ from torch import Tensor
 from unshapley.errors import InputError
 from unshapley.models import State
 from unshapley.training import stack, train
-from unshapley.unlearning.base import Pretrained
+from unshapley.unlearning.base import Pretrained, TrainingRows
 
 
 @dataclass(frozen=True)
@@ -27,24 +27,20 @@ class FinetuneUnlearner:
     learning_rate: float
 
     def __call__(self, pretrained: Pretrained, staying: Tensor) -> State:
+        start = stack(pretrained.trained, len(staying))
         return train_on_retained(
-            pretrained, pretrained.trained, staying, self.steps, self.learning_rate, self.name
+            pretrained, start, staying, self.steps, self.learning_rate, self.name
         )
 
 
 def train_on_retained(
     pretrained: Pretrained, start: State, staying: Tensor, steps: int, rate: float, who: str
 ) -> State:
-    """Train one model a coalition from `start` on the rows of the providers that stay."""
-    rows = pretrained.rows
-    if rows is None:
-        raise InputError(
-            f"{who} needs the retained rows, and not all of them are reachable",
-            do="use a retain-free unlearner such as newton, or restore the partitions",
-        )
+    """Train one model a coalition from `start` `(m, …)` on the rows of the providers that stay."""
+    rows = reachable_rows(pretrained, who)
     return train(
         pretrained.model,
-        stack(start, len(staying)),
+        start,
         rows.x,
         rows.y,
         staying[:, rows.owner].to(rows.x.dtype),
@@ -52,3 +48,13 @@ def train_on_retained(
         learning_rate=rate,
         weight_decay=pretrained.recipe.weight_decay,
     )
+
+
+def reachable_rows(pretrained: Pretrained, who: str) -> TrainingRows:
+    """All training rows; `InputError` where the unlearner `who` needs them and they are not there."""
+    if pretrained.rows is None:
+        raise InputError(
+            f"{who} needs the retained rows, and not all of them are reachable",
+            do="use a retain-free unlearner such as newton, or restore the partitions",
+        )
+    return pretrained.rows

@@ -8,6 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from unshapley.models import State
+from unshapley.training import stack
 from unshapley.unlearning.base import Pretrained
 from unshapley.unlearning.finetune import train_on_retained
 
@@ -24,6 +25,7 @@ class RetrainUnlearner:
 
     def __call__(self, pretrained: Pretrained, staying: Tensor) -> State:
         recipe = pretrained.recipe
+        start = stack(pretrained.initial, len(staying))
         return train_on_retained(
-            pretrained, pretrained.initial, staying, recipe.steps, recipe.learning_rate, self.name
+            pretrained, start, staying, recipe.steps, recipe.learning_rate, self.name
         )
