@@ -19,12 +19,14 @@ from unshapley.errors import UnshapleyError
 from unshapley.project import Project
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, rich_markup_mode="markdown",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="What each provider's data is worth to a model: Shapley values by unlearning.\n\n"
     "Exit codes: 0 done, 1 failed, 2 wrong input, 3 not published because untrusted, "
     "6 another run works in the project.",
-)  # fmt: skip
+)
 
 ProjectOption = Annotated[
     Path, typer.Option("--project", "-p", help="Folder that holds params.yaml and data/.")
@@ -54,8 +56,9 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
 
 @app.command()
 @reported
-def run(project: ProjectOption = Path(), as_json: JsonOption = False,
-        verbose: VerboseOption = False) -> None:  # fmt: skip
+def run(
+    project: ProjectOption = Path(), as_json: JsonOption = False, verbose: VerboseOption = False
+) -> None:
     """Value the providers: validate, unlearn, aggregate, check, publish.
 
     A run that was killed goes on where it stopped.
@@ -63,7 +66,7 @@ def run(project: ProjectOption = Path(), as_json: JsonOption = False,
     Examples: `unshapley run` · `unshapley run --project my-data --json`
     """
     _start(project, verbose=verbose)
-    from flows.valuation import valuation  # noqa: PLC0415
+    from flows.valuation import valuation
 
     result = valuation(project=project)
     if as_json:
@@ -74,10 +77,13 @@ def run(project: ProjectOption = Path(), as_json: JsonOption = False,
 
 @app.command()
 @reported
-def validate(project: ProjectOption = Path(), as_json: JsonOption = False,
-             data_docs: Annotated[Path | None, typer.Option(
-                 help="Also write Great Expectations' pages to this folder.")] = None,
-             ) -> None:  # fmt: skip
+def validate(
+    project: ProjectOption = Path(),
+    as_json: JsonOption = False,
+    data_docs: Annotated[
+        Path | None, typer.Option(help="Also write Great Expectations' pages to this folder.")
+    ] = None,
+) -> None:
     """Check partitions, test and reference set against data/expectations.
 
     Exit code 2 if a table breaks its expectations and the policy is to stop.
@@ -85,13 +91,13 @@ def validate(project: ProjectOption = Path(), as_json: JsonOption = False,
     Examples: `unshapley validate` · `unshapley validate --data-docs docs-out`
     """
     _start(project)
-    from tasks.validation import validate_project, verdict  # noqa: PLC0415
+    from tasks.validation import validate_project, verdict
 
     place = Project(project)
     params = load_params(place.params)
     reports = validate_project(place)
     if data_docs:
-        from tasks.data_docs import write_data_docs  # noqa: PLC0415
+        from tasks.data_docs import write_data_docs
 
         err.print(f"Data Docs: {write_data_docs(place, data_docs)}")
     if as_json:
@@ -121,7 +127,7 @@ def report(project: ProjectOption = Path(), as_json: JsonOption = False) -> None
 @reported
 def prepare(project: ProjectOption = Path()) -> None:
     """Write partitions, test and reference set from digits or from data/raw."""
-    from unshapley.preparation import prepare as write  # noqa: PLC0415
+    from unshapley.preparation import prepare as write
 
     place = Project(project)
     for provider, rows in write(place, load_params(place.params)).items():
@@ -133,8 +139,8 @@ def prepare(project: ProjectOption = Path()) -> None:
 def suites(project: ProjectOption = Path()) -> None:
     """Write the expectation suites that params.yaml and the prepared data ask for."""
     _start(project)
-    from tasks.expectations import save_suites  # noqa: PLC0415
-    from unshapley.rows import Schema  # noqa: PLC0415
+    from tasks.expectations import save_suites
+    from unshapley.rows import Schema
 
     place = Project(project)
     schema = Schema.load(place.schema)
@@ -147,7 +153,7 @@ def suites(project: ProjectOption = Path()) -> None:
 def pretrain(project: ProjectOption = Path()) -> None:
     """Validate, then pretrain the model and store it with its curvature statistics."""
     _start(project)
-    from flows.pretrain import pretrain as train  # noqa: PLC0415
+    from flows.pretrain import pretrain as train
 
     place = Project(project)
     record = train(place, load_params(place.params))
@@ -158,15 +164,20 @@ def pretrain(project: ProjectOption = Path()) -> None:
 
 @app.command()
 @reported
-def init(folder: Annotated[Path, typer.Argument(help="The new project's folder.")],
-         set_: Annotated[list[str] | None, typer.Option(
-             "--set", metavar="KEY=VALUE", help="Set a key of params.yaml; may be repeated.")] = None,
-         ) -> None:  # fmt: skip
+def init(
+    folder: Annotated[Path, typer.Argument(help="The new project's folder.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Set a key of params.yaml; may be repeated."
+        ),
+    ] = None,
+) -> None:
     """Start a project of your own: params.yaml, expectation suites, and room for raw data.
 
     Example: `unshapley init my-data --set prepare.source=files --set prepare.label=target`
     """
-    from flows.init import init_project  # noqa: PLC0415
+    from flows.init import init_project
 
     print(init_project(folder, set_ or []))
 
@@ -188,9 +199,9 @@ def _start(project: Path, *, verbose: bool = False) -> None:
 
 
 def _read_valuation(place: Project) -> dict[str, Any]:
-    import csv  # noqa: PLC0415
+    import csv
 
-    from unshapley.files import read_json  # noqa: PLC0415
+    from unshapley.files import read_json
 
     figures = read_json(place.valuation / "metrics.json", do="run `unshapley run`")
     with (place.valuation / "values.csv").open(newline="") as file:
@@ -199,7 +210,7 @@ def _read_valuation(place: Project) -> dict[str, Any]:
 
 
 def _print_values(place: Project) -> None:
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table
 
     content = _read_valuation(place)
     figures = content["metrics"]
@@ -236,8 +247,6 @@ def _print_json(content: Any) -> None:
 
 
 def _escape(text: str) -> str:
-    from rich.markup import escape  # noqa: PLC0415
+    from rich.markup import escape
 
     return escape(text)
-
-

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.futures import as_completed
@@ -79,6 +80,6 @@ def counted(total: int, size: int) -> Iterator[Any]:
             rate = f"{task.speed * size:.0f} coalitions/s" if task.speed else ""
             bar.update(task.id, advance=1, rate=rate)
             if done == total or done % max(1, total // 20) == 0:
-                update_progress_artifact(artifact, 100 * done / total)
+                update_progress_artifact(UUID(str(artifact)), 100 * done / total)
 
         yield advance

@@ -88,10 +88,17 @@ def write_run(project: Project, folder_name: str, summary: dict[str, Any]) -> No
 def progress(total: int, unit: str) -> Iterator[Progress]:
     """A bar with rate and time left on a terminal; elsewhere it shows nothing."""
     bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
-        TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TimeRemainingColumn(),
-        console=Console(file=sys.stderr), disable=not sys.stderr.isatty(), transient=True,
-    )  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(file=sys.stderr),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    )
     with bar:
         bar.add_task("measuring", total=total, rate="")
         yield bar

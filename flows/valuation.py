@@ -148,16 +148,12 @@ def measure_chunks(
         for i, part in enumerate(parts)
     }
     results = run_kept(measure, calls, Project(source.root), params, runner, tracker)
-    log.info(
-        "%d chunks: %d computed, %d resumed", len(parts), tracker.computed, tracker.resumed
-    )
+    log.info("%d chunks: %d computed, %d resumed", len(parts), tracker.computed, tracker.resumed)
     ordered = [results[i]["content"]["utilities"] for i in range(len(parts))]
     return {name: [u for part in ordered for u in part[name]] for name in names}
 
 
-def fidelity_of(
-    source: Source, params: Params, full: float, runner: TaskRunner[Any]
-) -> Fidelity:
+def fidelity_of(source: Source, params: Params, full: float, runner: TaskRunner[Any]) -> Fidelity:
     """Retrain a few coalitions and compare; unchecked where none are wanted."""
     inputs = inputs_of(source)
     coalitions = stratified(len(source.players), params.fidelity.coalitions, params.fidelity.seed)

@@ -14,8 +14,10 @@ from unshapley.rows import Schema, read_table
 def write_data_docs(project: Project, folder: Path) -> Path:
     """Write one page a table and view to `folder`; give the folder."""
     great_expectations()
-    from great_expectations.render.renderer import ValidationResultsPageRenderer  # noqa: PLC0415
-    from great_expectations.render.view import DefaultJinjaPageView  # noqa: PLC0415
+    from great_expectations.render.renderer.page_renderer import (
+        ValidationResultsPageRenderer,
+    )
+    from great_expectations.render.view.view import DefaultJinjaPageView
 
     schema, index = Schema.load(project.schema), index_of(project.root, state_of(project))
     for name, path in tables(project).items():
@@ -23,5 +25,6 @@ def write_data_docs(project: Project, folder: Path) -> Path:
         for view, table in views(read_table(path), name, kind_of(name), schema, index).items():
             content = ValidationResultsPageRenderer().render(run_suite(table, view, suite))
             with written_whole(folder / f"{name}-{view}.html") as part:
-                part.write_text(DefaultJinjaPageView().render(content), encoding="utf-8")
+                page = DefaultJinjaPageView().render(content)  # type: ignore[no-untyped-call]
+                part.write_text(page, encoding="utf-8")
     return folder

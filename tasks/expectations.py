@@ -25,8 +25,11 @@ from unshapley.files import read_json, write_json
 from unshapley.rows import Schema, fingerprints
 
 FINGERPRINT, ALSO_IN, IN_TEST, IN_REFERENCE = (
-    "__fingerprint", "__also_in", "__in_test", "__in_reference",
-)  # fmt: skip
+    "__fingerprint",
+    "__also_in",
+    "__in_test",
+    "__in_reference",
+)
 KINDS = ("partition", "test", "reference")
 _IMPORT = threading.Lock()
 
@@ -51,8 +54,8 @@ def great_expectations() -> Any:
     """The package, imported late (seconds) and once, silent and offline."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     with _IMPORT:
-        import great_expectations  # noqa: PLC0415
-        import great_expectations.expectations  # noqa: PLC0415
+        import great_expectations
+        import great_expectations.expectations
     return great_expectations
 
 
@@ -68,7 +71,8 @@ def build_suite(kind: str, schema: Schema, params: Validation) -> Any:
     low, high = params.feature_range or (None, None)
     checks = [
         gxe.ExpectTableColumnsToMatchSet(
-            column_set=[*schema.features, schema.label, *derived], exact_match=True,
+            column_set=[*schema.features, schema.label, *derived],
+            exact_match=True,
             meta=meta("rows", "columns are not those of the schema"),
         ),
         gxe.ExpectTableRowCountToBeBetween(
@@ -79,14 +83,16 @@ def build_suite(kind: str, schema: Schema, params: Validation) -> Any:
             column=schema.label, meta=meta("rows", "label is missing")
         ),
         gxe.ExpectColumnValuesToBeInSet(
-            column=schema.label, value_set=list(range(len(schema.classes))),
+            column=schema.label,
+            value_set=list(range(len(schema.classes))),
             meta=meta("rows", "label is unknown to the model"),
         ),
         gxe.ExpectColumnValuesToNotBeInSet(
             column="kind", value_set=["text"], meta=meta("cells", "not a number")
         ),
         gxe.ExpectColumnValuesToNotBeInSet(
-            column="kind", value_set=["missing", "infinite"],
+            column="kind",
+            value_set=["missing", "infinite"],
             meta=meta("cells", "missing or infinite"),
         ),
         gxe.ExpectColumnValuesToBeUnique(
@@ -95,24 +101,27 @@ def build_suite(kind: str, schema: Schema, params: Validation) -> Any:
         gxe.ExpectColumnValuesToBeNull(
             column=IN_REFERENCE, meta=meta("rows", "row also stands in the reference set")
         ),
-    ]  # fmt: skip
+    ]
     if low is not None:
         checks.append(
             gxe.ExpectColumnValuesToBeBetween(
-                column="value", min_value=low, max_value=high,
+                column="value",
+                min_value=low,
+                max_value=high,
                 meta=meta("cells", f"outside the range {low:g} to {high:g}"),
             )
-        )  # fmt: skip
+        )
     if kind == "partition":
         checks += [
             gxe.ExpectColumnValuesToBeNull(
                 column=IN_TEST, meta=meta("rows", "training row also stands in the test set")
             ),
             gxe.ExpectColumnValuesToBeNull(
-                column=ALSO_IN, mostly=0.95,
+                column=ALSO_IN,
+                mostly=0.95,
                 meta=meta("rows", "rows also stand in another provider's partition"),
             ),
-        ]  # fmt: skip
+        ]
     if kind == "reference":
         checks = [c for c in checks if getattr(c, "column", "") != IN_REFERENCE]
     return gx.ExpectationSuite(name=kind, expectations=checks)
@@ -135,13 +144,19 @@ def load_suite(folder: Path, kind: str) -> dict[str, Any]:
     path = folder / f"{kind}.json"
     content = read_json(path, do="write the suites with `unshapley suites`")
     if not isinstance(content, dict) or "expectations" not in content:
-        raise InputError("not an expectation suite", where=path,
-                         do="write the suites with `unshapley suites`")  # fmt: skip
+        raise InputError(
+            "not an expectation suite", where=path, do="write the suites with `unshapley suites`"
+        )
     return content
 
 
 def check_table(
-    frame: pd.DataFrame, name: str, kind: str, suite: Mapping[str, Any], schema: Schema, index: Index
+    frame: pd.DataFrame,
+    name: str,
+    kind: str,
+    suite: Mapping[str, Any],
+    schema: Schema,
+    index: Index,
 ) -> Findings:
     """Check one table. `index` holds the fingerprints of all tables, this one's under `name`."""
     results = [
@@ -154,11 +169,14 @@ def check_table(
     columns = [r for r in failed if r["type"] == "expect_table_columns_to_match_set"]
     text = [(r["severity"], _explain(r)) for r in columns or failed]
     return Findings(
-        name, kind, len(frame),
+        name,
+        kind,
+        len(frame),
         tuple(t for severity, t in text if severity == "critical"),
         tuple(t for severity, t in text if severity != "critical"),
-        len(results), results,
-    )  # fmt: skip
+        len(results),
+        results,
+    )
 
 
 def rows_view(

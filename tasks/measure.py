@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from prefect import task
-from prefect.utilities.annotations import opaque
 
 from tasks.evaluate import evaluate
 from tasks.load import Source
@@ -24,6 +23,6 @@ def measure(
     start = time.perf_counter()
     batch = unlearn(source, params, bits)
     unlearned = time.perf_counter()
-    utilities = evaluate(source, params, bits, opaque(batch))
+    utilities = evaluate(source, params, bits, batch)
     seconds = {"unlearn": unlearned - start, "evaluate": time.perf_counter() - unlearned}
     return {**seal({"utilities": utilities}), "seconds": seconds}

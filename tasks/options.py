@@ -25,7 +25,7 @@ def kept(task: Task[..., Any], results: Path, run: Run, *, refresh: bool = False
     return task.with_options(
         cache_policy=BY_KEY,
         persist_result=True,
-        result_storage=results,  # type: ignore[arg-type]  # a Path is resolved at run time
+        result_storage=results,  # a Path is resolved at run time
         result_serializer="json",
         refresh_cache=refresh,
         **retried(run),

@@ -40,7 +40,7 @@ def show(valuation: Valuation, folder: Path) -> None:
     """The valuation as Prefect artifacts: table, summary and picture."""
     table = values_table(valuation)
     ordered = table.sort_values("rank", na_position="last").astype(object)
-    rows = ordered.where(ordered.notna(), None).to_dict("records")
+    rows: Any = ordered.where(ordered.notna(), None).to_dict("records")
     create_table_artifact(rows, key="values", description="Values by provider")
     figures = metrics(valuation)
     check = figures.pop("fidelity")
@@ -53,5 +53,7 @@ def show(valuation: Valuation, folder: Path) -> None:
     )
     picture = base64.b64encode(bars_png(table, valuation.primary)).decode()
     create_image_artifact(
-        f"data:image/png;base64,{picture}", key="values-picture", description="Values with intervals"
+        f"data:image/png;base64,{picture}",
+        key="values-picture",
+        description="Values with intervals",
     )

@@ -25,13 +25,19 @@ def tables(project: Project) -> dict[str, Path]:
     """Every table that is validated, by name: the partitions, the test and the reference set."""
     providers = project.providers()
     if not providers:
-        raise InputError("no partition is there", where=project.partitions,
-                         do="run `unshapley prepare` or `dvc checkout`")  # fmt: skip
+        raise InputError(
+            "no partition is there",
+            where=project.partitions,
+            do="run `unshapley prepare` or `dvc checkout`",
+        )
     paths = {name: project.partition(name) for name in providers}
     reserved = sorted(set(paths) & set(KINDS))
     if reserved:
-        raise InputError(f"a provider cannot be called {reserved[0]!r}", where=paths[reserved[0]],
-                         do="rename its partition")  # fmt: skip
+        raise InputError(
+            f"a provider cannot be called {reserved[0]!r}",
+            where=paths[reserved[0]],
+            do="rename its partition",
+        )
     for path in (project.test, project.reference):
         if not path.is_file():
             raise InputError("file is missing", where=path, do="run `unshapley prepare`")

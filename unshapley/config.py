@@ -160,8 +160,11 @@ def parse_params(content: object, where: object) -> Params:
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        raise InputError("; ".join(_explain(e) for e in error.errors()), where=where,
-                         do="docs/parameters.md lists every key and what it takes") from None  # fmt: skip
+        raise InputError(
+            "; ".join(_explain(e) for e in error.errors()),
+            where=where,
+            do="docs/parameters.md lists every key and what it takes",
+        ) from None
 
 
 def _explain(error: Any) -> str:

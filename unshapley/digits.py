@@ -39,7 +39,7 @@ def form_starts(labels: Sequence[int], length: int = 130) -> list[int]:
     starts = [0]
     while starts[-1] + length < len(labels):
         cuts = range(starts[-1] + length - 10, starts[-1] + length + 1)
-        # ties go to the later cut: a lost digit is rather at a form's head, where scans were trimmed
+        # ties go to the later cut: a lost digit is rather at a form's head
         starts.append(min(cuts, key=lambda cut: (_cost(labels, cut, tail), -cut)))
     return starts
 

@@ -12,10 +12,28 @@ from typing import Any
 from unshapley.files import digest, sha256
 
 PACKAGES = (
-    "torch", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "safetensors", "pydantic",
-    "prefect", "great-expectations", "dvc", "matplotlib",
-)  # fmt: skip
-CODE = ("unshapley", "tasks", "flows", "pyproject.toml", "constraints.txt", "dvc.yaml", "params.yaml")
+    "torch",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scikit-learn",
+    "scipy",
+    "safetensors",
+    "pydantic",
+    "prefect",
+    "great-expectations",
+    "dvc",
+    "matplotlib",
+)
+CODE = (
+    "unshapley",
+    "tasks",
+    "flows",
+    "pyproject.toml",
+    "constraints.txt",
+    "dvc.yaml",
+    "params.yaml",
+)
 
 _HOME = Path(__file__).resolve().parent.parent
 
@@ -47,7 +65,8 @@ def versions() -> dict[str, str]:
 @cache
 def code() -> dict[str, Any]:
     """Version and hash of our sources, the last commit that touched them, and whether they differ
-    from it. A commit that only adds outputs leaves all this as it was."""
+    from it. A commit that only adds outputs leaves all this as it was.
+    """
     present = [name for name in CODE if (_HOME / name).exists()]
     sources = {name: sha256(_HOME / name) for name in ("unshapley", "tasks", "flows")}
     return {

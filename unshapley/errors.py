@@ -21,7 +21,9 @@ class InputError(UnshapleyError):
 
     exit_code = 2
 
-    def __init__(self, what: str, *, where: object = None, expected: str = "", do: str = "") -> None:
+    def __init__(
+        self, what: str, *, where: object = None, expected: str = "", do: str = ""
+    ) -> None:
         self.what, self.where, self.expected, self.do = what, where, expected, do
         lines = [what if where is None else f"{where}: {what}"]
         lines += [f"  expected: {expected}"] if expected else []
@@ -29,8 +31,13 @@ class InputError(UnshapleyError):
         super().__init__("\n".join(lines))
 
     def __reduce__(self) -> tuple[object, ...]:  # survives the way back from a worker process
-        return _rebuild, (type(self), self.what, str(self.where) if self.where else None,
-                          self.expected, self.do)  # fmt: skip
+        return _rebuild, (
+            type(self),
+            self.what,
+            str(self.where) if self.where else None,
+            self.expected,
+            self.do,
+        )
 
 
 class ValidationError(InputError):

@@ -85,9 +85,14 @@ def compare(
     control = _rmse([full] * len(retrained), retrained)
     return Fidelity(
         "trusted" if error < control else "untrusted",
-        tuple(bits), tuple(retrained), tuple(unlearned), full,
-        error, control, spearman(retrained, unlearned),
-    )  # fmt: skip
+        tuple(bits),
+        tuple(retrained),
+        tuple(unlearned),
+        full,
+        error,
+        control,
+        spearman(retrained, unlearned),
+    )
 
 
 def leave_one_out(n: int) -> Coalitions:

@@ -24,8 +24,8 @@ from unshapley.utilities import evaluate
 class Inputs:
     """A loaded game.
 
-    players: providers that are valued, in provider order; providers: all in the model, of whom those
-    that are no players always stay; rows: number of training rows by provider.
+    players: providers that are valued, in provider order; providers: all in the model, of whom
+    those that are no players always stay; rows: number of training rows by provider.
     """
 
     players: tuple[str, ...]
@@ -58,8 +58,9 @@ def load_inputs(project: Project, players: tuple[str, ...]) -> Inputs:
     if len(schema.features) != record.in_features:
         raise InputError(
             f"the model takes {record.in_features} features, the data has {len(schema.features)}",
-            where=project.model / "model.json", do="pretrain again on this data",
-        )  # fmt: skip
+            where=project.model / "model.json",
+            do="pretrain again on this data",
+        )
     rows = _training_rows(project, schema, record, providers)
     test_x, test_y = tensors(project, schema, "test")
     if sha256(project.test) != record.test:
@@ -69,9 +70,14 @@ def load_inputs(project: Project, players: tuple[str, ...]) -> Inputs:
     pretrained = Pretrained(model, trained, initial, statistics, rows, record.recipe)
     counts = torch.bincount(rows.owner, minlength=len(providers)).tolist()
     inputs = Inputs(
-        players, providers, dict(zip(providers, counts, strict=True)),
-        pretrained, record, test_x, test_y,
-    )  # fmt: skip
+        players,
+        providers,
+        dict(zip(providers, counts, strict=True)),
+        pretrained,
+        record,
+        test_x,
+        test_y,
+    )
     _check_score(inputs, project)
     return inputs
 
@@ -84,16 +90,18 @@ def _training_rows(
         path = project.partition(provider)
         if not path.is_file():
             raise InputError(
-                f"partition of provider {provider!r} is missing", where=path,
+                f"partition of provider {provider!r} is missing",
+                where=path,
                 expected="every partition the model was trained on",
                 do="restore it with `dvc checkout`, or pretrain without it",
-            )  # fmt: skip
+            )
         if sha256(path) != record.partitions[provider]:
             raise InputError(
                 f"partition of provider {provider!r} is not the one the model was trained on",
-                where=path, expected=f"SHA-256 {record.partitions[provider][:12]}…",
+                where=path,
+                expected=f"SHA-256 {record.partitions[provider][:12]}…",
                 do="restore it with `dvc checkout`, or pretrain again",
-            )  # fmt: skip
+            )
         x, y = read_rows(project, schema, provider)
         xs.append(x)
         ys.append(y)
@@ -104,20 +112,24 @@ def _training_rows(
 def _check_players(players: tuple[str, ...], providers: tuple[str, ...]) -> None:
     if len(players) < 2:
         raise InputError(
-            f"{len(players)} provider to value", expected="at least two",
+            f"{len(players)} provider to value",
+            expected="at least two",
             do="add partitions, or look at what was quarantined",
-        )  # fmt: skip
+        )
     strangers = sorted(set(players) - set(providers))
     if strangers:
-        raise InputError(f"the model was not trained on provider {strangers[0]!r}",
-                         do="pretrain again, or remove the partition")  # fmt: skip
+        raise InputError(
+            f"the model was not trained on provider {strangers[0]!r}",
+            do="pretrain again, or remove the partition",
+        )
 
 
 def _other_data(project: Project, name: str) -> InputError:
     return InputError(
         f"the {name} set is not the one recorded with the model",
-        where=getattr(project, name), do="restore it with `dvc checkout`, or pretrain again",
-    )  # fmt: skip
+        where=getattr(project, name),
+        do="restore it with `dvc checkout`, or pretrain again",
+    )
 
 
 def _check_score(inputs: Inputs, project: Project, tolerance: float = 1e-4) -> None:
@@ -128,6 +140,8 @@ def _check_score(inputs: Inputs, project: Project, tolerance: float = 1e-4) -> N
     for name, values in evaluate(list(recorded), logits, inputs.test_y).items():
         if not abs(values[0] - recorded[name]) <= tolerance:
             raise InputError(
-                f"the model's {name} on the test set is {values[0]:.6f}", where=project.model,
-                expected=f"the recorded {recorded[name]:.6f}", do="pretrain again",
-            )  # fmt: skip
+                f"the model's {name} on the test set is {values[0]:.6f}",
+                where=project.model,
+                expected=f"the recorded {recorded[name]:.6f}",
+                do="pretrain again",
+            )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from unshapley.coalitions import Coalitions, to_bits
 from unshapley.errors import UnshapleyError
@@ -53,11 +54,11 @@ def measure(
 
 def checked(utilities: Utilities, unlearner: Unlearner, coalitions: Coalitions) -> Utilities:
     """`utilities` as they are; `UnshapleyError` if any is not finite."""
-    bad = ~np.isfinite(list(utilities.values())).all(axis=0)
+    bad: NDArray[np.bool_] = ~np.all(np.isfinite(list(utilities.values())), axis=0)
     if bad.any():
         raise UnshapleyError(
-            f"{unlearner.name} gave {bad.sum()} of {len(bad)} models that are not finite, the first "
-            f"for coalition {to_bits(coalitions[bad])[0]}\n"
+            f"{unlearner.name} gave {bad.sum()} of {len(bad)} models that are not finite, "
+            f"the first for coalition {to_bits(coalitions[bad])[0]}\n"
             "  do: lower the unlearner's learning rate, or raise its damping"
         )
     return utilities

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class MLP(nn.Module):
         self.register_buffer("mean", torch.zeros(in_features))
         self.register_buffer("scale", torch.ones(in_features))
         widths = [in_features, *hidden]
-        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.head = nn.Linear(widths[-1], classes)
 
     def standardise(self, x: Tensor) -> None:
@@ -67,8 +68,9 @@ def build(
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(
             f"architecture {architecture!r} cannot be imported: {error}",
-            where="pretrain.architecture", expected="an importable callable, 'package.module:name'",
-        ) from None  # fmt: skip
+            where="pretrain.architecture",
+            expected="an importable callable, 'package.module:name'",
+        ) from None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
@@ -80,8 +82,9 @@ def build(
     if not isinstance(model, nn.Module):
         raise InputError(
             f"architecture {architecture!r} gave a {type(model).__name__}",
-            where="pretrain.architecture", expected="a torch.nn.Module",
-        )  # fmt: skip
+            where="pretrain.architecture",
+            expected="a torch.nn.Module",
+        )
     return model.eval()
 
 
@@ -106,17 +109,19 @@ def load_state(path: Path, expected_hash: str) -> State:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
         raise InputError(
-            f"not readable as safetensors ({error})", where=path,
+            f"not readable as safetensors ({error})",
+            where=path,
             expected="a whole .safetensors file; pickled checkpoints are never opened",
             do="restore it with `dvc checkout`, or convert it with safetensors.torch.save_file",
-        ) from None  # fmt: skip
+        ) from None
     found = sha256(path)
     if found != expected_hash:
         raise InputError(
-            f"is not the recorded file: SHA-256 {found[:12]}…", where=path,
+            f"is not the recorded file: SHA-256 {found[:12]}…",
+            where=path,
             expected=f"SHA-256 {expected_hash[:12]}… as model.json records",
             do="restore it with `dvc checkout`, or pretrain again",
-        )  # fmt: skip
+        )
     return state
 
 
@@ -125,21 +130,26 @@ def fit_state(model: nn.Module, state: State, where: Path) -> State:
     wanted = model.state_dict()
     for name, tensor in wanted.items():
         if name not in state:
-            raise InputError(f"tensor {name!r} is missing", where=where,
-                             expected="the tensors of pretrain.architecture")  # fmt: skip
+            raise InputError(
+                f"tensor {name!r} is missing",
+                where=where,
+                expected="the tensors of pretrain.architecture",
+            )
         if state[name].shape != tensor.shape:
             raise InputError(
-                f"tensor {name!r} has shape {tuple(state[name].shape)}", where=where,
+                f"tensor {name!r} has shape {tuple(state[name].shape)}",
+                where=where,
                 expected=f"{tuple(tensor.shape)}, as the recorded architecture has it",
                 do="load it with the architecture it was trained with",
-            )  # fmt: skip
+            )
     extra = sorted(set(state) - set(wanted))
     if extra:
         raise InputError(f"tensor {extra[0]!r} is not part of the architecture", where=where)
     for name in wanted:
         if not torch.isfinite(state[name]).all():
-            raise InputError(f"tensor {name!r} holds NaN or infinity", where=where,
-                             expected="finite weights")  # fmt: skip
+            raise InputError(
+                f"tensor {name!r} holds NaN or infinity", where=where, expected="finite weights"
+            )
     return {name: state[name] for name in wanted}
 
 
@@ -165,7 +175,8 @@ def output_layer(model: nn.Module, x: Tensor) -> tuple[str, Tensor]:
         if out.shape == logits.shape and torch.equal(out, logits):
             return name, features
     raise InputError(
-        f"{type(model).__name__} does not end in a torch.nn.Linear", where="pretrain.architecture",
+        f"{type(model).__name__} does not end in a torch.nn.Linear",
+        where="pretrain.architecture",
         expected="logits straight from a linear layer",
         do="use an unlearner that needs no last layer, such as finetune",
-    )  # fmt: skip
+    )

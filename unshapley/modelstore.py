@@ -59,16 +59,20 @@ class ModelRecord(BaseModel):
         except ValidationError as error:
             first: Any = error.errors()[0]
             raise InputError(
-                f"key {'.'.join(map(str, first['loc']))!r}: {first['msg']}", where=path,
+                f"key {'.'.join(map(str, first['loc']))!r}: {first['msg']}",
+                where=path,
                 expected="the record that `unshapley pretrain` writes",
-            ) from None  # fmt: skip
+            ) from None
 
     def build(self) -> nn.Module:
         """The architecture with its seeded initial weights."""
         return build(
-            self.recipe.architecture, in_features=self.in_features, classes=self.classes,
-            kwargs=self.recipe.kwargs, seed=self.recipe.seed,
-        )  # fmt: skip
+            self.recipe.architecture,
+            in_features=self.in_features,
+            classes=self.classes,
+            kwargs=self.recipe.kwargs,
+            seed=self.recipe.seed,
+        )
 
 
 def save_files(
@@ -101,6 +105,7 @@ def load_files(
 
 def _recorded(folder: Path, name: str, record: ModelRecord) -> State:
     if name not in record.files:
-        raise InputError(f"does not record {name}", where=folder / "model.json",
-                         do="pretrain again")  # fmt: skip
+        raise InputError(
+            f"does not record {name}", where=folder / "model.json", do="pretrain again"
+        )
     return load_state(folder / name, record.files[name])

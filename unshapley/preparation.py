@@ -23,11 +23,14 @@ def prepare(project: Project, params: Params) -> dict[str, int]:
     schema, tables = encode(raw, label)
     splits = {
         provider: split(
-            table, provider, test=params.prepare.test_share,
-            reference=params.prepare.reference_share, seed=params.prepare.seed,
+            table,
+            provider,
+            test=params.prepare.test_share,
+            reference=params.prepare.reference_share,
+            seed=params.prepare.seed,
         )
         for provider, table in tables.items()
-    }  # fmt: skip
+    }
     train = faults.plant(
         {p: s.train for p, s in splits.items()}, params.faults, schema, params.prepare.seed
     )
@@ -40,31 +43,33 @@ def read_raw(folder: Path) -> dict[str, pd.DataFrame]:
     files = sorted([*folder.glob("*.csv"), *folder.glob("*.parquet")])
     if not files:
         raise InputError(
-            "holds no CSV or parquet file", where=folder,
+            "holds no CSV or parquet file",
+            where=folder,
             do="put one file a provider there, or set prepare.source to digits",
-        )  # fmt: skip
+        )
     tables: dict[str, pd.DataFrame] = {}
     for file in files:
         if file.stem in tables:
             raise InputError(
-                f"provider {file.stem!r} stands there twice", where=file,
-                expected="one file a provider", do="remove or rename one of the two",
-            )  # fmt: skip
+                f"provider {file.stem!r} stands there twice",
+                where=file,
+                expected="one file a provider",
+                do="remove or rename one of the two",
+            )
         tables[file.stem] = read_table(file)
     return tables
 
 
-def encode(
-    raw: dict[str, pd.DataFrame], label: str
-) -> tuple[Schema, dict[str, pd.DataFrame]]:
+def encode(raw: dict[str, pd.DataFrame], label: str) -> tuple[Schema, dict[str, pd.DataFrame]]:
     """Labels as class codes, columns in one order; the first provider's columns are the schema."""
     for provider, frame in raw.items():
         if label not in frame.columns:
             raise InputError(
-                f"has no label column {label!r}", where=f"provider {provider}",
+                f"has no label column {label!r}",
+                where=f"provider {provider}",
                 expected=f"one of its columns {', '.join(map(str, frame.columns[:8]))} …",
                 do="set prepare.label",
-            )  # fmt: skip
+            )
     found = pd.concat([frame[label] for frame in raw.values()]).dropna().unique().tolist()
     classes = sorted(found, key=lambda value: (str(type(value)), value))
     first = next(iter(raw.values()))

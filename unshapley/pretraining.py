@@ -32,17 +32,26 @@ def pretrain(
     x = torch.cat([rows[0] for rows in partitions.values()])
     y = torch.cat([rows[1] for rows in partitions.values()])
     model = build(
-        recipe.architecture, in_features=len(schema.features), classes=len(schema.classes),
-        kwargs=recipe.kwargs, seed=recipe.seed,
-    )  # fmt: skip
+        recipe.architecture,
+        in_features=len(schema.features),
+        classes=len(schema.classes),
+        kwargs=recipe.kwargs,
+        seed=recipe.seed,
+    )
     standardise = getattr(model, "standardise", None)
     if callable(standardise):
         standardise(tensors(project, schema, "reference")[0])
     initial = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     trained = train(
-        model, stack(initial, 1), x, y, torch.ones(1, len(x)),
-        steps=recipe.steps, learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay,
-    )  # fmt: skip
+        model,
+        stack(initial, 1),
+        x,
+        y,
+        torch.ones(1, len(x)),
+        steps=recipe.steps,
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+    )
     final = {**initial, **{name: tensor[0] for name, tensor in trained.items()}}
     model.load_state_dict(final)
     statistics = _statistics(model, partitions)

@@ -75,9 +75,10 @@ class Project:
         """Names of all partitions on disk, sorted: the provider order."""
         if not self.partitions.is_dir():
             raise InputError(
-                "folder of partitions is missing", where=self.partitions,
+                "folder of partitions is missing",
+                where=self.partitions,
                 do="run `unshapley prepare` or restore it with `dvc checkout`",
-            )  # fmt: skip
+            )
         return sorted(path.stem for path in self.partitions.glob("*.parquet"))
 
     def relative(self, path: Path) -> str:

@@ -52,8 +52,11 @@ def publish(
         raise unwritable(folder, error) from None
     try:
         _stage(staging, valuation, validation, provenance)
-        outputs = {p.relative_to(staging).as_posix(): sha256(p)
-                   for p in sorted(staging.rglob("*")) if p.is_file()}  # fmt: skip
+        outputs = {
+            p.relative_to(staging).as_posix(): sha256(p)
+            for p in sorted(staging.rglob("*"))
+            if p.is_file()
+        }
         write_json(staging / MANIFEST, {**provenance, "outputs": outputs})
         for name in [*outputs, MANIFEST]:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -74,11 +77,14 @@ def is_published(valuation: Valuation, params: Params) -> bool:
 def hash_inputs(project: Project, record: ModelRecord) -> dict[str, str]:
     """Hash of every file that the valuation read, by its path in the project."""
     paths = [
-        project.schema, project.test, project.reference, project.model / "model.json",
+        project.schema,
+        project.test,
+        project.reference,
+        project.model / "model.json",
         *(project.partition(p) for p in project.providers()),
         *(project.model / name for name in record.files),
         *sorted(project.expectations.glob("*.json")),
-    ]  # fmt: skip
+    ]
     return {project.relative(path): sha256(path) for path in paths}
 
 

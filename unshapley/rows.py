@@ -35,9 +35,7 @@ class Schema:
     def load(path: Path) -> Schema:
         content = read_json(path, do="run `unshapley prepare` or `dvc checkout`")
         try:
-            return Schema(
-                tuple(content["features"]), content["label"], tuple(content["classes"])
-            )
+            return Schema(tuple(content["features"]), content["label"], tuple(content["classes"]))
         except (KeyError, TypeError):
             raise InputError(
                 "not a schema", where=path, expected="keys features, label and classes"
@@ -50,9 +48,10 @@ def read_table(path: Path) -> pd.DataFrame:
         return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
     except FileNotFoundError:
         raise InputError(
-            "file is missing", where=path,
+            "file is missing",
+            where=path,
             do="restore it with `dvc checkout`, or run `unshapley prepare`",
-        ) from None  # fmt: skip
+        ) from None
     except (OSError, ValueError, pa.ArrowException) as error:
         raise InputError(f"not readable as {path.suffix[1:]}: {error}", where=path) from None
 
@@ -72,8 +71,11 @@ def to_arrays(
     """
     missing = [c for c in (*schema.features, schema.label) if c not in frame.columns]
     if missing:
-        raise InputError(f"column {missing[0]!r} is missing", where=where,
-                         expected=f"{len(schema.features)} features and {schema.label!r}")  # fmt: skip
+        raise InputError(
+            f"column {missing[0]!r} is missing",
+            where=where,
+            expected=f"{len(schema.features)} features and {schema.label!r}",
+        )
     if frame.empty:
         raise InputError("holds no rows", where=where, expected="at least one row")
     try:
@@ -85,14 +87,16 @@ def to_arrays(
         row, column = np.argwhere(~np.isfinite(x))[0]
         raise InputError(
             f"{schema.features[column]!r} is {x[row, column]} in row {row}",
-            where=where, expected="finite numbers",
-        )  # fmt: skip
+            where=where,
+            expected="finite numbers",
+        )
     if y.min() < 0 or y.max() >= len(schema.classes):
         row = int(np.argmax((y < 0) | (y >= len(schema.classes))))
         raise InputError(
-            f"label {y[row]} in row {row} is unknown to the model", where=where,
+            f"label {y[row]} in row {row} is unknown to the model",
+            where=where,
             expected=f"class codes 0 to {len(schema.classes) - 1}",
-        )  # fmt: skip
+        )
     return x, y
 
 
@@ -103,10 +107,8 @@ def fingerprints(frame: pd.DataFrame, features: Sequence[str]) -> NDArray[np.uin
         return np.zeros(len(frame), dtype=np.uint64)
     # as numbers, so that a whole-number column equals the same column read as decimals
     numbers = frame[present].apply(pd.to_numeric, errors="coerce").astype(float)
-    hashes: NDArray[np.uint64] = pd.util.hash_pandas_object(numbers, index=False).to_numpy(
-        dtype=np.uint64
-    )
-    return hashes
+    hashes = pd.util.hash_pandas_object(numbers, index=False)
+    return np.asarray(hashes, dtype=np.uint64)
 
 
 @dataclass(frozen=True)
@@ -118,11 +120,10 @@ class Split:
     reference: pd.DataFrame
 
 
-def split(
-    frame: pd.DataFrame, provider: str, *, test: float, reference: float, seed: int
-) -> Split:
+def split(frame: pd.DataFrame, provider: str, *, test: float, reference: float, seed: int) -> Split:
     """Divide a provider's rows at random, in their own order; the provider's name enters the seed,
-    so that a new provider leaves the split of the others as it was."""
+    so that a new provider leaves the split of the others as it was.
+    """
     order = generator(seed, "split", provider).permutation(len(frame))
     n_test, n_reference = round(test * len(frame)), round(reference * len(frame))
     cuts = np.split(order, [n_test, n_test + n_reference])

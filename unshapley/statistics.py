@@ -39,7 +39,7 @@ class HeadStatistics:
 def head_statistics(
     model: nn.Module, partitions: Mapping[str, tuple[Tensor, Tensor]]
 ) -> HeadStatistics:
-    """One pass over the rows `{provider: (x, y)}` of a model that carries its pretrained weights."""
+    """One pass over the rows `{provider: (x, y)}` of a model with its pretrained weights."""
     layers, gradients, hessians, rows = [], [], [], []
     for x, y in partitions.values():
         layer, features = output_layer(model, x)
@@ -82,7 +82,7 @@ def head_vector(state: State, layer: str) -> Tensor:
 
 
 def head_state(vectors: Tensor, like: State, layer: str) -> State:
-    """The inverse of `head_vector` for a batch `(models, classes · width)`, in the model's dtype."""
+    """The inverse of `head_vector` for a batch `(models, classes · width)`, in its dtype."""
     weight = like[f"{layer}.weight"]
     table = vectors.view(len(vectors), weight.shape[0], -1).to(weight.dtype)
     state = {f"{layer}.weight": table[:, :, : weight.shape[1]].contiguous()}

@@ -65,12 +65,13 @@ def train(
 
 def batched_logits(model: nn.Module, batch: State, shared: State, x: Tensor) -> Tensor:
     """Logits `(models, rows, classes)` of models that differ in `batch` `(models, …)` and have
-    `shared` in common; layers before the first that differs are computed once."""
+    `shared` in common; layers before the first that differs are computed once.
+    """
 
     def logits(one: State) -> Tensor:
         return functional_call(model, {**shared, **one}, (x,))  # type: ignore[no-any-return]
 
-    return vmap(logits)(batch)  # type: ignore[no-any-return]
+    return vmap(logits)(batch)
 
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:

@@ -35,8 +35,11 @@ def check_names(names: Sequence[str]) -> None:
     """Raise `InputError` for a utility that does not exist."""
     for name in names:
         if name not in UTILITIES:
-            raise InputError(f"unknown utility {name!r}", where="valuation.utilities",
-                             expected=f"some of {', '.join(UTILITIES)}")  # fmt: skip
+            raise InputError(
+                f"unknown utility {name!r}",
+                where="valuation.utilities",
+                expected=f"some of {', '.join(UTILITIES)}",
+            )
 
 
 def evaluate(names: Sequence[str], logits: Tensor, y: Tensor) -> dict[str, list[float]]:

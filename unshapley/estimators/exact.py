@@ -25,13 +25,16 @@ class ExactEstimator:
         if 2**n > budget:
             raise InputError(
                 f"exact values of {n} providers need all {2**n} coalitions, the budget is {budget}",
-                where="valuation.budget", do=f"raise it to {2**n}, or set estimator: auto",
-            )  # fmt: skip
+                where="valuation.budget",
+                do=f"raise it to {2**n}, or set estimator: auto",
+            )
         coalitions = from_masks(range(1, 2**n - 1), n)
         return Plan(
-            self.name, coalitions, np.empty((0, n), dtype=np.int64),
+            self.name,
+            coalitions,
+            np.empty((0, n), dtype=np.int64),
             f"the budget of {budget} covers all {2**n} coalitions",
-        )  # fmt: skip
+        )
 
     def estimate(self, plan: Plan, utilities: Mapping[int, float], n: int) -> Estimate:
         masks = np.arange(2**n)

@@ -30,9 +30,10 @@ class PermutationEstimator:
         if budget < needed:
             raise InputError(
                 f"{budget} coalitions are too few for values of {n} providers with standard errors",
-                where="valuation.budget", expected=f"at least {needed}: two antithetic pairs",
+                where="valuation.budget",
+                expected=f"at least {needed}: two antithetic pairs",
                 do="raise the budget",
-            )  # fmt: skip
+            )
         rng = np.random.default_rng(seed)
         everything = min(2**n - 2, budget) if n < 60 else budget
         order: dict[int, None] = {}
@@ -47,9 +48,11 @@ class PermutationEstimator:
             order.update(dict.fromkeys(fresh))
             permutations += pair
         return Plan(
-            self.name, from_masks(order, n), np.array(permutations, dtype=np.int64),
+            self.name,
+            from_masks(order, n),
+            np.array(permutations, dtype=np.int64),
             f"{len(permutations) // 2} antithetic pairs fit into the budget of {budget}",
-        )  # fmt: skip
+        )
 
     def estimate(self, plan: Plan, utilities: Mapping[int, float], n: int) -> Estimate:
         full = (1 << n) - 1
@@ -85,7 +88,8 @@ def pair_means(gains: Floats, permutations: NDArray[np.int64]) -> Floats:
     adjusted = gains - gains.mean(axis=0) + total / n
     contributions = np.empty_like(gains)
     np.put_along_axis(contributions, permutations, adjusted, axis=1)
-    return contributions.reshape(-1, 2, n).mean(axis=1)
+    pairs: Floats = contributions.reshape(-1, 2, n).mean(axis=1)
+    return pairs
 
 
 def prefix_masks(permutation: NDArray[np.int64]) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 BLUE, RED, GREY, INK = "#2563a8", "#b3382c", "#9aa3ad", "#1c2530"
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "svg.fonttype": "none",  # real text: searchable, in the reader's own font
     "svg.hashsalt": "unshapley",
     "font.family": "sans-serif",
@@ -46,8 +46,14 @@ def convergence(history: pd.DataFrame, table: pd.DataFrame) -> str:
         ends = []
         for provider, line in history.groupby("provider", sort=True):
             color = RED if shade[provider] else BLUE
-            axes.plot(line["coalitions"], line["value"], color=color, lw=1, alpha=0.6,
-                      marker="o" if len(line) == 1 else None)  # fmt: skip
+            axes.plot(
+                line["coalitions"],
+                line["value"],
+                color=color,
+                lw=1,
+                alpha=0.6,
+                marker="o" if len(line) == 1 else None,
+            )
             ends.append((float(line["value"].iloc[-1]), str(provider), color))
         low, high = axes.get_ylim()
         if low < 0 < high:
@@ -55,9 +61,16 @@ def convergence(history: pd.DataFrame, table: pd.DataFrame) -> str:
         ends.sort()
         places = _spread([value for value, _, _ in ends], (high - low) / 22)
         for y, (value, provider, color) in zip(places, ends, strict=True):
-            axes.annotate(provider, (last, value), (last * 1.03 + 1, y), color=color, fontsize=8,
-                          va="center", arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.4},
-                          annotation_clip=False)  # fmt: skip
+            axes.annotate(
+                provider,
+                (last, value),
+                (last * 1.03 + 1, y),
+                color=color,
+                fontsize=8,
+                va="center",
+                arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.4},
+                annotation_clip=False,
+            )
         axes.set_xlim(right=last * 1.18 + 2)
         axes.set_ylim(low, high)
         axes.set_xlabel("measured coalitions")
@@ -73,8 +86,14 @@ def fidelity(table: pd.DataFrame) -> str:
         ends = [both.min(), both.max()]
         axes.plot(ends, ends, color=GREY, ls="--", lw=1, label="agreement")
         axes.axhline(table["no_unlearning"].iloc[0], color=RED, lw=1, label="no unlearning")
-        axes.scatter(table["retrained"], table["unlearned"], s=14 + 9 * table["size"], color=BLUE,
-                     alpha=0.75, label="coalition, larger = more providers")  # fmt: skip
+        axes.scatter(
+            table["retrained"],
+            table["unlearned"],
+            s=14 + 9 * table["size"],
+            color=BLUE,
+            alpha=0.75,
+            label="coalition, larger = more providers",
+        )
         axes.set_xlabel("utility after retraining")
         axes.set_ylabel("utility after unlearning")
         axes.legend(frameon=False, fontsize=8, loc="lower right")
@@ -88,8 +107,15 @@ def _draw_bars(table: pd.DataFrame, utility: str) -> Any:
         colors = [BLUE if value >= 0 else RED for value in shown["value"]]
         axes.barh(shown["provider"], shown["value"], color=colors, height=0.66)
         spread = [shown["value"] - shown["ci_low"], shown["ci_high"] - shown["value"]]
-        axes.errorbar(shown["value"], range(len(shown)), xerr=spread, fmt="none", ecolor=INK,
-                      elinewidth=1, capsize=2.5)  # fmt: skip
+        axes.errorbar(
+            shown["value"],
+            range(len(shown)),
+            xerr=spread,
+            fmt="none",
+            ecolor=INK,
+            elinewidth=1,
+            capsize=2.5,
+        )
         axes.axvline(0, color=GREY, lw=0.8)
         axes.set_xlabel(f"value ({utility}) with 95 % interval")
         axes.margins(y=0.02)
@@ -109,13 +135,13 @@ def _spread(values: list[float], gap: float) -> list[float]:
 
 
 def _style() -> Any:
-    import matplotlib as mpl  # noqa: PLC0415 (a second to import, and only reports need it)
+    import matplotlib as mpl
 
     return mpl.rc_context(STYLE)
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height))
     return figure, figure.subplots()

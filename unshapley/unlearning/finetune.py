@@ -51,7 +51,7 @@ def train_on_retained(
 
 
 def reachable_rows(pretrained: Pretrained, who: str) -> TrainingRows:
-    """All training rows; `InputError` where the unlearner `who` needs them and they are not there."""
+    """All training rows; `InputError` where `who` needs them and they are not there."""
     if pretrained.rows is None:
         raise InputError(
             f"{who} needs the retained rows, and not all of them are reachable",
