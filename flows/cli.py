@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import sys
@@ -13,9 +14,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from flows.reaping import own, reap_servers
 from flows.settings import configure
 from unshapley.config import load_params
-from unshapley.errors import UnshapleyError
+from unshapley.errors import InputError, UnshapleyError
+from unshapley.files import unwritable
 from unshapley.project import Project
 
 app = typer.Typer(
@@ -34,6 +37,9 @@ ProjectOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's log too.")]
 
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+"""What keeps a file from being written and is for the user to mend."""
+
 err = Console(stderr=True, highlight=False)
 
 
@@ -47,6 +53,11 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
         except UnshapleyError as error:
             err.print(f"[bold red]error:[/] {_escape(str(error))}", soft_wrap=True)
             raise typer.Exit(error.exit_code) from None
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            err.print(f"[bold red]error:[/] {_escape(str(unwritable(_place(error), error)))}")
+            raise typer.Exit(InputError.exit_code) from None
         except KeyboardInterrupt:
             err.print("interrupted; the same command goes on where this one stopped")
             raise typer.Exit(130) from None
@@ -66,9 +77,10 @@ def run(
     Examples: `unshapley run` · `unshapley run --project my-data --json`
     """
     _start(project, verbose=verbose)
+    params = load_params(Project(project).params)  # a mistake is told before anything starts
     from flows.valuation import valuation
 
-    result = valuation(project=project)
+    result = valuation(project=project, params=params)
     if as_json:
         _print_json(result)
     else:
@@ -189,7 +201,8 @@ def main() -> None:
 
 def _start(project: Path, *, verbose: bool = False) -> None:
     configure(project, verbose=verbose)
-    logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    reap_servers()
+    own()
     logger = logging.getLogger("unshapley")
     logger.setLevel(logging.INFO)
     if not verbose:
@@ -240,6 +253,10 @@ def _print_values(place: Project) -> None:
             highlight=False,
         )
     out.print(f"report: {content['report']}", highlight=False, soft_wrap=True)
+
+
+def _place(error: OSError) -> Path:
+    return Path(str(error.filename or "a file"))
 
 
 def _print_json(content: Any) -> None:

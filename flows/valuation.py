@@ -36,7 +36,6 @@ from unshapley.project import Project
 from unshapley.publication import is_published
 from unshapley.unlearning import build_unlearner
 from unshapley.unlearning.retrain import RetrainUnlearner
-from unshapley.utilities import check_names
 from unshapley.valuation import Valuation, metrics
 
 log = logging.getLogger("unshapley.run")
@@ -52,7 +51,6 @@ def valuation(project: Path = Path(), params: Params | None = None) -> dict[str,
     """
     place = Project(project.resolve())
     params = params or load_params(place.params)
-    check_names(params.valuation.utilities)
     with only_run(place), make_runner(params.run) as runner:
         return _value(place, params, runner)
 

@@ -8,6 +8,7 @@ Suites are JSON in data/expectations; docs/validation.md shows how to change the
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Mapping
@@ -56,6 +57,7 @@ def great_expectations() -> Any:
     with _IMPORT:
         import great_expectations
         import great_expectations.expectations
+    logging.getLogger("great_expectations").setLevel(logging.ERROR)
     return great_expectations
 
 
@@ -205,7 +207,7 @@ def cells_view(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     kind = np.select(
         [raw.isna(), ~typed | (number.isna()), ~finite], ["missing", "text", "infinite"], "number"
     )
-    cell = raw.astype(str)
+    cell = raw.astype(object).where(raw.notna(), "empty").astype(str)
     return long.assign(value=number.where(finite & typed), kind=kind, cell=cell)
 
 

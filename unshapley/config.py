@@ -103,7 +103,7 @@ class Valuation(Section):
     newton: Newton = Newton()
     finetune: Finetune = Finetune()
     shrink_finetune: ShrinkFinetune = ShrinkFinetune()
-    utilities: Annotated[list[str], Field(min_length=1)] = Field(
+    utilities: Annotated[list[Literal["neg_log_loss", "accuracy"]], Field(min_length=1)] = Field(
         ["neg_log_loss", "accuracy"], description="measured utilities; the first is primary"
     )
     estimator: Literal["auto", "exact", "permutations"] = Field(

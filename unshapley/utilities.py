@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from unshapley.errors import InputError
 from unshapley.training import cross_entropy
 
 Utility = Callable[[Tensor, Tensor], Tensor]
@@ -29,17 +28,6 @@ UNITS: Mapping[str, str] = {
     "accuracy": "share of test rows, 0 to 1",
     "neg_log_loss": "nats a test row, negated",
 }
-
-
-def check_names(names: Sequence[str]) -> None:
-    """Raise `InputError` for a utility that does not exist."""
-    for name in names:
-        if name not in UTILITIES:
-            raise InputError(
-                f"unknown utility {name!r}",
-                where="valuation.utilities",
-                expected=f"some of {', '.join(UTILITIES)}",
-            )
 
 
 def evaluate(names: Sequence[str], logits: Tensor, y: Tensor) -> dict[str, list[float]]:

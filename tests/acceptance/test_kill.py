@@ -1,0 +1,85 @@
+"""SIGKILL at different moments, then the same command: nothing twice, nothing lost, same bits."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from flows.reaping import OWNER
+from tests.conftest import build_project, set_params
+from tests.flows.test_valuation import chunks_of, outputs
+from unshapley.project import Project
+
+CHUNKS = 15
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = build_project(tmp_path_factory.mktemp("kill") / "project")
+    set_params(project, valuation__chunk_size=2, valuation__shrink_finetune__steps=60)
+    subprocess.run(command(project), check=True, capture_output=True)
+    return project
+
+
+def command(project: Project) -> list[str]:
+    code = "from flows.cli import main; main()"
+    return [sys.executable, "-c", code, "run", "-p", str(project.root)]
+
+
+def finished(project: Project) -> set[str]:
+    """Names of the chunk results that are on disk and whole."""
+    names = set()
+    for path in project.results.glob("chunk-*"):
+        try:
+            json.loads(path.read_text())
+        except json.JSONDecodeError:
+            continue
+        names.add(path.name)
+    return names
+
+
+def servers() -> list[psutil.Process]:
+    """Embedded servers that run on the Prefect home of these tests."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if "prefect.server.api.server:create_app" in process.cmdline():
+                found.append(process)
+    return [p for p in found if OWNER in p.environ()]
+
+
+def reset(project: Project) -> None:
+    for path in [*project.results.iterdir(), *project.valuation.rglob("*")]:
+        if path.is_file():
+            path.unlink()
+
+
+@pytest.mark.parametrize("moment", [1, 7, CHUNKS])
+def test_a_killed_run_goes_on_where_it_stopped(undisturbed, moment):
+    project = undisturbed
+    expected = outputs(project)
+    reset(project)
+    run = subprocess.Popen(command(project), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while len(finished(project)) < moment:
+            assert run.poll() is None, "the run ended before it could be killed"
+            time.sleep(0.02)
+        os.kill(run.pid, signal.SIGKILL)
+    finally:
+        run.wait(timeout=60)
+    before = finished(project)
+    assert not (project.valuation / "manifest.json").exists()
+
+    subprocess.run(command(project), check=True, capture_output=True)
+    assert chunks_of(project) == {"computed": CHUNKS - len(before), "resumed": len(before)}
+    assert len(finished(project)) == CHUNKS
+    assert outputs(project) == expected
+    # the killed run's embedded server outlived it; the run after it has ended that one
+    gone = [p for p in servers() if p.environ()[OWNER].startswith(f"{run.pid}@")]
+    assert gone == []

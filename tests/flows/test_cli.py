@@ -1,0 +1,148 @@
+"""The command line as a user meets it: real processes, exit codes, one clear error."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.conftest import set_params
+from unshapley.project import Project
+
+COMMANDS = ["run", "validate", "report", "prepare", "pretrain", "suites", "init"]
+
+
+def unshapley(*arguments: object, **kwargs) -> subprocess.CompletedProcess:
+    code = "from flows.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True, text=True, timeout=180, **kwargs,
+    )  # fmt: skip
+
+
+def edit(project: Project, column: str, value: object) -> None:
+    path = project.partition("form-01")
+    frame = pd.read_parquet(path).astype({column: object})
+    frame.loc[3, column] = value
+    frame.astype({column: str} if isinstance(value, str) else {}).to_parquet(path)
+
+
+@pytest.mark.parametrize("command", [[], *[[c] for c in COMMANDS]])
+def test_help_helps(command):
+    done = unshapley(*command, "--help")
+    assert done.returncode == 0
+    assert "Usage" in done.stdout
+    assert not command or command[0] in ("prepare", "pretrain", "suites") or "Example" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("pixel_10", "many", "form-01: not a number"),
+        ("pixel_10", float("nan"), "form-01: missing or infinite: 1 of 5632, first 'pixel_10' row 3"),
+        ("label", 11, "form-01: label is unknown to the model: 1 of 88 (11)"),
+    ],
+)
+def test_bad_rows_are_one_error_and_exit_code_2(project, column, value, message):
+    edit(project, column, value)
+    done = unshapley("validate", "-p", project.root)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"valuation__budget": -1}, "valuation.budget = -1"),
+        ({"valuation__budgets": 3}, "unknown key 'valuation.budgets'"),
+        ({"valuation__utilities": ["fame"]}, "valuation.utilities.0 = 'fame'"),
+    ],
+)
+def test_bad_parameters_are_one_error_and_exit_code_2(project, settings, message):
+    set_params(project, **settings)
+    done = unshapley("run", "-p", project.root)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not project.valuation.exists()
+
+
+def test_a_folder_that_is_no_project_is_named(tmp_path):
+    done = unshapley("run", "-p", tmp_path)
+    assert done.returncode == 2
+    assert "params.yaml: file is missing" in done.stderr
+
+
+@pytest.fixture
+def small_disk(project, tmp_path):
+    """The project on a file system of its own, with a little room left."""
+    used = sum(p.stat().st_size for p in project.root.rglob("*") if p.is_file())
+    place = tmp_path / "disk"
+    place.mkdir()
+    size = f"size={used + 900_000}"
+    mount = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        yield Project(Path(shutil.copytree(project.root, place / "project")))
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(small_disk):
+    with (small_disk.root / "ballast").open("wb") as ballast:
+        ballast.write(b"x" * 780_000)
+    done = unshapley("run", "-p", small_disk.root)
+    assert done.returncode == 2, done.stderr
+    assert re.search(r"cannot be written: .*No space left on device", done.stderr)
+    assert "Traceback" not in done.stderr
+    assert not small_disk.valuation.exists()
+    assert not list(small_disk.data.glob(".valuation.*"))
+    (small_disk.root / "ballast").unlink()
+    done = unshapley("run", "-p", small_disk.root)
+    assert done.returncode == 0, done.stderr
+
+
+def test_report_and_run_speak_json(project):
+    done = unshapley("report", "-p", project.root)
+    assert done.returncode == 2
+    assert "run `unshapley run`" in done.stderr
+    done = unshapley("run", "-p", project.root, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["metrics"]["fidelity"]["status"] == "trusted"
+    content = json.loads(unshapley("report", "-p", project.root, "--json").stdout)
+    assert [v["provider"] for v in content["values"]] == project.providers()
+    text = unshapley("report", "-p", project.root).stdout
+    assert re.search(r"sum [\d.]+ = U\(all\) -[\d.]+ − U\(none\) -[\d.]+, 30 coalitions", text)
+
+
+def test_data_docs_are_written_on_request(project, tmp_path):
+    done = unshapley("validate", "-p", project.root, "--data-docs", tmp_path / "docs", "--json")
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)) == 7
+    pages = sorted(p.name for p in (tmp_path / "docs").glob("*.html"))
+    assert len(pages) == 14
+    assert "Expectation" in (tmp_path / "docs" / pages[0]).read_text()
+
+
+def test_init_keeps_comments_and_refuses_what_is_wrong(tmp_path):
+    done = unshapley("init", tmp_path / "a", "--set", "valuation.budget=77")
+    assert done.returncode == 0
+    text = (tmp_path / "a" / "params.yaml").read_text()
+    assert "budget: 77" in text
+    assert "# The one configuration" in text
+    for arguments, message in (
+        ([tmp_path / "a"], "stands there already"),
+        ([tmp_path / "b", "--set", "valuation.budget"], "expected: KEY=VALUE"),
+        ([tmp_path / "b", "--set", "valuation.budget=-1"], "valuation.budget = -1"),
+    ):
+        done = unshapley("init", *arguments)
+        assert done.returncode == 2
+        assert message in done.stderr
+    assert not Path(tmp_path / "b").exists()

@@ -1,0 +1,178 @@
+"""The flow on a small real project, in this process, behind Prefect's embedded server."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flows.locking import only_run
+from flows.valuation import valuation
+from tests.conftest import set_params
+from unshapley.errors import BusyError, InputError, UntrustedError, ValidationError
+from unshapley.files import sha256
+from unshapley.modelstore import ModelRecord
+from unshapley.project import Project
+from unshapley.publication import RUN
+
+
+def outputs(project: Project) -> dict[str, str]:
+    """Hash of every published file but run.json, by name."""
+    folder = project.valuation
+    return {
+        p.relative_to(folder).as_posix(): sha256(p)
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.name != RUN
+    }
+
+
+def chunks_of(project: Project) -> dict[str, int]:
+    return json.loads((project.valuation / RUN).read_text())["chunks"]
+
+
+def test_outputs_keep_their_contract(project, params):
+    valuation(project=project.root)
+    folder = project.valuation
+    values = pd.read_csv(folder / "values.csv")
+    assert ",".join(values.columns) == (
+        "provider,rows,value,std_error,ci_low,ci_high,rank,status"
+    )
+    assert values["provider"].tolist() == project.providers()
+    assert values["status"].unique().tolist() == ["valued"]
+    assert sorted(values["rank"]) == [1, 2, 3, 4, 5]
+
+    utilities = pd.read_parquet(folder / "utilities.parquet")
+    assert list(utilities.columns) == ["coalition", "chunk", "neg_log_loss", "accuracy"]
+    assert sorted(utilities["coalition"]) == [f"{m:05b}" for m in range(32)]
+    assert utilities["chunk"].value_counts().to_dict() == {-1: 2} | dict.fromkeys(range(6), 5)
+
+    metrics = json.loads((folder / "metrics.json").read_text())
+    u = utilities.set_index("coalition")["neg_log_loss"]
+    assert metrics["sum_of_values"] == pytest.approx(u["11111"] - u["00000"], abs=1e-6)
+    assert values["value"].sum() == pytest.approx(metrics["u_all"] - metrics["u_none"], abs=1e-6)
+    record = ModelRecord.load(project.model)
+    assert metrics["u_all"] == pytest.approx(record.score["neg_log_loss"], abs=1e-6)
+
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["outputs"] == {k: v for k, v in outputs(project).items() if k != "manifest.json"}
+    assert all(sha256(project.root / path) == h for path, h in manifest["inputs"].items())
+    read = {p.as_posix() for p in map(project.root.__class__, manifest["inputs"])}
+    assert {"data/test.parquet", "data/model/checkpoint.safetensors"} <= read
+    assert manifest["coalitions"] == {"planned": 30, "measured": 30}
+    assert manifest["config"]["valuation"]["budget"] == params.valuation.budget
+    assert "run" not in manifest["config"]
+    assert chunks_of(project) == {"computed": 6, "resumed": 0}
+
+
+def test_the_same_again_resumes_every_chunk_and_gives_the_same_bytes(project):
+    valuation(project=project.root)
+    first = outputs(project)
+    valuation(project=project.root)
+    assert chunks_of(project) == {"computed": 0, "resumed": 6}
+    assert outputs(project) == first
+
+
+def test_processes_give_the_bits_that_threads_give(project, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "")
+    set_params(project, run__workers=1)
+    valuation(project=project.root)
+    first = outputs(project)
+    for path in project.results.iterdir():
+        path.unlink()
+    set_params(project, run__runner="processes", run__workers=2)
+    valuation(project=project.root)
+    assert chunks_of(project) == {"computed": 6, "resumed": 0}
+    assert outputs(project) == first
+
+
+def test_a_damaged_chunk_is_recognised_and_only_it_is_computed_again(project):
+    valuation(project=project.root)
+    first = outputs(project)
+    victim = sorted(p for p in project.results.iterdir() if p.name.startswith("chunk-"))[2]
+    text = victim.read_text()
+    place = text.index("utilities") + 40
+    digit = next(i for i in range(place, len(text)) if text[i].isdigit())
+    victim.write_text(text[:digit] + str((int(text[digit]) + 1) % 10) + text[digit + 1 :])
+    valuation(project=project.root)
+    assert chunks_of(project) == {"computed": 1, "resumed": 5}
+    assert outputs(project) == first
+
+
+def test_a_budget_below_all_coalitions_samples_and_still_sums_up(project):
+    set_params(project, valuation__budget=20, valuation__unlearner="newton")
+    valuation(project=project.root)
+    metrics = json.loads((project.valuation / "metrics.json").read_text())
+    assert metrics["coalitions"] <= 20
+    assert metrics["largest_std_error"] > 0
+    assert metrics["sum_of_values"] == pytest.approx(metrics["u_all"] - metrics["u_none"])
+
+
+def test_an_untrusted_valuation_leaves_the_last_good_one_alone(project, monkeypatch):
+    valuation(project=project.root)
+    good = outputs(project)
+    # one tiny step towards nowhere: as good as not unlearning at all
+    set_params(project, valuation__unlearner="finetune")
+    set_params(project, valuation__finetune__steps=1, valuation__finetune__learning_rate=3.0)
+    with pytest.raises(UntrustedError, match="not published.*\n.*without unlearning"):
+        valuation(project=project.root)
+    assert outputs(project) == good
+    assert (project.untrusted / "values.csv").exists()
+
+
+def test_nothing_checked_is_published_only_on_request(project):
+    set_params(project, fidelity__coalitions=0)
+    with pytest.raises(UntrustedError, match="publish_unchecked"):
+        valuation(project=project.root)
+    assert not project.valuation.exists()
+    set_params(project, fidelity__publish_unchecked=True)
+    valuation(project=project.root)
+    assert "no coalition was retrained" in (project.valuation / "report.html").read_text().lower()
+
+
+def test_a_quarantined_provider_in_the_model_always_stays(project):
+    set_params(project, validation__policy="quarantine")
+    suite = project.expectations / "partition.json"
+    content = json.loads(suite.read_text())
+    rows = next(e for e in content["expectations"] if "row_count" in e["type"])
+    # 86 rows or more: form-07 is not among the five, form-01 has 88 and the others 91
+    rows["kwargs"]["min_value"] = 90
+    suite.write_text(json.dumps(content))
+    valuation(project=project.root)
+    values = pd.read_csv(project.valuation / "values.csv").set_index("provider")
+    assert values.loc["form-01", "status"] == "quarantined"
+    assert values.loc["form-01", "rows"] == 88
+    assert np.isnan(values.loc["form-01", "value"])
+    metrics = json.loads((project.valuation / "metrics.json").read_text())
+    # with form-01 staying, nobody else's rows already give a model better than the initial one
+    assert metrics["coalitions"] == 14
+    assert metrics["u_none"] > -2.0
+    assert values["value"].sum() == pytest.approx(metrics["u_all"] - metrics["u_none"], abs=1e-6)
+
+
+def test_two_runs_at_once_are_kept_apart(project):
+    with only_run(project), pytest.raises(BusyError, match="another valuation works here"):
+        valuation(project=project.root)
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "message"),
+    [
+        (lambda p: p.partition("form-02").unlink(), InputError, "'form-02' is missing"),
+        (lambda p: p.test.unlink(), InputError, "file is missing"),
+        (lambda p: (p.model / "model.json").write_text("{}"), InputError, "key 'recipe'"),
+        (lambda p: edit(p.partition("form-02"), slice(0, 0)), ValidationError, "too few rows: 0"),
+        (lambda p: edit(p.partition("form-02"), slice(0, 60)), InputError, "not the one the model"),
+        (lambda p: edit(p.test, slice(0, 60)), InputError, "test set is not the one recorded"),
+    ],
+)
+def test_wrong_inputs_stop_before_anything_is_spent(project, damage, error, message):
+    damage(project)
+    with pytest.raises(error, match=message):
+        valuation(project=project.root)
+    assert not project.valuation.exists()
+    assert not any(project.results.glob("chunk-*"))
+
+
+def edit(path, rows: slice) -> None:
+    frame = pd.read_parquet(path)
+    frame.iloc[rows].to_parquet(path)

@@ -1,0 +1,107 @@
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks.expectations import build_suite, check_table, load_suite, run_suite
+from tasks.validation import validate_project, verdict
+from unshapley.config import Validation
+from unshapley.errors import InputError, ValidationError
+from unshapley.rows import Schema, fingerprints
+
+SCHEMA = Schema(("a", "b"), "label", ("no", "yes"))
+CONFIG = Validation(min_rows=5, feature_range=(0, 10))
+SUITE = build_suite("partition", SCHEMA, CONFIG).to_json_dict()
+
+
+def rows(seed: int = 0, count: int = 40) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    table = pd.DataFrame(rng.uniform(1, 9, (count, 2)), columns=["a", "b"])
+    return table.assign(label=rng.integers(0, 2, count))
+
+
+def check(table: pd.DataFrame, **others: pd.DataFrame):
+    every = {"test": rows(8), "reference": rows(9), **others, "p": table}
+    index = {name: fingerprints(t, SCHEMA.features) for name, t in every.items()}
+    return check_table(table, "p", "partition", SUITE, SCHEMA, index)
+
+
+def altered(row: int, column: str, value: object) -> pd.DataFrame:
+    table = rows().astype({column: object})
+    table.loc[row, column] = value
+    return table
+
+
+def test_good_rows_meet_all_expectations():
+    found = check(rows())
+    assert (found.critical, found.warnings, found.rows) == ((), (), 40)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (rows().rename(columns={"b": "c"}), "columns are not those of the schema: missing b; unexpected c"),
+        (rows().iloc[:0], "too few rows: 0, expected at least 5"),
+        (altered(7, "a", "seven"), "not a number: 1 of 80, first 'a' row 7: seven"),
+        (altered(7, "b", np.nan), "missing or infinite: 1 of 80, first 'b' row 7: empty"),
+        (altered(7, "b", np.inf), "missing or infinite: 1 of 80, first 'b' row 7: inf"),
+        (altered(7, "a", 10.5), "outside the range 0 to 10: 1 of 80, first 'a' row 7: 10.5"),
+        (altered(7, "label", 2), "label is unknown to the model: 1 of 40 (2), first in row 7"),
+        (altered(7, "label", None), "label is missing: 1 of 40"),
+        (pd.concat([rows(), rows(8).iloc[:2]], ignore_index=True), "training row also stands in the test set: 2 of 42 (test), first in row 40"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_and_where_is_said(table, message):
+    found = check(table).critical
+    assert found[0].lower().startswith(message.lower()), found
+
+
+def test_a_row_that_stands_twice_is_a_warning():
+    found = check(pd.concat([rows(), rows().iloc[:1]], ignore_index=True))
+    assert found.critical == ()
+    assert found.warnings == ("row stands there twice: 2 of 41",)
+
+
+def test_of_two_equal_partitions_the_later_is_the_copy():
+    assert "another provider's partition: 40 of 40 (a)" in check(rows(), a=rows()).critical[0]
+    assert check(rows(), z=rows()).critical == ()
+
+
+def test_contexts_in_threads_do_not_mix_up_tables():
+    tables = [rows(seed, 20 + seed) for seed in range(16)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda t: run_suite(check_view(t), "rows", SUITE), tables))
+    counts = [r.to_json_dict()["results"][1]["result"]["observed_value"] for r in found]
+    assert counts == [len(t) for t in tables]
+
+
+def check_view(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(**{k: None for k in ("__fingerprint", "__also_in", "__in_test", "__in_reference")})
+
+
+def test_results_are_the_same_every_time():
+    assert asdict(check(rows())) == asdict(check(rows()))
+
+
+def test_the_policy_decides(project):
+    reports = validate_project(project)
+    assert verdict(reports, "stop") == {}
+    reports[0]["critical"] = ("too few rows: 1",)
+    with pytest.raises(ValidationError, match="form-00: too few rows: 1"):
+        verdict(reports, "stop")
+    assert verdict(reports, "quarantine") == {"form-00": "too few rows: 1"}
+
+
+def test_a_bad_test_set_stops_whatever_the_policy(project):
+    reports = validate_project(project)
+    next(r for r in reports if r["table"] == "test")["critical"] = ("label is missing",)
+    with pytest.raises(ValidationError, match="test: label is missing"):
+        verdict(reports, "quarantine")
+
+
+def test_a_missing_suite_says_how_to_write_it(project):
+    (project.expectations / "test.json").unlink()
+    with pytest.raises(InputError, match=r"test\.json: file is missing\n.*unshapley suites"):
+        load_suite(project.expectations, "test")

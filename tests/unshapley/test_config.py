@@ -1,0 +1,28 @@
+import pytest
+
+from unshapley.config import load_params, parse_params
+from unshapley.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"valuaton": {}}, "unknown key 'valuaton'"),
+        ({"valuation": {"budgit": 3}}, "unknown key 'valuation.budgit'"),
+        ({"valuation": {"budget": -5}}, "valuation.budget = -5"),
+        ({"valuation": {"unlearner": "magic"}}, "'newton'"),
+        ({"prepare": {"test_share": 1.5}}, "prepare.test_share = 1.5"),
+        ([1, 2], "the file"),
+    ],
+)
+def test_what_is_wrong_and_where_is_said(content, message):
+    with pytest.raises(InputError) as error:
+        parse_params(content, "params.yaml")
+    assert message in str(error.value)
+    assert str(error.value).startswith("params.yaml: ")
+
+
+def test_yaml_that_is_none_is_named(tmp_path):
+    (tmp_path / "params.yaml").write_text("a: [")
+    with pytest.raises(InputError, match="not readable as YAML"):
+        load_params(tmp_path / "params.yaml")

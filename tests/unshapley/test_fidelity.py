@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from unshapley.fidelity import check_fidelity, compare, stratified
+from unshapley.unlearning.newton import NewtonUnlearner
+from unshapley.unlearning.none import NoUnlearning
+
+
+@pytest.mark.parametrize(("n", "count", "found"), [(14, 8, 8), (3, 8, 6), (2, 2, 2)])
+def test_coalitions_are_distinct_proper_and_of_many_sizes(n, count, found):
+    chosen = stratified(n, count, seed=0)
+    assert len(np.unique(chosen, axis=0)) == found
+    sizes = chosen.sum(axis=1)
+    assert sizes.min() >= 1
+    assert sizes.max() <= n - 1
+    assert len(set(sizes)) >= min(n - 1, count) - 2
+
+
+def test_the_verdict_is_against_leaving_the_model_as_it_is():
+    assert compare(["01", "10"], [0.5, 0.4], [0.52, 0.41], 0.9).status == "trusted"
+    assert compare(["01", "10"], [0.5, 0.4], [0.9, 1.4], 0.9).status == "untrusted"
+
+
+def test_newton_is_trusted_and_the_control_is_not(inputs):
+    coalitions = stratified(5, 6, seed=0)
+    full = inputs.record.score["neg_log_loss"]
+    newton = check_fidelity(inputs, NewtonUnlearner(0.3), coalitions, "neg_log_loss", full)
+    control = check_fidelity(inputs, NoUnlearning(), coalitions, "neg_log_loss", full)
+    assert (newton.status, control.status) == ("trusted", "untrusted")
+    assert newton.retrained == control.retrained
+    assert control.rmse == pytest.approx(newton.rmse_no_unlearning, abs=1e-6)
+
+
+def test_nothing_retrained_is_unchecked(inputs):
+    assert check_fidelity(inputs, NoUnlearning(), stratified(5, 0, 0), "accuracy", 1.0).status == (
+        "unchecked"
+    )

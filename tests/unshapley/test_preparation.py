@@ -1,0 +1,66 @@
+import pandas as pd
+import pytest
+
+from unshapley.config import Faults, parse_params
+from unshapley.errors import InputError
+from unshapley.faults import plant
+from unshapley.preparation import encode, prepare, read_raw
+from unshapley.project import Project
+from unshapley.rows import Schema, read_table
+
+SCHEMA = Schema(("a",), "label", tuple("0123"))
+
+
+def partitions() -> dict[str, pd.DataFrame]:
+    rows = {"a": [float(i) for i in range(40)], "label": [i % 4 for i in range(40)]}
+    return {name: pd.DataFrame(rows) for name in ("p", "q", "r")}
+
+
+def test_faults_change_only_their_provider():
+    before = partitions()
+    after = plant(before, Faults(wrong_labels={"p": 0.5}), SCHEMA, seed=0)
+    assert (after["p"]["label"] != before["p"]["label"]).sum() == 20
+    assert after["p"]["label"].between(0, 3).all()
+    assert after["q"].equals(before["q"])
+
+
+def test_noise_stays_in_range_and_duplicates_are_copies():
+    faults = Faults(noise={"p": 3.0}, duplicate={"r": "q"})
+    before, after = partitions(), plant(partitions(), faults, SCHEMA, seed=0)
+    assert not after["p"]["a"].equals(before["p"]["a"])
+    assert after["p"]["a"].between(0, 39).all()
+    assert after["r"].equals(after["q"])
+
+
+def test_a_fault_of_nobody_is_refused():
+    with pytest.raises(InputError, match="faults.noise names the unknown provider 'x'"):
+        plant(partitions(), Faults(noise={"x": 1.0}), SCHEMA, seed=0)
+
+
+def test_labels_become_class_codes():
+    raw = {"p": pd.DataFrame({"y": ["cat", "dog"], "a": [1, 2]})}
+    schema, tables = encode(raw, "y")
+    assert schema == Schema(("a",), "y", ("cat", "dog"))
+    assert tables["p"]["y"].tolist() == [0, 1]
+
+
+def test_two_files_of_one_provider_are_refused(tmp_path):
+    for name in ("p.csv", "p.parquet"):
+        (tmp_path / name).touch()
+    (tmp_path / "p.csv").write_text("a,label\n1,0\n")
+    with pytest.raises(InputError, match="provider 'p' stands there twice"):
+        read_raw(tmp_path)
+
+
+def test_a_provider_that_left_leaves_no_partition(tmp_path):
+    project = Project(tmp_path)
+    project.raw.mkdir(parents=True)
+    params = parse_params({"prepare": {"source": "files"}}, "test")
+    for name, table in partitions().items():
+        table.to_csv(project.raw / f"{name}.csv", index=False)
+    prepare(project, params)
+    (project.raw / "q.csv").unlink()
+    kept = read_table(project.partition("p"))
+    prepare(project, params)
+    assert project.providers() == ["p", "r"]
+    assert read_table(project.partition("p")).equals(kept)
