@@ -12,7 +12,7 @@ import pytest
 # one Prefect home for all tests of a process, so that the embedded server is made once
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="unshapley-prefect-")
 os.environ.pop("PREFECT_API_URL", None)
-from flows.settings import configure  # noqa: E402
+from flows.settings import configure
 
 configure(Path(os.environ["PREFECT_HOME"]), verbose=False)
 

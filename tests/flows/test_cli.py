@@ -37,14 +37,20 @@ def test_help_helps(command):
     done = unshapley(*command, "--help")
     assert done.returncode == 0
     assert "Usage" in done.stdout
-    assert not command or command[0] in ("prepare", "pretrain", "suites") or "Example" in done.stdout
+    assert (
+        not command or command[0] in ("prepare", "pretrain", "suites") or "Example" in done.stdout
+    )
 
 
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
         ("pixel_10", "many", "form-01: not a number"),
-        ("pixel_10", float("nan"), "form-01: missing or infinite: 1 of 5632, first 'pixel_10' row 3"),
+        (
+            "pixel_10",
+            float("nan"),
+            "form-01: missing or infinite: 1 of 5632, first 'pixel_10' row 3",
+        ),
         ("label", 11, "form-01: label is unknown to the model: 1 of 88 (11)"),
     ],
 )

@@ -34,9 +34,7 @@ def test_outputs_keep_their_contract(project, params):
     valuation(project=project.root)
     folder = project.valuation
     values = pd.read_csv(folder / "values.csv")
-    assert ",".join(values.columns) == (
-        "provider,rows,value,std_error,ci_low,ci_high,rank,status"
-    )
+    assert ",".join(values.columns) == ("provider,rows,value,std_error,ci_low,ci_high,rank,status")
     assert values["provider"].tolist() == project.providers()
     assert values["status"].unique().tolist() == ["valued"]
     assert sorted(values["rank"]) == [1, 2, 3, 4, 5]
@@ -54,7 +52,9 @@ def test_outputs_keep_their_contract(project, params):
     assert metrics["u_all"] == pytest.approx(record.score["neg_log_loss"], abs=1e-6)
 
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert manifest["outputs"] == {k: v for k, v in outputs(project).items() if k != "manifest.json"}
+    assert manifest["outputs"] == {
+        k: v for k, v in outputs(project).items() if k != "manifest.json"
+    }
     assert all(sha256(project.root / path) == h for path, h in manifest["inputs"].items())
     read = {p.as_posix() for p in map(project.root.__class__, manifest["inputs"])}
     assert {"data/test.parquet", "data/model/checkpoint.safetensors"} <= read

@@ -78,7 +78,9 @@ def test_contexts_in_threads_do_not_mix_up_tables():
 
 
 def check_view(table: pd.DataFrame) -> pd.DataFrame:
-    return table.assign(**{k: None for k in ("__fingerprint", "__also_in", "__in_test", "__in_reference")})
+    return table.assign(
+        **dict.fromkeys(("__fingerprint", "__also_in", "__in_test", "__in_reference"))
+    )
 
 
 def test_results_are_the_same_every_time():

@@ -14,7 +14,11 @@ HASH = "0" * 64
 
 def make(seed: int = 0, **kwargs) -> nn.Module:
     return build(
-        "unshapley.models:mlp", in_features=4, classes=3, kwargs={"hidden": [5], **kwargs}, seed=seed
+        "unshapley.models:mlp",
+        in_features=4,
+        classes=3,
+        kwargs={"hidden": [5], **kwargs},
+        seed=seed,
     )
 
 

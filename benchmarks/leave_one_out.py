@@ -1,0 +1,78 @@
+"""Leave-one-out by unlearning against leave-one-out by real retraining, on a prepared project.
+
+Prints a table and is no test: `python benchmarks/leave_one_out.py [--project DIR]`. Like is compared
+with like: U(all) − U(all but i) after unlearning i and after retraining without i.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from pathlib import Path
+
+import numpy as np
+
+from unshapley.config import load_params
+from unshapley.fidelity import leave_one_out, spearman, stratified
+from unshapley.inputs import Inputs, load_inputs
+from unshapley.measurement import measure
+from unshapley.modelstore import ModelRecord
+from unshapley.project import Project
+from unshapley.unlearning import UNLEARNERS
+
+
+def rows(inputs: Inputs, names: list[str], params: object, utility: str) -> list[dict[str, object]]:
+    """One row an unlearner: rank and error of leave-one-out and of coalitions of all sizes."""
+    n = len(inputs.players)
+    coalitions = np.vstack([leave_one_out(n), stratified(n, 24, seed=1)])
+    full = inputs.record.score[utility]
+    found, spent = {}, {}
+    for name in ["retrain", *names]:
+        begin = time.process_time()
+        unlearner = UNLEARNERS[name](params.valuation)
+        found[name] = np.array(measure(inputs, unlearner, coalitions, [utility])[utility])
+        spent[name] = time.process_time() - begin
+    truth = found["retrain"]
+    return [
+        {
+            "utility": utility,
+            "unlearner": name,
+            "loo_spearman": spearman(
+                (full - truth[:n]).tolist(), (full - found[name][:n]).tolist()
+            ),
+            "rmse": float(np.sqrt(((found[name] - truth)[n:] ** 2).mean())),
+            "cpu_ms_per_coalition": 1000 * spent[name] / len(coalitions),
+            "cost_share": spent[name] / spent["retrain"],
+        }
+        for name in ["retrain", *names]
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--project", type=Path, default=Path(), help="prepared and pretrained")
+    parser.add_argument("--json", type=Path, help="also write the rows to this file")
+    arguments = parser.parse_args()
+    project = Project(arguments.project)
+    params = load_params(project.params)
+    players = tuple(sorted(ModelRecord.load(project.model).partitions))
+    inputs = load_inputs(project, players)
+    names = ["shrink_finetune", "finetune", "newton", "no_unlearning"]
+    table = [row for u in ("neg_log_loss", "accuracy") for row in rows(inputs, names, params, u)]
+    print(f"{len(players)} providers, {platform.machine()}, {os.cpu_count()} cores, 1 thread used")
+    print(f"{'utility':14}{'unlearner':18}{'LOO Spearman':>13}{'RMSE':>9}{'CPU ms':>9}{'cost':>8}")
+    for row in table:
+        rank = "–" if row["loo_spearman"] is None else f"{row['loo_spearman']:.3f}"
+        print(
+            f"{row['utility']:14}{row['unlearner']:18}{rank:>13}{row['rmse']:9.4f}"
+            f"{row['cpu_ms_per_coalition']:9.1f}{row['cost_share']:8.1%}"
+        )
+    if arguments.json:
+        arguments.json.write_text(json.dumps(table, indent=2))
+
+
+if __name__ == "__main__":
+    main()

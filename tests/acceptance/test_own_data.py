@@ -1,0 +1,47 @@
+"""Somebody's own data: the four hospitals of the heart disease set, as README tells."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from unshapley.project import Project
+
+DATA = Path(
+    os.environ.get("UNSHAPLEY_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data")
+)
+COLUMNS = ["age", "sex", "cp", "trestbps", "chol", "fbs", "restecg", "thalach", "exang", "oldpeak"]
+
+
+@pytest.mark.skipif(
+    not (DATA / "heart_disease").is_dir(),
+    reason="heart_disease is not at hand: set UNSHAPLEY_TEST_DATA to the folder that holds it",
+)
+def test_hospitals_are_valued_from_csv_files(tmp_path):
+    project = Project(tmp_path / "hospitals")
+
+    def unshapley(*arguments: object) -> str:
+        code = "from flows.cli import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    settings = ["prepare.source=files", "prepare.label=disease", "validation.feature_range=null"]
+    unshapley("init", project.root, *(s for pair in settings for s in ("--set", pair)))
+    for file in sorted((DATA / "heart_disease").glob("processed.*.data")):
+        table = pd.read_csv(file, na_values="?")[[*COLUMNS, "target"]]
+        table["chol"] = table["chol"].replace(0, float("nan"))
+        table = table.fillna(table.median()).fillna(200.0)
+        table["disease"] = (table.pop("target") > 0).map({True: "yes", False: "no"})
+        table.to_csv(project.raw / f"{file.name.split('.')[1]}.csv", index=False)
+    for command in ("prepare", "suites", "pretrain", "run"):
+        printed = unshapley(command, "--project", project.root)
+    assert "14 coalitions" in printed
+    values = pd.read_csv(project.valuation / "values.csv")
+    assert values["provider"].tolist() == ["cleveland", "hungarian", "switzerland", "va"]
+    assert (values["std_error"] == 0).all()

@@ -1,0 +1,54 @@
+"""Documentation that cannot rot: everything a user can set, run or meet is in it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from flows.cli import app
+from tasks.expectations import KINDS, build_suite
+from unshapley.config import Params, load_params
+from unshapley.rows import Schema
+
+HOME = Path(__file__).resolve().parents[1]
+PAGES = [HOME / "README.md", HOME / "CONTRIBUTING.md", *sorted((HOME / "docs").glob("*.md"))]
+TEXT = "\n".join(page.read_text() for page in PAGES)
+
+
+def test_params_yaml_states_every_default():
+    stated = load_params(HOME / "params.yaml").model_dump()
+    defaults = Params().model_dump()
+    defaults["validation"]["feature_range"] = (0, 16)
+    defaults["pretrain"]["kwargs"] = {"hidden": [32]}
+    assert stated == defaults
+
+
+@pytest.mark.parametrize(
+    "command", [c.name or c.callback.__name__ for c in app.registered_commands]
+)
+def test_every_command_is_shown(command):
+    assert f"unshapley {command}" in TEXT
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_expectation_is_explained(kind):
+    from unshapley.config import Validation
+
+    suite = build_suite(kind, Schema(("a",), "b", ("c",)), Validation(feature_range=(0, 1)))
+    page = (HOME / "docs" / "validation.md").read_text()
+    for expectation in suite.to_json_dict()["expectations"]:
+        assert expectation["type"] in page
+        assert expectation["meta"]["view"] in page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+def test_every_column_and_file_of_the_outputs_is_explained():
+    page = (HOME / "docs" / "outputs.md").read_text()
+    for name in ("values.csv", "utilities.parquet", "manifest.json", "metrics.json", "run.json",
+                 "report.html", "validation.json", "plots/convergence.csv", "plots/fidelity.csv"):  # fmt: skip
+        assert f"`{name}`" in page
