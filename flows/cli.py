@@ -68,7 +68,10 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
 @app.command()
 @reported
 def run(
-    project: ProjectOption = Path(), as_json: JsonOption = False, verbose: VerboseOption = False
+    project: ProjectOption = Path(),
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no table.")] = False,
 ) -> None:
     """Value the providers: validate, unlearn, aggregate, check, publish.
 
@@ -83,7 +86,7 @@ def run(
     result = valuation(project=project, params=params)
     if as_json:
         _print_json(result)
-    else:
+    elif not quiet:
         _print_values(Project(project))
 
 
