@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow
+from prefect.runtime import flow_run
 from prefect.task_runners import TaskRunner
 
 from flows.locking import only_run
@@ -41,7 +42,11 @@ from unshapley.valuation import Valuation, metrics
 log = logging.getLogger("unshapley.run")
 
 
-@flow(name="valuation", flow_run_name="valuation of {project}")
+def _run_name() -> str:
+    return f"valuation of {Path(flow_run.parameters['project']).resolve().name}"
+
+
+@flow(name="valuation", flow_run_name=_run_name)
 def valuation(project: Path = Path(), params: Params | None = None) -> dict[str, Any]:
     """Value every provider of a project folder.
 

@@ -45,8 +45,8 @@ def pretrain(
     trained = train(
         model,
         stack(initial, 1),
-        x,
-        y,
+        x.unsqueeze(0),
+        y.unsqueeze(0),
         torch.ones(1, len(x)),
         steps=recipe.steps,
         learning_rate=recipe.learning_rate,

@@ -44,7 +44,7 @@ def train(
 
     Minimises for every model k the weighted mean of cross-entropy plus ½ · `weight_decay` · ‖θ_k‖².
 
-    start: weights of all models `(models, …)`; x: `(rows, features)`; y: `(rows,)`;
+    start: weights of all models `(models, …)`; x: `(models, rows, features)`; y: `(models, rows)`;
     weights: non-negative row weights `(models, rows)`; a model whose weights are all zero only
     decays. Gives the trained parameters `(models, …)`, without buffers.
     """
@@ -56,25 +56,29 @@ def train(
     for _ in range(steps):
         optimizer.zero_grad()
         # Adam works elementwise, so summing over models trains each as if it were alone
-        loss = (share * cross_entropy(batched_logits(model, theta, buffers, x), y)).sum()
+        loss = (share * cross_entropy(batched_logits(model, theta, buffers, x, 0), y)).sum()
         penalty = sum((t.square().sum() for t in theta.values()), torch.zeros(()))
         (loss + 0.5 * weight_decay * penalty).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return {n: t.detach() for n, t in theta.items()}
 
 
-def batched_logits(model: nn.Module, batch: State, shared: State, x: Tensor) -> Tensor:
+def batched_logits(
+    model: nn.Module, batch: State, shared: State, x: Tensor, x_dim: int | None = None
+) -> Tensor:
     """Logits `(models, rows, classes)` of models that differ in `batch` `(models, …)` and have
     `shared` in common; layers before the first that differs are computed once.
+
+    x: `(rows, features)` for all models, or with `x_dim=0` its own for each `(models, rows, …)`.
     """
 
-    def logits(one: State) -> Tensor:
+    def logits(one: State, x: Tensor) -> Tensor:
         return functional_call(model, {**shared, **one}, (x,))  # type: ignore[no-any-return]
 
-    return vmap(logits)(batch)
+    return vmap(logits, in_dims=(0, x_dim))(batch, x)
 
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """Cross-entropy of every row `(models, rows)`, in nats."""
+    """Cross-entropy of every row `(models, rows)`, in nats; y: `(rows,)` or `(models, rows)`."""
     target = y.expand(logits.shape[:-1]).unsqueeze(-1)
     return -torch.log_softmax(logits, dim=-1).gather(-1, target).squeeze(-1)

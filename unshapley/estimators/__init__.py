@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
 
 from unshapley.estimators.base import Estimate, Estimator, Plan
 from unshapley.estimators.exact import ExactEstimator
@@ -18,7 +21,10 @@ def make_plan(estimator: str, n: int, budget: int, seed: int) -> Plan:
     """The coalitions to measure; `auto` is exact where the budget covers all of them."""
     if estimator == "auto":
         estimator = "exact" if 2**n <= budget else "permutations"
-    return ESTIMATORS[estimator].plan(n, budget, seed)
+    plan = ESTIMATORS[estimator].plan(n, budget, seed)
+    # coalitions of like size share a chunk: its models then train on about as many rows
+    order = np.argsort(plan.coalitions.sum(axis=1), kind="stable")
+    return replace(plan, coalitions=plan.coalitions[order])
 
 
 __all__ = ["ESTIMATORS", "Estimate", "Estimator", "Plan", "make_plan"]

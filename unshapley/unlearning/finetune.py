@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from unshapley.errors import InputError
@@ -37,17 +38,29 @@ def train_on_retained(
     pretrained: Pretrained, start: State, staying: Tensor, steps: int, rate: float, who: str
 ) -> State:
     """Train one model a coalition from `start` `(m, …)` on the rows of the providers that stay."""
-    rows = reachable_rows(pretrained, who)
+    x, y, weights = retained(reachable_rows(pretrained, who), staying)
     return train(
         pretrained.model,
         start,
-        rows.x,
-        rows.y,
-        staying[:, rows.owner].to(rows.x.dtype),
+        x,
+        y,
+        weights,
         steps=steps,
         learning_rate=rate,
         weight_decay=pretrained.recipe.weight_decay,
     )
+
+
+def retained(rows: TrainingRows, staying: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Each coalition's own rows, padded to the longest: x `(m, rows, features)`, y, weights.
+
+    Weights are 1 for rows and 0 for padding. Training then costs what the largest coalition keeps,
+    so coalitions of like size are measured together.
+    """
+    keeps = staying[:, rows.owner]
+    longest = max(1, int(keeps.sum(dim=1).max()))
+    index = torch.argsort(~keeps, dim=1, stable=True)[:, :longest]
+    return rows.x[index], rows.y[index], keeps.gather(1, index).to(rows.x.dtype)
 
 
 def reachable_rows(pretrained: Pretrained, who: str) -> TrainingRows:
