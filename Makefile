@@ -16,12 +16,15 @@ help:
 	@echo "make clean      remove what a run leaves behind (not the environment, not the data)"
 
 setup: .venv/ready
+ifeq ($(origin REMOTE),command line)
+	@scripts/configure-dvc "$(REMOTE)"
+endif
 
 .venv/ready: constraints.txt pyproject.toml
 	@echo "setting up .venv (some minutes once)"
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	scripts/configure-dvc "$(REMOTE)"
+	@scripts/configure-dvc "$(REMOTE)"
 	@touch $@
 
 valuation: setup

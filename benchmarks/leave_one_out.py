@@ -57,7 +57,7 @@ def main() -> None:
     params = load_params(project.params)
     players = tuple(sorted(ModelRecord.load(project.model).partitions))
     inputs = load_inputs(project, players)
-    names = ["shrink_finetune", "finetune", "newton", "no_unlearning"]
+    names = ["hybrid", "shrink_finetune", "finetune", "newton", "no_unlearning"]
     table = [row for u in ("neg_log_loss", "accuracy") for row in rows(inputs, names, params, u)]
     print(f"{len(players)} providers, {platform.machine()}, {os.cpu_count()} cores, 1 thread used")
     print(f"{'utility':14}{'unlearner':18}{'LOO Spearman':>13}{'RMSE':>9}{'CPU ms':>9}{'cost':>8}")

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from flows.locking import only_run
 from flows.reaping import own, reap_servers
 from flows.settings import configure
 from unshapley.config import load_params
@@ -37,7 +38,8 @@ ProjectOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's log too.")]
 
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+CLOSED = {errno.EACCES, errno.EPERM}
 """What keeps a file from being written and is for the user to mend."""
 
 err = Console(stderr=True, highlight=False)
@@ -54,9 +56,15 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
             err.print(f"[bold red]error:[/] {_escape(str(error))}", soft_wrap=True)
             raise typer.Exit(error.exit_code) from None
         except OSError as error:
-            if error.errno not in NO_ROOM:
+            if error.errno not in NO_ROOM | CLOSED:
                 raise
-            err.print(f"[bold red]error:[/] {_escape(str(unwritable(_place(error), error)))}")
+            where = Path(str(error.filename or "a file"))
+            mistake = unwritable(where, error)
+            if error.errno in CLOSED:
+                mistake = InputError(
+                    f"cannot be opened: {error.strerror}", where=where, do="correct its permissions"
+                )
+            err.print(f"[bold red]error:[/] {_escape(str(mistake))}", soft_wrap=True)
             raise typer.Exit(InputError.exit_code) from None
         except KeyboardInterrupt:
             err.print("interrupted; the same command goes on where this one stopped")
@@ -106,10 +114,11 @@ def validate(
     Examples: `unshapley validate` · `unshapley validate --data-docs docs-out`
     """
     _start(project)
-    from tasks.validation import validate_project, verdict
+    from tasks.validation import check_parameters, validate_project, verdict
 
     place = Project(project)
     params = load_params(place.params)
+    check_parameters(place, params)
     reports = validate_project(place)
     if data_docs:
         from tasks.data_docs import write_data_docs
@@ -145,8 +154,10 @@ def prepare(project: ProjectOption = Path()) -> None:
     from unshapley.preparation import prepare as write
 
     place = Project(project)
-    for provider, rows in write(place, load_params(place.params)).items():
-        print(f"{provider}: {rows} training rows")
+    params = load_params(place.params)
+    with only_run(place):
+        for provider, rows in write(place, params).items():
+            print(f"{provider}: {rows} training rows")
 
 
 @app.command()
@@ -159,8 +170,10 @@ def suites(project: ProjectOption = Path()) -> None:
 
     place = Project(project)
     schema = Schema.load(place.schema)
-    for path in save_suites(place.expectations, schema, load_params(place.params).validation):
-        print(path)
+    params = load_params(place.params)
+    with only_run(place):
+        for path in save_suites(place.expectations, schema, params.validation):
+            print(path)
 
 
 @app.command()
@@ -171,7 +184,9 @@ def pretrain(project: ProjectOption = Path()) -> None:
     from flows.pretrain import pretrain as train
 
     place = Project(project)
-    record = train(place, load_params(place.params))
+    params = load_params(place.params)
+    with only_run(place):
+        record = train(place, params)
     print(", ".join(f"{name} {value:.4f}" for name, value in record.score.items()))
     for provider, reason in record.quarantined.items():
         err.print(f"quarantined {provider}: {_escape(reason)}", soft_wrap=True)
@@ -219,6 +234,13 @@ def _read_valuation(place: Project) -> dict[str, Any]:
 
     from unshapley.files import read_json
 
+    for name in ("manifest.json", "values.csv"):
+        if not (place.valuation / name).is_file():
+            raise InputError(
+                "no valuation stands here, or its publication was interrupted",
+                where=place.valuation / name,
+                do="run `unshapley run`",
+            )
     figures = read_json(place.valuation / "metrics.json", do="run `unshapley run`")
     with (place.valuation / "values.csv").open(newline="") as file:
         values = list(csv.DictReader(file))
@@ -256,10 +278,6 @@ def _print_values(place: Project) -> None:
             highlight=False,
         )
     out.print(f"report: {content['report']}", highlight=False, soft_wrap=True)
-
-
-def _place(error: OSError) -> Path:
-    return Path(str(error.filename or "a file"))
 
 
 def _print_json(content: Any) -> None:

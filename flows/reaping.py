@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from pathlib import Path
 
 import psutil
 
@@ -15,8 +16,7 @@ _SERVER = "prefect.server.api.server:create_app"
 
 def own() -> None:
     """Mark what this process starts as its own."""
-    me = psutil.Process()
-    os.environ[OWNER] = f"{me.pid}@{me.create_time()}"
+    os.environ[OWNER] = f"{os.getpid()}@{_started(os.getpid())}"
 
 
 def reap_servers() -> int:
@@ -31,10 +31,13 @@ def reap_servers() -> int:
 
 
 def _is_orphan(owner: str) -> bool:
-    pid, _, created = owner.partition("@")
-    if not created:
-        return False
+    pid, _, started = owner.partition("@")
+    return bool(started) and _started(int(pid)) != started
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, in clock ticks since boot: no change of the clock moves it."""
     try:
-        return str(psutil.Process(int(pid)).create_time()) != created
-    except psutil.NoSuchProcess:
-        return True
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return None

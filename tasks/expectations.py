@@ -129,6 +129,25 @@ def build_suite(kind: str, schema: Schema, params: Validation) -> Any:
     return gx.ExpectationSuite(name=kind, expectations=checks)
 
 
+def written_with(params: Validation) -> dict[str, Any]:
+    """The parameters that suites are written with."""
+    return params.model_dump(mode="json", include={"min_rows", "feature_range"})
+
+
+def check_suites(folder: Path, params: Validation) -> None:
+    """Raise `InputError` where params.yaml speaks of other suites than those on disk."""
+    for kind in KINDS:
+        meta = load_suite(folder, kind).get("meta") or {}
+        for key, value in written_with(params).items():
+            if meta.get(key) != value:
+                raise InputError(
+                    f"the suite was written with validation.{key} = {meta.get(key)!r}",
+                    where=folder / f"{kind}.json",
+                    expected=f"{value!r}, as params.yaml says",
+                    do="write the suites anew with `unshapley suites`, or restore params.yaml",
+                )
+
+
 def save_suites(folder: Path, schema: Schema, params: Validation) -> list[Path]:
     """Write the three suites as JSON; give their paths."""
     paths = []
@@ -137,6 +156,7 @@ def save_suites(folder: Path, schema: Schema, params: Validation) -> list[Path]:
         for expectation in content["expectations"]:
             expectation.pop("id", None)
         paths.append(folder / f"{kind}.json")
+        content["meta"] = written_with(params)  # without GX's version, which is pinned elsewhere
         write_json(paths[-1], {k: content[k] for k in ("name", "expectations", "meta")})
     return paths
 
@@ -230,16 +250,37 @@ def run_suite(table: pd.DataFrame, view: str, suite: Mapping[str, Any]) -> Any:
         .add_batch_definition_whole_dataframe(view)
         .get_batch(batch_parameters={"dataframe": table})
     )
-    part = [e for e in suite["expectations"] if e.get("meta", {}).get("view") == view]
+    part = [e for e in suite["expectations"] if _meta(e).get("view", "rows") == view]
     where = {"cells": ["column", "row", "cell"]}.get(view)
     return batch.validate(
-        gx.ExpectationSuite(name=view, expectations=part),
+        gx.ExpectationSuite(name=view, expectations=[_expectation(e) for e in part]),
         result_format={
             "result_format": "SUMMARY",
             "partial_unexpected_count": 3,
             **({"unexpected_index_column_names": where} if where else {}),
         },
     )
+
+
+def _meta(expectation: Mapping[str, Any]) -> dict[str, Any]:
+    return expectation.get("meta") or {}
+
+
+def _expectation(content: Mapping[str, Any]) -> Any:
+    """An expectation from a suite's JSON; `InputError` for one that does not exist or fit."""
+    from great_expectations.exceptions.exceptions import ExpectationNotFoundError
+    from great_expectations.expectations.registry import get_expectation_impl
+
+    try:
+        implementation = get_expectation_impl(content["type"])
+        kept = {k: content[k] for k in ("meta", "severity") if content.get(k)}
+        return implementation(**content.get("kwargs", {}), **kept)
+    except (ExpectationNotFoundError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"expectation {content.get('type')!r} cannot be built: {error}",
+            where="data/expectations",
+            do="correct the suite, or write it anew with `unshapley suites`",
+        ) from None
 
 
 def views(
@@ -265,7 +306,7 @@ def _kept(result: dict[str, Any]) -> dict[str, Any]:
         "type": config["type"],
         "kwargs": kwargs,
         "severity": config.get("severity") or "critical",
-        "message": config["meta"]["message"],
+        "message": _meta(config).get("message") or config["type"],
         "success": bool(result["success"]),
         "result": result.get("result") or {},
         "raised": raised,
@@ -286,8 +327,10 @@ def _explain(result: dict[str, Any]) -> str:
         parts = [f"{w} {', '.join(odd[w][:5])}" for w in ("missing", "unexpected") if odd.get(w)]
         return f"{message}: {'; '.join(parts)}"
     if result["type"] == "expect_table_row_count_to_be_between":
-        needed = result["kwargs"]["min_value"]
-        return f"{message}: {found['observed_value']}, expected at least {needed}"
+        limits = [("at least", "min_value"), ("at most", "max_value")]
+        kwargs = result["kwargs"]
+        needed = " and ".join(f"{word} {kwargs[k]}" for word, k in limits if k in kwargs)
+        return f"{message}: {found['observed_value']}, expected {needed}"
     count = f"{found.get('unexpected_count', '?')} of {found.get('element_count', '?')}"
     cells = found.get("partial_unexpected_index_list") or []
     if cells and isinstance(cells[0], dict):

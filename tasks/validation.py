@@ -9,9 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tasks.expectations import KINDS, Index, check_table, load_suite
+from tasks.expectations import KINDS, Index, check_suites, check_table, load_suite
+from unshapley.config import Params
 from unshapley.errors import InputError, ValidationError
 from unshapley.files import digest, sha256
+from unshapley.preparation import check_prepared
 from unshapley.project import Project
 from unshapley.rows import Schema, fingerprints, read_table
 
@@ -52,6 +54,12 @@ def state_of(project: Project) -> str:
     return digest([hashes, suites, sha256(project.schema)])
 
 
+def check_parameters(project: Project, params: Params) -> None:
+    """Raise `InputError` where tables or suites were not made with these parameters."""
+    check_prepared(Schema.load(project.schema), params, project.schema)
+    check_suites(project.expectations, params.validation)
+
+
 def validate_one(root: Path, name: str, state: str) -> Report:
     """Check one table of the project, whose content hashes to `state`."""
     project = Project(root)
@@ -84,8 +92,8 @@ def verdict(reports: Sequence[Report], policy: str) -> dict[str, str]:
         raise ValidationError(
             f"{len(failed)} of {len(reports)} tables break their expectations\n"
             + "\n".join(f"  {name}: {failed[name]}" for name in failed),
-            do="correct the rows, change the suites in data/expectations, or set "
-            "validation.policy to quarantine",
+            do="correct the rows or change the suites in data/expectations"
+            + (", or set validation.policy to quarantine" if policy == "stop" else ""),
         )
     return failed
 

@@ -33,6 +33,7 @@ SMALL = [
     "pretrain.steps=60",
     "pretrain.kwargs.hidden=[8]",
     "valuation.chunk_size=5",
+    "valuation.unlearner=shrink_finetune",
     "valuation.shrink_finetune.steps=10",
     "fidelity.coalitions=6",
     "run.retries=0",

@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from unshapley import environment as environment  # first: it hashes the sources that run
+
 _EXPORTS = {
     "BusyError": "errors",
     "InputError": "errors",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from unshapley.errors import InputError
 
@@ -32,6 +32,12 @@ class Prepare(Section):
     test_share: Share = Field(0.2, description="share of every provider's rows held out as test")
     reference_share: Share = Field(0.1, description="share held out as reference set")
     seed: int = Field(0, ge=0, description="seed of the split and of planted faults")
+
+    @model_validator(mode="after")
+    def _rows_are_left(self) -> Prepare:
+        if self.test_share + self.reference_share >= 1:
+            raise ValueError("test_share and reference_share leave no row for training")
+        return self
 
 
 class Faults(Section):
@@ -94,12 +100,21 @@ class ShrinkFinetune(Section):
     learning_rate: float = Field(0.02, gt=0)
 
 
+class Hybrid(ShrinkFinetune):
+    """Options of the `hybrid` unlearner."""
+
+    retrain_below: float = Field(
+        0.1, ge=0, le=1, description="coalitions that keep at most this share of rows are retrained"
+    )
+
+
 class Valuation(Section):
     """The game that is measured and how it is aggregated."""
 
-    unlearner: Literal["shrink_finetune", "finetune", "newton", "retrain"] = Field(
-        "shrink_finetune", description="how providers are forgotten; newton needs no rows"
+    unlearner: Literal["hybrid", "shrink_finetune", "finetune", "newton", "retrain"] = Field(
+        "hybrid", description="how providers are forgotten; newton needs no rows"
     )
+    hybrid: Hybrid = Hybrid()
     newton: Newton = Newton()
     finetune: Finetune = Finetune()
     shrink_finetune: ShrinkFinetune = ShrinkFinetune()
@@ -150,7 +165,7 @@ def load_params(path: Path) -> Params:
         raise InputError(
             "file is missing", where=path, do="name a project folder that holds params.yaml"
         ) from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"not readable as YAML: {error}", where=path) from None
     return parse_params(content or {}, where=path)
 

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from unshapley.errors import UnshapleyError
 from unshapley.files import digest, sha256
 
 PACKAGES = (
@@ -32,10 +33,13 @@ CODE = (
     "pyproject.toml",
     "constraints.txt",
     "dvc.yaml",
-    "params.yaml",
 )
 
 _HOME = Path(__file__).resolve().parent.parent
+
+
+SOURCES = sha256(_HOME / "unshapley")
+"""Hash of the library as it was when imported: results are named by the code that made them."""
 
 
 @cache
@@ -46,8 +50,17 @@ def numerics() -> dict[str, Any]:
         "threads": 1,
         "dtype": "float32",
         "torch": importlib.metadata.version("torch"),
-        "sources": sha256(_HOME / "unshapley"),
+        "sources": SOURCES,
     }
+
+
+def check_sources() -> None:
+    """Raise `UnshapleyError` if the library on disk is no longer the one that runs."""
+    if sha256(_HOME / "unshapley") != SOURCES:
+        raise UnshapleyError(
+            "the sources of unshapley changed while it ran: nothing was published\n"
+            "  do: run the same command again"
+        )
 
 
 @cache
@@ -64,23 +77,24 @@ def versions() -> dict[str, str]:
 
 @cache
 def code() -> dict[str, Any]:
-    """Version and hash of our sources, the last commit that touched them, and whether they differ
+    """Version and hash of our sources, their last commit, and whether they differ (None: unknown)
     from it. A commit that only adds outputs leaves all this as it was.
     """
     present = [name for name in CODE if (_HOME / name).exists()]
     sources = {name: sha256(_HOME / name) for name in ("unshapley", "tasks", "flows")}
+    changes = _git("status", "--porcelain", "--", *present)
     return {
         "version": importlib.metadata.version("unshapley"),
         "sources": digest(sources),
         "commit": _git("log", "-1", "--format=%H", "--", *present) or None,
-        "dirty": bool(_git("status", "--porcelain", "--", *present)),
+        "dirty": None if changes is None else bool(changes),
     }
 
 
-def _git(*arguments: str) -> str:
+def _git(*arguments: str) -> str | None:
     try:
         return subprocess.run(
             ["git", "-C", str(_HOME), *arguments], capture_output=True, text=True, check=True
         ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return ""
+        return None

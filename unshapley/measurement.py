@@ -100,6 +100,7 @@ def chunk_key(
             "partitions": rows,
             "model": {n: h for n, h in record.files.items() if n not in unread},
             "recipe": record.recipe.model_dump(mode="json"),
+            "architecture": record.architecture_source,
             "test": record.test,
             "reference": record.reference,
             "unlearner": [unlearner.name, asdict(unlearner)],  # type: ignore[call-overload]

@@ -85,7 +85,31 @@ def build(
             where="pretrain.architecture",
             expected="a torch.nn.Module",
         )
-    return model.eval()
+    _probe(model.eval(), architecture, in_features, classes)
+    return model
+
+
+def _probe(model: nn.Module, architecture: str, in_features: int, classes: int) -> None:
+    """Raise `InputError` unless the model turns rows into one logit a class."""
+    try:
+        with torch.no_grad():
+            shape = tuple(model(torch.zeros(2, in_features)).shape)
+    except (RuntimeError, ValueError, TypeError) as error:
+        shape, problem = (), f"cannot run on {in_features} features: {error}"
+    else:
+        problem = f"gives logits {shape} for two rows"
+    if shape != (2, classes):
+        raise InputError(
+            f"architecture {architecture!r} {problem}",
+            where="pretrain.architecture",
+            expected=f"a module from (rows, {in_features}) to (rows, {classes})",
+        )
+
+
+def source_of(architecture: str) -> str:
+    """Hex SHA-256 of the file that defines the architecture, `build` having imported it."""
+    module = importlib.import_module(architecture.partition(":")[0])
+    return sha256(Path(module.__file__)) if module.__file__ else "built in"
 
 
 def save_state(state: State, path: Path) -> None:

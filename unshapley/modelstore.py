@@ -18,7 +18,7 @@ from torch import nn
 from unshapley.config import Pretrain
 from unshapley.errors import InputError
 from unshapley.files import read_json, sha256, write_json
-from unshapley.models import State, build, fit_state, load_state, save_state
+from unshapley.models import State, build, fit_state, load_state, save_state, source_of
 from unshapley.statistics import HeadStatistics
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -32,6 +32,8 @@ class ModelRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     recipe: Pretrain
+    architecture_source: str
+    """hash of the file that defines the architecture"""
     in_features: int
     classes: int
     partitions: dict[str, str]
@@ -92,6 +94,12 @@ def load_files(
 ) -> tuple[nn.Module, State, State, HeadStatistics | None]:
     """Module, pretrained state, initial state and statistics, each checked against the record."""
     model = record.build()
+    if source_of(record.recipe.architecture) != record.architecture_source:
+        raise InputError(
+            "the file that defines the architecture changed since the model was trained",
+            where=record.recipe.architecture,
+            do="pretrain again, or restore the file",
+        )
     trained, initial = (
         fit_state(model, _recorded(folder, name, record), folder / name)
         for name in (CHECKPOINT, INITIALISATION)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from unshapley import faults
-from unshapley.config import Params
+from unshapley.config import Params, Prepare
 from unshapley.digits import load_forms
 from unshapley.errors import InputError
 from unshapley.project import Project
@@ -21,21 +24,48 @@ def prepare(project: Project, params: Params) -> dict[str, int]:
     else:
         raw, label = read_raw(project.raw), params.prepare.label
     schema, tables = encode(raw, label)
+    schema = replace(schema, prepared=prepared_with(params))
     splits = {
-        provider: split(
-            table,
-            provider,
-            test=params.prepare.test_share,
-            reference=params.prepare.reference_share,
-            seed=params.prepare.seed,
-        )
-        for provider, table in tables.items()
+        provider: _split(table, provider, params.prepare) for provider, table in tables.items()
     }
     train = faults.plant(
         {p: s.train for p, s in splits.items()}, params.faults, schema, params.prepare.seed
     )
     _write(project, schema, train, splits)
     return {provider: len(table) for provider, table in train.items()}
+
+
+def prepared_with(params: Params) -> dict[str, Any]:
+    """The sections of params.yaml that decide what the tables hold."""
+    return params.model_dump(mode="json", include={"prepare", "faults"})
+
+
+def check_prepared(schema: Schema, params: Params, where: Path) -> None:
+    """Raise `InputError` where params.yaml speaks of other tables than those on disk."""
+    wanted = prepared_with(params)
+    for section, settings in wanted.items():
+        found = schema.prepared.get(section, {})
+        odd = [key for key in settings if found.get(key) != settings[key]]
+        if odd:
+            raise InputError(
+                f"the tables were prepared with {section}.{odd[0]} = {found.get(odd[0])!r}",
+                where=where,
+                expected=f"{settings[odd[0]]!r}, as params.yaml says",
+                do="run `unshapley prepare` (or `dvc repro`), or restore params.yaml",
+            )
+
+
+def _split(table: pd.DataFrame, provider: str, params: Prepare) -> Split:
+    """Rows by use; a table with missing values gives none away, so that it can be quarantined."""
+    if not np.isfinite(table.to_numpy(dtype=float)).all():
+        return Split(table, table.iloc[:0], table.iloc[:0])
+    return split(
+        table,
+        provider,
+        test=params.test_share,
+        reference=params.reference_share,
+        seed=params.seed,
+    )
 
 
 def read_raw(folder: Path) -> dict[str, pd.DataFrame]:
@@ -61,28 +91,67 @@ def read_raw(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def encode(raw: dict[str, pd.DataFrame], label: str) -> tuple[Schema, dict[str, pd.DataFrame]]:
-    """Labels as class codes, columns in one order; the first provider's columns are the schema."""
-    for provider, frame in raw.items():
-        if label not in frame.columns:
-            raise InputError(
-                f"has no label column {label!r}",
-                where=f"provider {provider}",
-                expected=f"one of its columns {', '.join(map(str, frame.columns[:8]))} …",
-                do="set prepare.label",
-            )
-    found = pd.concat([frame[label] for frame in raw.values()]).dropna().unique().tolist()
-    classes = sorted(found, key=lambda value: (str(type(value)), value))
+    """Labels as class codes, columns in one order; the first provider's columns are the schema.
+
+    Raises `InputError` for a provider without the label, with other columns, or with a feature that
+    is no number. Missing values pass: validation tells of them.
+    """
     first = next(iter(raw.values()))
-    schema = Schema(
-        tuple(str(c) for c in first.columns if c != label), label, tuple(map(str, classes))
-    )
+    features = [str(c) for c in first.columns if c != label]
+    for provider, frame in raw.items():
+        _check_columns(frame, provider, label, features, next(iter(raw)))
+    classes = _classes(raw, label)
     codes = {value: code for code, value in enumerate(classes)}
+    schema = Schema(tuple(features), label, tuple(map(str, classes)))
     return schema, {
-        provider: frame.assign(**{label: frame[label].map(codes)})[
-            [c for c in frame.columns if c != label] + [label]
-        ]
+        provider: frame.assign(**{label: frame[label].map(codes)})[[*features, label]]
         for provider, frame in sorted(raw.items())
     }
+
+
+def _check_columns(
+    frame: pd.DataFrame, provider: str, label: str, features: list[str], first: str
+) -> None:
+    where = f"provider {provider}"
+    if label not in frame.columns:
+        raise InputError(
+            f"has no label column {label!r}",
+            where=where,
+            expected=f"one of its columns {', '.join(map(str, frame.columns[:8]))} …",
+            do="set prepare.label",
+        )
+    odd = set(map(str, frame.columns)) ^ {*features, label}
+    if odd:
+        raise InputError(
+            f"column {min(odd)!r} stands only in {first} or only here",
+            where=where,
+            expected="the same columns from every provider",
+        )
+    for column in features:
+        number = pd.to_numeric(frame[column], errors="coerce")
+        text = number.isna() & frame[column].notna()
+        if text.any():
+            row = int(text.to_numpy().argmax())
+            raise InputError(
+                f"column {column!r}, row {row} is {frame[column].iloc[row]!r}",
+                where=where,
+                expected="numbers; leave a missing value empty",
+                do="correct the file, or encode the column as numbers",
+            )
+
+
+def _classes(raw: dict[str, pd.DataFrame], label: str) -> list[Any]:
+    """Distinct labels in order; `InputError` for numbers and words mixed."""
+    labels = {provider: frame[label].dropna() for provider, frame in raw.items()}
+    words = {p: [v for v in column if isinstance(v, str)] for p, column in labels.items()}
+    mixed = [p for p in labels if words[p]]
+    if mixed and any(len(words[p]) < len(labels[p]) or not words[p] for p in labels):
+        raise InputError(
+            f"label {words[mixed[0]][0]!r} is a word, other labels are numbers",
+            where=f"provider {mixed[0]}",
+            expected="labels of one kind; leave a missing label empty",
+        )
+    return sorted({value for column in labels.values() for value in column.tolist()})
 
 
 def _write(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from unshapley.config import Params
 from unshapley.errors import InputError
 from unshapley.files import sha256
-from unshapley.models import build
+from unshapley.models import build, source_of
 from unshapley.modelstore import ModelRecord, save_files
 from unshapley.project import Project
 from unshapley.rows import Schema, read_table, to_arrays
@@ -57,8 +58,15 @@ def pretrain(
     statistics = _statistics(model, partitions)
     test_x, test_y = tensors(project, schema, "test")
     score = evaluate(list(UTILITIES), batched_logits(model, trained, final, test_x), test_y)
+    if not all(map(math.isfinite, (value for values in score.values() for value in values))):
+        raise InputError(
+            f"training diverged: the model's scores are {score}",
+            where="pretrain",
+            do="lower pretrain.learning_rate",
+        )
     record = ModelRecord(
         recipe=recipe,
+        architecture_source=source_of(recipe.architecture),
         in_features=len(schema.features),
         classes=len(schema.classes),
         partitions={p: sha256(project.partition(p)) for p in providers},

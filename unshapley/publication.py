@@ -42,12 +42,14 @@ def publish(
     A trusted valuation goes to data/valuation, any other to data/untrusted, leaving the last good
     one alone. Raises `InputError`, with nothing half-written, where the disk refuses.
     """
+    environment.check_sources()
     folder = project.valuation if is_published(valuation, params) else project.untrusted
     inputs = hash_inputs(project, record)
     provenance = describe(params, valuation, inputs)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        for left in folder.parent.glob(".staged-*"):  # of a run that was killed here
+            shutil.rmtree(left)
+        staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".staged-"))
     except OSError as error:
         raise unwritable(folder, error) from None
     try:
@@ -58,6 +60,8 @@ def publish(
             if p.is_file()
         }
         write_json(staging / MANIFEST, {**provenance, "outputs": outputs})
+        # without its manifest a valuation is none: nobody takes a mix of two for one
+        (folder / MANIFEST).unlink(missing_ok=True)
         for name in [*outputs, MANIFEST]:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (staging / name).replace(folder / name)
@@ -75,17 +79,24 @@ def is_published(valuation: Valuation, params: Params) -> bool:
 
 
 def hash_inputs(project: Project, record: ModelRecord) -> dict[str, str]:
-    """Hash of every file that the valuation read, by its path in the project."""
-    paths = [
+    """Hash of every file that the valuation read, by its path in the project.
+
+    Those of model, rows and sets are the record's, which loading has checked.
+    """
+    checked = {
+        project.test: record.test,
+        project.reference: record.reference,
+        **{project.model / name: value for name, value in record.files.items()},
+        **{project.partition(p): value for p, value in record.partitions.items()},
+    }
+    read = [
         project.schema,
-        project.test,
-        project.reference,
         project.model / "model.json",
-        *(project.partition(p) for p in project.providers()),
-        *(project.model / name for name in record.files),
+        *(project.partition(p) for p in project.providers() if p not in record.partitions),
         *sorted(project.expectations.glob("*.json")),
     ]
-    return {project.relative(path): sha256(path) for path in paths}
+    hashes = {**{path: sha256(path) for path in read}, **checked}
+    return {project.relative(path): value for path, value in hashes.items()}
 
 
 def describe(params: Params, valuation: Valuation, inputs: Mapping[str, str]) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,8 @@ class Schema:
     features: tuple[str, ...]
     label: str
     classes: tuple[str, ...]
+    prepared: dict[str, Any] = field(default_factory=dict)
+    """the sections of params.yaml that the tables were made with"""
 
     def save(self, path: Path) -> None:
         write_json(path, asdict(self))
@@ -35,17 +38,23 @@ class Schema:
     def load(path: Path) -> Schema:
         content = read_json(path, do="run `unshapley prepare` or `dvc checkout`")
         try:
-            return Schema(tuple(content["features"]), content["label"], tuple(content["classes"]))
+            return Schema(
+                tuple(content["features"]),
+                content["label"],
+                tuple(content["classes"]),
+                content["prepared"],
+            )
         except (KeyError, TypeError):
             raise InputError(
-                "not a schema", where=path, expected="keys features, label and classes"
+                "not a schema", where=path, expected="what `unshapley prepare` writes"
             ) from None
 
 
 def read_table(path: Path) -> pd.DataFrame:
     """Read a parquet or CSV file as it is; `InputError` where that cannot be done."""
     try:
-        return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        return frame.reset_index(drop=True)
     except FileNotFoundError:
         raise InputError(
             "file is missing",

@@ -163,6 +163,17 @@ def test_two_runs_at_once_are_kept_apart(project):
         (lambda p: edit(p.partition("form-02"), slice(0, 0)), ValidationError, "too few rows: 0"),
         (lambda p: edit(p.partition("form-02"), slice(0, 60)), InputError, "not the one the model"),
         (lambda p: edit(p.test, slice(0, 60)), InputError, "test set is not the one recorded"),
+        (lambda p: set_params(p, pretrain__steps=61), InputError, "trained with another recipe"),
+        (
+            lambda p: set_params(p, faults__noise={"form-00": 1.0}),
+            InputError,
+            "prepared with faults",
+        ),
+        (
+            lambda p: set_params(p, validation__min_rows=7),
+            InputError,
+            "written with validation.min",
+        ),
     ],
 )
 def test_wrong_inputs_stop_before_anything_is_spent(project, damage, error, message):

@@ -107,3 +107,32 @@ def test_a_missing_suite_says_how_to_write_it(project):
     (project.expectations / "test.json").unlink()
     with pytest.raises(InputError, match=r"test\.json: file is missing\n.*unshapley suites"):
         load_suite(project.expectations, "test")
+
+
+def test_an_index_of_its_own_hides_no_row():
+    """Where a row stands elsewhere is told by position, whatever index the table carries."""
+    leaked = pd.concat([rows(), rows(8).iloc[:2]])
+    leaked.index = range(1000, 1042)
+    assert "test set: 2 of 42" in check(leaked.reset_index(drop=True)).critical[0]
+
+
+@pytest.mark.parametrize(
+    ("added", "outcome"),
+    [
+        ({"type": "expect_table_row_count_to_be_between", "kwargs": {"max_value": 9}}, "at most 9"),
+        ({"type": "expect_column_to_be_happy", "kwargs": {"column": "a"}}, InputError),
+        ({"type": "expect_column_values_to_be_unique", "kwargs": {"clumn": "a"}}, InputError),
+    ],
+)
+def test_an_expectation_of_the_users_own_is_run_or_refused(added, outcome):
+    suite = {"expectations": [*SUITE["expectations"], added]}
+    table = rows()
+    index = {n: fingerprints(rows(s), SCHEMA.features) for n, s in (("test", 8), ("reference", 9))}
+    index["p"] = fingerprints(table, SCHEMA.features)
+    if isinstance(outcome, str):
+        found = check_table(table, "p", "partition", suite, SCHEMA, index)
+        assert found.expectations == len(suite["expectations"])
+        assert outcome in found.critical[0]
+    else:
+        with pytest.raises(outcome, match=added["type"]):
+            check_table(table, "p", "partition", suite, SCHEMA, index)

@@ -64,3 +64,42 @@ def test_a_provider_that_left_leaves_no_partition(tmp_path):
     prepare(project, params)
     assert project.providers() == ["p", "r"]
     assert read_table(project.partition("p")).equals(kept)
+
+
+def test_labels_of_two_kinds_are_refused():
+    raw = {"p": frame_of([0, 1]), "q": frame_of(["0", "?"])}
+    with pytest.raises(
+        InputError, match="provider q: label '0' is a word, other labels are numbers"
+    ):
+        encode(raw, "label")
+
+
+def frame_of(labels) -> pd.DataFrame:
+    return pd.DataFrame({"a": [1.0] * len(labels), "label": labels})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"a": ["1", "?"]}, r"provider q: column 'a', row 1 is '\?'"),
+        ({"b": [1, 2]}, "provider q: column 'b' stands only in p or only here"),
+    ],
+)
+def test_columns_that_cannot_be_features_are_refused(change, message):
+    raw = {"p": frame_of([0, 1]), "q": frame_of([0, 1]).assign(**change)}
+    with pytest.raises(InputError, match=message):
+        encode(raw, "label")
+
+
+def test_a_provider_with_missing_values_gives_no_test_rows(tmp_path):
+    project = Project(tmp_path)
+    project.raw.mkdir(parents=True)
+    params = parse_params({"prepare": {"source": "files"}}, "test")
+    for name, table in partitions().items():
+        if name == "q":
+            table.loc[3, "a"] = None
+        table.to_csv(project.raw / f"{name}.csv", index=False)
+    prepare(project, params)
+    assert len(read_table(project.partition("q"))) == 40
+    assert len(read_table(project.partition("p"))) == 28
+    assert read_table(project.test)["a"].notna().all()

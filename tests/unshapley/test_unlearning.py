@@ -11,6 +11,7 @@ from unshapley.errors import InputError, UnshapleyError
 from unshapley.measurement import measure, measure_endpoints
 from unshapley.unlearning import UNLEARNERS
 from unshapley.unlearning.finetune import FinetuneUnlearner
+from unshapley.unlearning.hybrid import HybridUnlearner
 from unshapley.unlearning.shrink_finetune import ShrinkFinetuneUnlearner, shrunk
 
 NAMES = ["neg_log_loss", "accuracy"]
@@ -29,7 +30,7 @@ def test_forgetting_nobody_gives_the_pretrained_model(inputs, name):
     assert measured["neg_log_loss"][0] == pytest.approx(full["neg_log_loss"][1], abs=1e-5)
 
 
-@pytest.mark.parametrize("name", ["newton", "finetune", "shrink_finetune", "retrain"])
+@pytest.mark.parametrize("name", ["newton", "finetune", "shrink_finetune", "hybrid", "retrain"])
 def test_results_do_not_depend_on_the_chunking(inputs, name):
     whole = measure(inputs, make(name), ALL, NAMES)["neg_log_loss"]
     parts = [
@@ -84,6 +85,16 @@ def test_shrinking_begins_at_the_initialisation_and_ends_at_the_pretrained_model
     for name, tensor in start.items():
         torch.testing.assert_close(tensor[0], pretrained.initial[name])
         torch.testing.assert_close(tensor[1], pretrained.trained[name])
+
+
+def test_hybrid_retrains_what_keeps_few_rows_and_unlearns_the_rest(inputs):
+    hybrid = HybridUnlearner(0.25, 10, 0.02)
+    found = np.array(measure(inputs, hybrid, ALL, NAMES)["neg_log_loss"])
+    small = ALL.sum(axis=1) == 1
+    truth = measure(inputs, make("retrain"), ALL[small], NAMES)["neg_log_loss"]
+    rest = measure(inputs, ShrinkFinetuneUnlearner(10, 0.02), ALL[~small], NAMES)["neg_log_loss"]
+    np.testing.assert_allclose(found[small], truth, atol=1e-5)
+    np.testing.assert_allclose(found[~small], rest, atol=1e-5)
 
 
 def test_unlearning_beats_no_unlearning(inputs):

@@ -18,9 +18,11 @@ ESTIMATORS: Mapping[str, Estimator] = {
 
 
 def make_plan(estimator: str, n: int, budget: int, seed: int) -> Plan:
-    """The coalitions to measure; `auto` is exact where the budget covers all of them."""
-    if estimator == "auto":
-        estimator = "exact" if 2**n <= budget else "permutations"
+    """The coalitions to measure; a budget that covers all of them means exact values."""
+    if 2**n - 2 <= budget:
+        estimator = "exact"
+    elif estimator == "auto":
+        estimator = "permutations"
     plan = ESTIMATORS[estimator].plan(n, budget, seed)
     # coalitions of like size share a chunk: its models then train on about as many rows
     order = np.argsort(plan.coalitions.sum(axis=1), kind="stable")

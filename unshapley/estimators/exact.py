@@ -22,18 +22,19 @@ class ExactEstimator:
     name: ClassVar[str] = "exact"
 
     def plan(self, n: int, budget: int, seed: int) -> Plan:
-        if 2**n > budget:
+        if 2**n - 2 > budget:
             raise InputError(
-                f"exact values of {n} providers need all {2**n} coalitions, the budget is {budget}",
+                f"exact values of {n} providers need all {2**n - 2} coalitions, "
+                f"the budget is {budget}",
                 where="valuation.budget",
-                do=f"raise it to {2**n}, or set estimator: auto",
+                do=f"raise it to {2**n - 2}, or set estimator: auto",
             )
         coalitions = from_masks(range(1, 2**n - 1), n)
         return Plan(
             self.name,
             coalitions,
             np.empty((0, n), dtype=np.int64),
-            f"the budget of {budget} covers all {2**n} coalitions",
+            f"the budget of {budget} covers all {2**n - 2} coalitions",
         )
 
     def estimate(self, plan: Plan, utilities: Mapping[int, float], n: int) -> Estimate:

@@ -35,17 +35,15 @@ class PermutationEstimator:
                 do="raise the budget",
             )
         rng = np.random.default_rng(seed)
-        everything = min(2**n - 2, budget) if n < 60 else budget
         order: dict[int, None] = {}
         permutations: list[NDArray[np.int64]] = []
-        # small games run out of coalitions before the budget is spent; the pairs then end it
-        while len(order) < everything and len(permutations) < 2 * budget:
+        while len(order) < 2**n - 2:
             one = rng.permutation(n)
             pair = [one, one[::-1]]
-            fresh = [m for p in pair for m in prefix_masks(p) if m not in order]
-            if len(order) + len(set(fresh)) > budget:
+            fresh = {m for p in pair for m in prefix_masks(p) if m not in order}
+            if len(order) + len(fresh) > budget:
                 break
-            order.update(dict.fromkeys(fresh))
+            order.update(dict.fromkeys(m for p in pair for m in prefix_masks(p)))
             permutations += pair
         return Plan(
             self.name,
@@ -64,32 +62,40 @@ class PermutationEstimator:
             met.update(masks)
             measured.append(len(met))
             gains[k] = np.diff([utilities[m] for m in [0, *masks, full]])
-        pairs = pair_means(gains, plan.permutations)
-        count = np.arange(1, len(pairs) + 1)
+        pairs = contributions(gains, plan.permutations)
         value = pairs.mean(axis=0)
-        # the control variate was fitted on the same pairs, which uses up about one more of them
-        std_error = pairs.std(axis=0, ddof=1) / np.sqrt(len(pairs) - 1)
+        std_error = pairs.std(axis=0, ddof=1) / np.sqrt(len(pairs))
         half = stats.t.ppf(0.975, len(pairs) - 1) * std_error
-        history = pairs.cumsum(axis=0) / count[:, None]
+        # what the estimate was after so many pairs; a few dozen points draw the line
+        steps = np.unique(np.linspace(2, len(pairs), min(len(pairs) - 1, 60)).astype(int))
+        history = [contributions(gains[: 2 * k], plan.permutations[: 2 * k]) for k in steps]
         return Estimate(
-            value, std_error, value - half, value + half, history, np.array(measured[1::2])
+            value,
+            std_error,
+            value - half,
+            value + half,
+            np.array([h.mean(axis=0) for h in history]),
+            np.array(measured)[2 * steps - 1],
         )
 
 
-def pair_means(gains: Floats, permutations: NDArray[np.int64]) -> Floats:
+def contributions(gains: Floats, permutations: NDArray[np.int64]) -> Floats:
     """Contribution of every provider, a row an antithetic pair `(pairs, n)`.
 
-    gains: by position in the permutation `(k, n)`. The mean gain of each position is a control
-    variate: it is what a game gives that knows only how many stay, whose values are all equal. Each
-    row still sums to U(all) − U(none).
+    gains: by position in the permutation `(k, n)`. From each the mean gain of its position *in the
+    other pairs* is taken: a control variate, what a game gives that knows only how many stay, whose
+    values are all equal. Each row still sums to U(all) − U(none), and no pair corrects itself, so
+    the mean is unbiased.
     """
-    total = gains[0].sum()
     n = gains.shape[1]
-    adjusted = gains - gains.mean(axis=0) + total / n
-    contributions = np.empty_like(gains)
-    np.put_along_axis(contributions, permutations, adjusted, axis=1)
-    pairs: Floats = contributions.reshape(-1, 2, n).mean(axis=1)
-    return pairs
+    pairs = gains.reshape(-1, 2, n)
+    total = gains[0].sum()
+    others = (gains.sum(axis=0) - pairs.sum(axis=1)) / (len(gains) - 2)
+    adjusted = (pairs - others[:, None] + total / n).reshape(-1, n)
+    placed = np.empty_like(gains)
+    np.put_along_axis(placed, permutations, adjusted, axis=1)
+    out: Floats = placed.reshape(-1, 2, n).mean(axis=1)
+    return out
 
 
 def prefix_masks(permutation: NDArray[np.int64]) -> list[int]:

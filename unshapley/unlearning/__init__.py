@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from unshapley.config import Valuation
 from unshapley.unlearning.base import Pretrained, TrainingRows, Unlearner
 from unshapley.unlearning.finetune import FinetuneUnlearner
+from unshapley.unlearning.hybrid import HybridUnlearner
 from unshapley.unlearning.newton import NewtonUnlearner
 from unshapley.unlearning.none import NoUnlearning
 from unshapley.unlearning.retrain import RetrainUnlearner
@@ -15,6 +16,7 @@ from unshapley.unlearning.shrink_finetune import ShrinkFinetuneUnlearner
 UNLEARNERS: Mapping[str, Callable[[Valuation], Unlearner]] = {
     "newton": lambda params: NewtonUnlearner(**params.newton.model_dump()),
     "finetune": lambda params: FinetuneUnlearner(**params.finetune.model_dump()),
+    "hybrid": lambda params: HybridUnlearner(**params.hybrid.model_dump()),
     "shrink_finetune": lambda params: ShrinkFinetuneUnlearner(
         **params.shrink_finetune.model_dump()
     ),
