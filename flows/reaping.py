@@ -20,11 +20,15 @@ def own() -> None:
 
 
 def reap_servers() -> int:
-    """End embedded servers whose owner is gone; give their number."""
+    """End embedded servers on our Prefect home whose owner is gone; give their number."""
     reaped = 0
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if _SERVER in process.cmdline() and _is_orphan(process.environ().get(OWNER, "")):
+            if _SERVER not in process.cmdline():
+                continue
+            environment = process.environ()
+            ours = environment.get("PREFECT_HOME") == os.environ.get("PREFECT_HOME")
+            if ours and _is_orphan(environment.get(OWNER, "")):
                 process.terminate()
                 reaped += 1
     return reaped

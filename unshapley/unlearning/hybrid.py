@@ -20,8 +20,8 @@ class HybridUnlearner:
     """Really retrain coalitions that keep at most the share `retrain_below` of the rows.
 
     An unlearned model errs most where few rows are kept, and there retraining is cheapest: its cost
-    is proportional to the rows. All other coalitions are left to `shrink_finetune`. Touches retained
-    rows.
+    is proportional to the rows. All other coalitions are left to `shrink_finetune`. Touches
+    retained rows.
     """
 
     name: ClassVar[str] = "hybrid"
