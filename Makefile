@@ -41,7 +41,7 @@ valuation-faulty: setup
 	$(BIN)/unshapley run --project .faulty
 
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: setup
 	scripts/check

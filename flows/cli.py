@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -88,14 +90,22 @@ def run(
     Examples: `unshapley run` · `unshapley run --project my-data --json`
     """
     _start(project, verbose=verbose)
-    params = load_params(Project(project).params)  # a mistake is told before anything starts
+    place = Project(project)
+    params = load_params(place.params)
+    from flows.preflight import preflight
+
+    with only_run(place):  # a mistake is told before the server starts, which takes seconds
+        preflight(place, params)
     from flows.valuation import valuation
+
+    if "PREFECT_HOME" in os.environ:
+        logging.getLogger("unshapley").info("starting Prefect, home %s", os.environ["PREFECT_HOME"])
 
     result = valuation(project=project, params=params)
     if as_json:
         _print_json(result)
     elif not quiet:
-        _print_values(Project(project))
+        _print_values(place)
 
 
 @app.command()
@@ -209,7 +219,8 @@ def init(
     """
     from flows.init import init_project
 
-    print(init_project(folder, set_ or []))
+    params = init_project(folder, set_ or [])
+    print(f"{params}\nnext, in {folder}: prepare, suites, pretrain, run; raw files go to data/raw")
 
 
 def main() -> None:
@@ -243,8 +254,17 @@ def _read_valuation(place: Project) -> dict[str, Any]:
             )
     figures = read_json(place.valuation / "metrics.json", do="run `unshapley run`")
     with (place.valuation / "values.csv").open(newline="") as file:
-        values = list(csv.DictReader(file))
+        values = [{k: _number(v) for k, v in row.items()} for row in csv.DictReader(file)]
     return {"values": values, "metrics": figures, "report": str(place.valuation / "report.html")}
+
+
+def _number(text: str) -> str | float | int | None:
+    if not text:
+        return None
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def _print_values(place: Project) -> None:
@@ -255,14 +275,13 @@ def _print_values(place: Project) -> None:
     table = Table(title=f"Values for {figures['utility']}", title_justify="left")
     for column in ("rank", "provider", "rows", "value", "± std. error", "95 % interval", "status"):
         table.add_column(column, justify="left" if column in ("provider", "status") else "right")
-    for row in sorted(content["values"], key=lambda r: int(r["rank"] or 10**9)):
+    for row in sorted(content["values"], key=lambda r: r["rank"] or 10**9):
         numbers = ["", "", ""]
-        if row["value"]:
-            value, error, low, high = (
-                float(row[k]) for k in ("value", "std_error", "ci_low", "ci_high")
-            )
+        if row["value"] is not None:
+            value, error, low, high = (row[k] for k in ("value", "std_error", "ci_low", "ci_high"))
             numbers = [f"{value:.4f}", f"{error:.4f}", f"{low:.4f} … {high:.4f}"]
-        table.add_row(row["rank"], row["provider"], row["rows"], *numbers, row["status"])
+        rank = "" if row["rank"] is None else str(row["rank"])
+        table.add_row(rank, row["provider"], str(row["rows"]), *numbers, row["status"])
     out = Console(width=None if sys.stdout.isatty() else 100)
     out.print(table)
     check = figures["fidelity"]
@@ -271,10 +290,19 @@ def _print_values(place: Project) -> None:
         f"− U(none) {figures['u_none']:.6f}, {figures['coalitions']} coalitions",
         highlight=False,
     )
-    if check["rmse"] is not None:
+    line = f"fidelity {check['status']}"
+    if check["rmse"] is None:
+        line += ": no coalition was retrained to check these values"
+    else:
+        line += (
+            f": error against retraining {check['rmse']:.4f}, "
+            f"without unlearning {check['rmse_no_unlearning']:.4f}"
+        )
+    out.print(line, highlight=False)
+    if check["weak"]:
         out.print(
-            f"fidelity {check['status']}: error against retraining {check['rmse']:.4f}, "
-            f"without unlearning {check['rmse_no_unlearning']:.4f}",
+            f"[bold red]warning:[/] unlearning explains only {check['explained']:.0%} of what "
+            "forgetting does; ranks may be wrong, compare with valuation.unlearner: retrain",
             highlight=False,
         )
     out.print(f"report: {content['report']}", highlight=False, soft_wrap=True)

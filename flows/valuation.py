@@ -14,6 +14,7 @@ from prefect.task_runners import TaskRunner
 
 from flows.locking import only_run
 from flows.mapping import run_kept
+from flows.preflight import preflight
 from flows.runners import make_runner
 from flows.tracking import Tracker, write_run
 from tasks.aggregate import aggregate
@@ -23,11 +24,11 @@ from tasks.measure import measure
 from tasks.options import retried
 from tasks.publish import publish
 from tasks.validate import validate
-from tasks.validation import check_parameters, state_of, tables, verdict
+from tasks.validation import state_of, tables, verdict
 from unshapley import environment
 from unshapley.coalitions import Coalitions, chunks, to_bits
 from unshapley.config import Params, load_params
-from unshapley.errors import InputError, UntrustedError
+from unshapley.errors import UntrustedError
 from unshapley.estimators import make_plan
 from unshapley.fidelity import Fidelity, stratified
 from unshapley.files import digest
@@ -64,11 +65,11 @@ def _value(place: Project, params: Params, runner: TaskRunner[Any]) -> dict[str,
     tracker = Tracker()
     wanted = params.valuation
     with tracker.step("validate"):
-        check_parameters(place, params)
+        preflight(place, params)
         state, reports = validate_tables(place, params, runner)
         quarantined = verdict(reports, params.validation.policy)
     with tracker.step("load"):
-        source = open_source(place, params, state, quarantined)
+        source = open_source(place, state, quarantined)
         load.with_options(**retried(params.run))(source)
         inputs, unlearner = inputs_of(source), build_unlearner(wanted)
         endpoints = measure_endpoints(inputs, unlearner, wanted.utilities)
@@ -99,7 +100,8 @@ def _value(place: Project, params: Params, runner: TaskRunner[Any]) -> dict[str,
         folder = publish(source, params, result, reports)
     summary = tracker.summary(params.run.model_dump(mode="json"))
     write_run(place, folder.name, summary)
-    log.info("seconds by step: %s", summary["seconds"])
+    spent = ", ".join(f"{name} {value:.1f}" for name, value in summary["seconds"].items())
+    log.info("seconds: %s", spent)
     if not is_published(result, params):
         raise UntrustedError(_refusal(fidelity, folder))
     return {"folder": str(folder), "metrics": metrics(result), "run": summary}
@@ -121,19 +123,10 @@ def validate_tables(
     return state, [results[name]["content"] for name in names]
 
 
-def open_source(place: Project, params: Params, state: str, quarantined: dict[str, str]) -> Source:
+def open_source(place: Project, state: str, quarantined: dict[str, str]) -> Source:
     """Name the game: players are all providers on disk but the quarantined ones."""
     players = tuple(p for p in place.providers() if p not in quarantined)
     record = ModelRecord.load(place.model)
-    if record.recipe != params.pretrain:
-        raise InputError(
-            "the model was trained with another recipe than params.yaml states under pretrain",
-            where=place.model / "model.json",
-            do="run `unshapley pretrain` (or `dvc repro`), or restore params.yaml",
-        )
-    missing = sorted(set(record.partitions) - set(players) - set(quarantined))
-    # the loader says which file is missing; a player of the model must not vanish in silence
-    players = tuple(sorted({*players, *missing}))
     return Source(place.root, players, digest([state, record.model_dump(mode="json")]))
 
 

@@ -32,6 +32,14 @@ def tables(project: Project) -> dict[str, Path]:
             where=project.partitions,
             do="run `unshapley prepare` or `dvc checkout`",
         )
+    for name in Schema.load(project.schema).providers:
+        if name not in providers:
+            raise InputError(
+                f"partition of provider {name!r} is missing",
+                where=project.partition(name),
+                expected="every partition that was prepared",
+                do="restore it with `dvc checkout`, or run `unshapley prepare`",
+            )
     paths = {name: project.partition(name) for name in providers}
     reserved = sorted(set(paths) & set(KINDS))
     if reserved:

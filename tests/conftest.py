@@ -28,6 +28,9 @@ from unshapley.preparation import prepare  # noqa: E402
 from unshapley.project import Project  # noqa: E402
 from unshapley.rows import Schema  # noqa: E402
 
+# commands are run on a home of their own: two embedded servers on one SQLite file lock each other out
+USER = {**os.environ, "PREFECT_HOME": tempfile.mkdtemp(prefix="unshapley-user-")}
+
 SMALL = [
     "prepare.source=files",
     "pretrain.steps=60",

@@ -106,6 +106,9 @@ class Hybrid(ShrinkFinetune):
     retrain_below: float = Field(
         0.1, ge=0, le=1, description="coalitions that keep at most this share of rows are retrained"
     )
+    retrain_up_to: int = Field(
+        6, ge=0, description="with at most so many providers all coalitions are retrained"
+    )
 
 
 class Valuation(Section):

@@ -17,6 +17,10 @@ from unshapley.unlearning import Unlearner
 from unshapley.unlearning.retrain import RetrainUnlearner
 
 
+WEAK = 0.75
+"""Values of which less is explained are published with a warning: ranks may be wrong."""
+
+
 @dataclass(frozen=True)
 class Fidelity:
     """Retrained against unlearned utilities of a few coalitions, for the primary utility.
@@ -35,6 +39,13 @@ class Fidelity:
     rmse_no_unlearning: float | None
     spearman: float | None
 
+    @property
+    def explained(self) -> float | None:
+        """Share of the squared error of not unlearning that unlearning takes away; 1 is best."""
+        if self.rmse is None or not self.rmse_no_unlearning:
+            return None
+        return 1 - (self.rmse / self.rmse_no_unlearning) ** 2
+
     def summary(self) -> dict[str, Any]:
         """The figures that metrics.json holds."""
         return {
@@ -43,6 +54,8 @@ class Fidelity:
             "rmse": self.rmse,
             "rmse_no_unlearning": self.rmse_no_unlearning,
             "spearman": self.spearman,
+            "explained": self.explained,
+            "weak": self.explained is not None and self.explained < WEAK,
         }
 
 

@@ -24,7 +24,7 @@ def prepare(project: Project, params: Params) -> dict[str, int]:
     else:
         raw, label = read_raw(project.raw), params.prepare.label
     schema, tables = encode(raw, label)
-    schema = replace(schema, prepared=prepared_with(params))
+    schema = replace(schema, providers=tuple(tables), prepared=prepared_with(params))
     splits = {
         provider: _split(table, provider, params.prepare) for provider, table in tables.items()
     }
@@ -87,6 +87,12 @@ def read_raw(folder: Path) -> dict[str, pd.DataFrame]:
                 do="remove or rename one of the two",
             )
         tables[file.stem] = read_table(file)
+        if tables[file.stem].empty:
+            raise InputError("holds no rows", where=file, do="fill it, or take it away")
+    if len(tables) < 2:
+        raise InputError(
+            "holds the file of one provider only", where=folder, expected="at least two to compare"
+        )
     return tables
 
 

@@ -28,6 +28,7 @@ class Schema:
     features: tuple[str, ...]
     label: str
     classes: tuple[str, ...]
+    providers: tuple[str, ...] = ()
     prepared: dict[str, Any] = field(default_factory=dict)
     """the sections of params.yaml that the tables were made with"""
 
@@ -42,6 +43,7 @@ class Schema:
                 tuple(content["features"]),
                 content["label"],
                 tuple(content["classes"]),
+                tuple(content["providers"]),
                 content["prepared"],
             )
         except (KeyError, TypeError):

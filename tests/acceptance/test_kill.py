@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from flows.reaping import OWNER
-from tests.conftest import build_project, set_params
+from tests.conftest import USER, build_project, set_params
 from tests.flows.test_valuation import chunks_of, outputs
 from unshapley.project import Project
 
@@ -23,7 +23,7 @@ CHUNKS = 15
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = build_project(tmp_path_factory.mktemp("kill") / "project")
     set_params(project, valuation__chunk_size=2, valuation__shrink_finetune__steps=60)
-    subprocess.run(command(project), check=True, capture_output=True)
+    subprocess.run(command(project), check=True, capture_output=True, env=USER)
     return project
 
 
@@ -65,7 +65,9 @@ def test_a_killed_run_goes_on_where_it_stopped(undisturbed, moment):
     project = undisturbed
     expected = outputs(project)
     reset(project)
-    run = subprocess.Popen(command(project), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    run = subprocess.Popen(
+        command(project), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=USER
+    )
     try:
         while len(finished(project)) < moment:
             assert run.poll() is None, "the run ended before it could be killed"
@@ -76,7 +78,7 @@ def test_a_killed_run_goes_on_where_it_stopped(undisturbed, moment):
     before = finished(project)
     assert not (project.valuation / "manifest.json").exists()
 
-    subprocess.run(command(project), check=True, capture_output=True)
+    subprocess.run(command(project), check=True, capture_output=True, env=USER)
     assert chunks_of(project) == {"computed": CHUNKS - len(before), "resumed": len(before)}
     assert len(finished(project)) == CHUNKS
     assert outputs(project) == expected

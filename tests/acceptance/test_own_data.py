@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.conftest import USER
 from unshapley.project import Project
 
 DATA = Path(
@@ -26,7 +27,10 @@ def test_hospitals_are_valued_from_csv_files(tmp_path):
     def unshapley(*arguments: object) -> str:
         code = "from flows.cli import main; main()"
         done = subprocess.run(
-            [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True
+            [sys.executable, "-c", code, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            env=USER,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

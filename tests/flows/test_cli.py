@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.conftest import set_params
+from tests.conftest import USER, set_params
 from unshapley.project import Project
 
 COMMANDS = ["run", "validate", "report", "prepare", "pretrain", "suites", "init"]
@@ -21,7 +21,7 @@ def unshapley(*arguments: object, **kwargs) -> subprocess.CompletedProcess:
     code = "from flows.cli import main; main()"
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
-        capture_output=True, text=True, timeout=180, **kwargs,
+        capture_output=True, text=True, timeout=300, env=USER, **kwargs,
     )  # fmt: skip
 
 

@@ -21,6 +21,14 @@ def test_the_verdict_is_against_leaving_the_model_as_it_is():
     assert compare(["01", "10"], [0.5, 0.4], [0.9, 1.4], 0.9).status == "untrusted"
 
 
+def test_what_unlearning_explains_little_of_is_weak():
+    strong = compare(["01", "10"], [0.5, 0.4], [0.52, 0.41], 0.9).summary()
+    weak = compare(["01", "10"], [0.5, 0.4], [0.8, 0.8], 0.9).summary()
+    assert (strong["status"], strong["weak"]) == ("trusted", False)
+    assert (weak["status"], weak["weak"]) == ("trusted", True)
+    assert strong["explained"] == pytest.approx(1 - (0.02**2 + 0.01**2) / (0.4**2 + 0.5**2))
+
+
 def test_newton_is_trusted_and_the_control_is_not(inputs):
     coalitions = stratified(5, 6, seed=0)
     full = inputs.record.score["neg_log_loss"]

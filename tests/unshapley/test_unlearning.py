@@ -88,13 +88,15 @@ def test_shrinking_begins_at_the_initialisation_and_ends_at_the_pretrained_model
 
 
 def test_hybrid_retrains_what_keeps_few_rows_and_unlearns_the_rest(inputs):
-    hybrid = HybridUnlearner(0.25, 10, 0.02)
+    hybrid = HybridUnlearner(0.25, 4, 10, 0.02)
     found = np.array(measure(inputs, hybrid, ALL, NAMES)["neg_log_loss"])
     small = ALL.sum(axis=1) == 1
     truth = measure(inputs, make("retrain"), ALL[small], NAMES)["neg_log_loss"]
     rest = measure(inputs, ShrinkFinetuneUnlearner(10, 0.02), ALL[~small], NAMES)["neg_log_loss"]
     np.testing.assert_allclose(found[small], truth, atol=1e-5)
     np.testing.assert_allclose(found[~small], rest, atol=1e-5)
+    few = measure(inputs, HybridUnlearner(0.0, 5, 10, 0.02), ALL, NAMES)
+    assert few == measure(inputs, make("retrain"), ALL, NAMES)
 
 
 def test_unlearning_beats_no_unlearning(inputs):

@@ -32,7 +32,7 @@ def render_report(
     )
     env.filters["num"] = lambda value, digits=4: f"{value:.{digits}f}".replace("-", "−")
     table = values_table(valuation)
-    fidelity = fidelity_table(valuation)
+    fidelity, history = fidelity_table(valuation), convergence_table(valuation)
     return env.get_template("report.html.j2").render(
         valuation=valuation,
         metrics=metrics(valuation),
@@ -41,7 +41,9 @@ def render_report(
         provenance=provenance,
         unit=UNITS[valuation.primary],
         bars=_svg(plots.bars(table, valuation.primary)),
-        convergence=_svg(plots.convergence(convergence_table(valuation), table)),
+        convergence=_svg(plots.convergence(history, table))
+        if history["coalitions"].nunique() > 1
+        else None,
         fidelity=_svg(plots.fidelity(fidelity)) if len(fidelity) else None,
     )
 

@@ -42,19 +42,12 @@ def convergence(history: pd.DataFrame, table: pd.DataFrame) -> str:
     with _style():
         figure, axes = _figure(7.6, 4.8)
         last = history["coalitions"].max()
-        shade = dict(zip(table["provider"], table["value"] < 0, strict=True))
+        names = table.dropna(subset=["value"]).sort_values("rank")["provider"]
+        colors = dict(zip(names, palette(len(names)), strict=True))
         ends = []
         for provider, line in history.groupby("provider", sort=True):
-            color = RED if shade[provider] else BLUE
-            axes.plot(
-                line["coalitions"],
-                line["value"],
-                color=color,
-                lw=1,
-                alpha=0.6,
-                marker="o" if len(line) == 1 else None,
-            )
-            ends.append((float(line["value"].iloc[-1]), str(provider), color))
+            axes.plot(line["coalitions"], line["value"], color=colors[provider], lw=1.2)
+            ends.append((float(line["value"].iloc[-1]), str(provider), colors[provider]))
         low, high = axes.get_ylim()
         if low < 0 < high:
             axes.axhline(0, color=GREY, lw=0.8)
@@ -98,6 +91,13 @@ def fidelity(table: pd.DataFrame) -> str:
         axes.set_ylabel("utility after unlearning")
         axes.legend(frameon=False, fontsize=8, loc="lower right")
         return _svg(figure)
+
+
+def palette(count: int) -> list[Any]:
+    """Colours that neighbours in rank can be told apart by."""
+    import matplotlib as mpl
+
+    return [mpl.colormaps["tab10"](i % 10) for i in range(count)]
 
 
 def _draw_bars(table: pd.DataFrame, utility: str) -> Any:
