@@ -16,7 +16,6 @@ from unshapley.measurement import measure
 from unshapley.unlearning import Unlearner
 from unshapley.unlearning.retrain import RetrainUnlearner
 
-
 WEAK = 0.75
 """Values of which less is explained are published with a warning: ranks may be wrong."""
 
