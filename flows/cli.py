@@ -99,7 +99,7 @@ def run(
     from flows.valuation import valuation
 
     if "PREFECT_HOME" in os.environ:
-        logging.getLogger("unshapley").info("starting Prefect, home %s", os.environ["PREFECT_HOME"])
+        err.print(f"starting Prefect's embedded server, home {os.environ['PREFECT_HOME']}")
 
     result = valuation(project=project, params=params)
     if as_json:

@@ -24,6 +24,7 @@ def configure(root: Path, *, verbose: bool = True) -> None:
     defaults = {
         **QUIET,
         "PREFECT_LOGGING_EXTRA_LOGGERS": "unshapley",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         # the embedded server takes 8 s to start, 20 s on a busy machine, where the default gives up
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
     }

@@ -85,3 +85,24 @@ def test_a_killed_run_goes_on_where_it_stopped(undisturbed, moment):
     # the killed run's embedded server outlived it; the run after it has ended that one
     gone = [p for p in servers() if p.environ()[OWNER].startswith(f"{run.pid}@")]
     assert gone == []
+
+
+def test_worker_processes_end_with_the_run_that_started_them(undisturbed):
+    project = undisturbed
+    reset(project)
+    set_params(project, run__runner="processes")
+    run = subprocess.Popen(command(project), env=USER, stdout=subprocess.DEVNULL)
+    try:
+        while not finished(project):
+            assert run.poll() is None, "the run ended before it could be killed"
+            time.sleep(0.05)
+        workers = [
+            p for p in psutil.Process(run.pid).children() if "spawn_main" in str(p.cmdline())
+        ]
+        run.kill()
+    finally:
+        run.wait(timeout=60)
+        set_params(project, run__runner="threads")
+    assert len(workers) == 2
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    assert alive == []
