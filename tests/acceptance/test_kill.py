@@ -11,7 +11,7 @@ import time
 import psutil
 import pytest
 
-from flows.reaping import OWNER
+from flows.reaping import OWNER, reap_servers
 from tests.conftest import USER, build_project, set_params
 from tests.flows.test_valuation import chunks_of, outputs
 from unshapley.project import Project
@@ -87,7 +87,7 @@ def test_a_killed_run_goes_on_where_it_stopped(undisturbed, moment):
     assert gone == []
 
 
-def test_worker_processes_end_with_the_run_that_started_them(undisturbed):
+def test_worker_processes_end_with_the_run_that_started_them(undisturbed, monkeypatch):
     project = undisturbed
     reset(project)
     set_params(project, run__runner="processes")
@@ -106,3 +106,6 @@ def test_worker_processes_end_with_the_run_that_started_them(undisturbed):
     assert len(workers) == 2
     _, alive = psutil.wait_procs(workers, timeout=10)
     assert alive == []
+    # what is left are embedded servers, which the next run on this home would end
+    monkeypatch.setenv("PREFECT_HOME", USER["PREFECT_HOME"])
+    assert reap_servers() >= 1
