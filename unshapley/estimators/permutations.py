@@ -1,17 +1,18 @@
-"""Shapley values from antithetic permutations that share one memo of coalitions."""
+"""Values from antithetic permutations that share one memo of coalitions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from unshapley.coalitions import from_masks
+from unshapley.coalitions import Coalitions
 from unshapley.errors import InputError
-from unshapley.estimators.base import Estimate, Floats, Plan
+from unshapley.estimators.base import SAMPLING, Estimate, Floats, Plan
+
+HISTORY = 60
 
 
 class PermutationEstimator:
@@ -20,7 +21,8 @@ class PermutationEstimator:
     Castro, Gómez, Tejada, "Polynomial calculation of the Shapley value based on sampling" (2009);
     antithetic pairs after Mitchell et al., "Sampling Permutations for Shapley Value Estimation"
     (JMLR 2022), section 4. The pairs are independent draws, so the standard error is that of their
-    mean, and the interval Student's t over pairs. A coalition met twice is measured once.
+    mean, and the interval Student's t over pairs. A coalition met twice is measured once. Gives
+    Shapley values only.
     """
 
     name: ClassVar[str] = "permutations"
@@ -35,47 +37,39 @@ class PermutationEstimator:
                 do="raise the budget",
             )
         rng = np.random.default_rng(seed)
-        order: dict[int, None] = {}
+        met: dict[bytes, NDArray[np.bool_]] = {}
         permutations: list[NDArray[np.int64]] = []
-        while len(order) < 2**n - 2:
+        while len(met) < 2**n - 2:
             one = rng.permutation(n)
-            pair = [one, one[::-1]]
-            fresh = {m for p in pair for m in prefix_masks(p) if m not in order}
-            if len(order) + len(fresh) > budget:
+            fresh = dict(_keyed(one)) | dict(_keyed(one[::-1]))
+            if len(met.keys() | fresh.keys()) > budget:
                 break
-            order.update(dict.fromkeys(m for p in pair for m in prefix_masks(p)))
-            permutations += pair
-        return Plan(
-            self.name,
-            from_masks(order, n),
-            np.array(permutations, dtype=np.int64),
-            f"{len(permutations) // 2} antithetic pairs fit into the budget of {budget}",
-        )
+            met |= {key: stays for key, stays in fresh.items() if key not in met}
+            permutations += [one, one[::-1]]
+        reason = f"{len(permutations) // 2} antithetic pairs fit into the budget of {budget}"
+        return Plan(self.name, np.array(list(met.values())), reason, np.array(permutations))
 
-    def estimate(self, plan: Plan, utilities: Mapping[int, float], n: int) -> Estimate:
-        full = (1 << n) - 1
-        gains = np.empty((len(plan.permutations), n))
-        met: set[int] = set()
-        measured = []
-        for k, permutation in enumerate(plan.permutations):
-            masks = prefix_masks(permutation)
-            met.update(masks)
-            measured.append(len(met))
-            gains[k] = np.diff([utilities[m] for m in [0, *masks, full]])
+    def estimate(self, plan: Plan, table: Floats, semivalue: Floats) -> Estimate:
+        n, k = plan.n, len(plan.permutations)
+        if not np.allclose(semivalue, 1 / n):
+            raise InputError(
+                "permutations give Shapley values only", where="valuation.estimator"
+            )
+        paths = _paths(plan)
+        gains = np.diff(table[paths], axis=1)
         pairs = contributions(gains, plan.permutations)
-        value = pairs.mean(axis=0)
-        std_error = pairs.std(axis=0, ddof=1) / np.sqrt(len(pairs))
-        half = stats.t.ppf(0.975, len(pairs) - 1) * std_error
-        # what the estimate was after so many pairs; a few dozen points draw the line
-        steps = np.unique(np.linspace(2, len(pairs), min(len(pairs) - 1, 60)).astype(int))
-        history = [contributions(gains[: 2 * k], plan.permutations[: 2 * k]) for k in steps]
+        covariance = np.cov(pairs, rowvar=False).reshape(n, n) / len(pairs)
+        steps = np.unique(np.linspace(2, len(pairs), min(len(pairs) - 1, HISTORY)).astype(int))
+        history = [contributions(gains[: 2 * i], plan.permutations[: 2 * i]) for i in steps]
+        met = np.maximum.accumulate(paths[:, :-1].max(axis=1))
+        operator = _operator(paths, plan.permutations, len(table))
         return Estimate(
-            value,
-            std_error,
-            value - half,
-            value + half,
+            pairs.mean(axis=0),
+            {SAMPLING: covariance},
             np.array([h.mean(axis=0) for h in history]),
-            np.array(measured)[2 * steps - 1],
+            met[2 * steps - 1],
+            operator,
+            float(stats.t.ppf(0.975, k // 2 - 1)),
         )
 
 
@@ -98,10 +92,61 @@ def contributions(gains: Floats, permutations: NDArray[np.int64]) -> Floats:
     return out
 
 
-def prefix_masks(permutation: NDArray[np.int64]) -> list[int]:
-    """Masks of the coalitions that a permutation passes between nobody and everybody."""
-    masks, mask = [], 0
-    for provider in permutation.tolist()[:-1]:
-        mask |= 1 << provider
-        masks.append(mask)
-    return masks
+def prefixes(permutation: NDArray[np.int64]) -> Coalitions:
+    """Coalitions that a permutation passes between nobody and everybody `(n − 1, n)`."""
+    n = len(permutation)
+    position = np.empty(n, dtype=np.int64)
+    position[permutation] = np.arange(n)
+    out: Coalitions = position[None, :] <= np.arange(n - 1)[:, None]
+    return out
+
+
+def _keyed(permutation: NDArray[np.int64]) -> list[tuple[bytes, NDArray[np.bool_]]]:
+    stays = prefixes(permutation)
+    return [(key.tobytes(), s) for key, s in zip(np.packbits(stays, axis=1), stays, strict=True)]
+
+
+def _paths(plan: Plan) -> NDArray[np.int64]:
+    """Places in the table that every permutation passes, from nobody to everybody `(k, n + 1)`."""
+    keys = np.packbits(plan.coalitions, axis=1)
+    place = {key.tobytes(): i + 1 for i, key in enumerate(keys)}
+    k, n = plan.permutations.shape
+    paths = np.zeros((k, n + 1), dtype=np.int64)
+    paths[:, -1] = len(keys) + 1
+    for row, permutation in zip(paths, plan.permutations, strict=True):
+        row[1:-1] = [place[key] for key, _ in _keyed(permutation)]
+    return paths
+
+
+def _operator(
+    paths: NDArray[np.int64], permutations: NDArray[np.int64], columns: int
+) -> Floats:
+    """The mean of `contributions` as a matrix `(n, columns)`: which position a provider stands at
+    matters only where all pairs differ in it, so the control variate is a weighted mean too.
+    """
+    k, n = permutations.shape
+    share = np.zeros((n, n))  # of the permutations that have provider i at position j
+    np.add.at(share, (permutations, np.arange(n)), 1 / k)
+    out = np.zeros((n, columns))
+    for path, permutation in zip(paths, permutations, strict=True):
+        np.add.at(out, (permutation, path[1:]), 1 / k)
+        np.add.at(out, (permutation, path[:-1]), -1 / k)
+    # Σ over pairs of (mean over all others) = (k · mean of the position − own pair) / (k − 2)
+    by_position = np.zeros((n, columns))
+    for path in paths:
+        np.add.at(by_position, (np.arange(n), path[1:]), 1 / k)
+        np.add.at(by_position, (np.arange(n), path[:-1]), -1 / k)
+    own = np.zeros((n, columns))
+    for a, b, one, two in zip(
+        permutations[::2], permutations[1::2], paths[::2], paths[1::2], strict=True
+    ):
+        for position_of in (a, b):
+            # at that position the pair's two gains are taken from the sum of all
+            for path in (one, two):
+                np.add.at(own, (position_of, path[1:]), 1 / k)
+                np.add.at(own, (position_of, path[:-1]), -1 / k)
+    control = (k * (share @ by_position) - own) / (k - 2)
+    level = np.zeros(columns)
+    level[0], level[-1] = -1 / n, 1 / n
+    operator: Floats = out - control + level
+    return operator
