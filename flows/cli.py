@@ -364,7 +364,7 @@ def _print_values(place: Project) -> None:
     )
     line = f"fidelity {check['status']}"
     if check["rmse"] is None:
-        line += ": no coalition was retrained to check these values"
+        line += f": {check.get('reason') or 'no coalition was retrained to check these values'}"
     else:
         line += (
             f": error against retraining {check['rmse']:.4f}, "
