@@ -103,6 +103,11 @@ class Unlearner(BaseModel):
     reads_all: ClassVar[bool] = False
     """True if the rows of every provider pass through every coalition's model."""
 
+    @property
+    def masks(self) -> bool:
+        """Whether each coalition has a mask of its own over the weights, chosen by sorting them."""
+        return False
+
     def __call__(self, pretrained: Pretrained, staying: Tensor) -> State:
         """Tensors that differ from the pretrained model, stacked `(m, …)`.
 
