@@ -129,7 +129,7 @@ def validate(
     place = Project(project)
     params = load_params(place.params)
     check_parameters(place, params)
-    reports = validate_project(place)
+    reports = validate_project(place, params.valuation.targets)
     if data_docs:
         from tasks.data_docs import write_data_docs
 
@@ -224,8 +224,8 @@ def curvature(
     params = load_params(place.params)
     with only_run(place):
         record = renew(place, params.curvature, provider or ())
-    for name, entry in record.providers.items():
-        print(f"{name}: {entry.rows} rows")
+    for name in provider or record.providers:
+        print(f"{name}: {record.providers[name].rows} rows")
 
 
 @app.command()
