@@ -129,7 +129,7 @@ def validate(
     place = Project(project)
     params = load_params(place.params)
     check_parameters(place, params)
-    reports = validate_project(place)
+    reports = validate_project(place, params.valuation.targets)
     if data_docs:
         from tasks.data_docs import write_data_docs
 
@@ -224,8 +224,8 @@ def curvature(
     params = load_params(place.params)
     with only_run(place):
         record = renew(place, params.curvature, provider or ())
-    for name, entry in record.providers.items():
-        print(f"{name}: {entry.rows} rows")
+    for name in provider or record.providers:
+        print(f"{name}: {record.providers[name].rows} rows")
 
 
 @app.command()
@@ -364,7 +364,7 @@ def _print_values(place: Project) -> None:
     )
     line = f"fidelity {check['status']}"
     if check["rmse"] is None:
-        line += ": no coalition was retrained to check these values"
+        line += f": {check.get('reason') or 'no coalition was retrained to check these values'}"
     else:
         line += (
             f": error against retraining {check['rmse']:.4f}, "
@@ -383,8 +383,9 @@ def _print_values(place: Project) -> None:
 def _print_fidelity(rows: Sequence[Any], folder: Path) -> None:
     from rich.table import Table
 
-    out = Console(highlight=False)
-    table = Table("unlearner", box=None, padding=(0, 2, 0, 0))
+    out = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    table.add_column("unlearner", min_width=max(len(row.unlearner.split()[0]) for row in rows))
     heads = ("rmse", "noise floor", "Spearman", "± seeds", "relative L2", "± seeds", "cost")
     for name in heads:
         table.add_column(name, justify="right")
@@ -392,7 +393,7 @@ def _print_fidelity(rows: Sequence[Any], folder: Path) -> None:
         ranks, errors = (row.spearman, row.spearman_std), (row.rel_l2, row.rel_l2_std)
         figures = [row.rmse, row.noise_floor, *ranks, *errors]
         cost = "–" if row.cost_share is None else f"{row.cost_share:.1%}"
-        shown = ("–" if figure is None else f"{figure:.4g}" for figure in figures)
+        shown = ("–" if figure is None else _short(figure) for figure in figures)
         name = f"{row.unlearner}{' (control)' if row.control else ''}"
         table.add_row(name, *shown, cost)
     out.print(table)
@@ -400,6 +401,11 @@ def _print_fidelity(rows: Sequence[Any], folder: Path) -> None:
         if row.reason:
             out.print(f"{row.unlearner}: {_escape(row.reason)}", soft_wrap=True)
     out.print(f"written: {folder / 'fidelity.csv'}, {folder / 'fidelity.svg'}", soft_wrap=True)
+
+
+def _short(figure: float) -> str:
+    """Three digits, without an exponent for large numbers."""
+    return f"{figure:.0f}" if abs(figure) >= 1000 else f"{figure:.3g}"
 
 
 def _print_json(content: Any) -> None:

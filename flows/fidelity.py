@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -24,7 +25,7 @@ from unshapley.project import Project
 from unshapley.report.plots import errors_by_share
 from unshapley.rows import Schema
 from unshapley.unlearning import UNLEARNERS, Unlearner, build_unlearner
-from unshapley.utilities import check_utilities
+from unshapley.utilities import UTILITIES, check_utilities
 
 BINS = tuple(f"{100 * a:.0f}–{100 * b:.0f} %" for a, b in pairwise(EDGES))
 """Shares of the training rows forgotten, as plot and table name them."""
@@ -48,16 +49,19 @@ def fidelity(
     record = ModelRecord.load(place.model)
     providers = tuple(sorted(record.partitions))
     chosen = names or [name for name, kind in UNLEARNERS.items() if not kind.control]
-    unlearners = [_build(name, params) for name in dict.fromkeys(chosen)]
-    utility = utility or params.valuation.utilities[0]
-    check_utilities([utility], Schema.load(place.schema).task)
+    with _of_option("valuation.unlearner", "--unlearner"):
+        unlearners = [_build(name, params) for name in dict.fromkeys(chosen)]
+    utility = _utility(place, params, utility)
     _check_rows(place, providers)
-    plan = make_plan("auto", len(providers), coalitions, params.valuation.seed)
+    with _of_option("valuation.budget", "--coalitions", "raise it"):
+        plan = make_plan("auto", len(providers), coalitions, params.valuation.seed)
     games = _games(place, params, record, providers, seeds, unlearners)
     # truth, no unlearning and truncated retraining are measured too
     total = seeds * len(plan.coalitions) * (len(unlearners) + 3)
     with progress(total, "coalitions") as bar:
-        rows = compare(games, plan, unlearners, utility, advance=_advance(bar))
+        rows = compare(
+            games, plan, unlearners, utility, limits=params.valuation, advance=_advance(bar)
+        )
     frame = table(rows)
     with written_whole(out / "fidelity.csv") as part:
         frame.to_csv(part, index=False)
@@ -76,7 +80,8 @@ def table(rows: Sequence[Row]) -> pd.DataFrame:
             named = f"{100 * low:.0f}_{100 * high:.0f}"
             line[f"rmse_{named}"] = row.rmse_by_share[i]
             line[f"noise_{named}"] = row.noise_by_share[i]
-        lines.append({**line, "reason": line.pop("reason")})
+        line["reason"] = line.pop("reason")  # a sentence: behind all figures
+        lines.append(line)
     return pd.DataFrame(lines)
 
 
@@ -84,6 +89,36 @@ def _build(name: str, params: Params) -> Unlearner:
     """The unlearner, with the options of params.yaml if it is the one that they are for."""
     same = name == params.valuation.unlearner
     return build_unlearner(name, params.valuation.options if same else {})
+
+
+@contextmanager
+def _of_option(key: str, option: str, do: str = "") -> Iterator[None]:
+    """Tell what is wrong with a `key` of params.yaml as a mistake in the option given for it."""
+    try:
+        yield
+    except InputError as error:
+        if error.where != key:
+            raise
+        raise InputError(
+            error.what, where=option, expected=error.expected, do=do or error.do
+        ) from None
+
+
+def _utility(place: Project, params: Params, name: str | None) -> str:
+    """The utility that is compared: `name`, or where there is none the primary one."""
+    task = Schema.load(place.schema).task
+    if name is None:
+        check_utilities(params.valuation.utilities[:1], task)
+        return params.valuation.utilities[0]
+    if name in UTILITIES and UTILITIES[name].per_class:
+        raise InputError(
+            f"{name} is a number for every class",
+            where="--utility",
+            expected="a utility that gives one number a model",
+        )
+    with _of_option("valuation.utilities", "--utility"):
+        check_utilities([name], task)
+    return name
 
 
 def _check_rows(place: Project, providers: Sequence[str]) -> None:
@@ -106,18 +141,23 @@ def _games(
     seeds: int,
     unlearners: Sequence[Unlearner],
 ) -> list[Game]:
-    """The project's own game, and others that are pretrained with the seeds that follow."""
-    needs = [u.needs for u in unlearners if u.needs]
-    first = load_inputs(place, providers, needs[0] if needs else None)
+    """The project's own game, and others that are pretrained with the seeds that follow.
+
+    Pretraining and its statistics run on the CPU, as in the project; what is measured does not.
+    """
+    needs, device = [u.needs for u in unlearners if u.needs], params.valuation.device
+    first = load_inputs(place, providers, needs[0] if needs else None, device)
+    x, y = (tensor.cpu() for tensor in first.pretrained.reference)
     schema = Schema.load(place.schema)
     partitions = {p: read_rows(place, schema, p) for p in providers}
     games: list[Game] = [first]
     for k in range(1, seeds):
         recipe = record.recipe.model_copy(update={"seed": record.recipe.seed + k})
-        other = fit(recipe, partitions, first.pretrained.reference, outputs=schema.outputs)
+        other = fit(recipe, partitions, (x, y), outputs=schema.outputs)
         if needs:
             other = with_statistics(other, partitions, params.curvature)
-        games.append(replace(first, pretrained=replace(other, test=first.pretrained.test)))
+        other = replace(other, test=first.pretrained.test).to(device)
+        games.append(replace(first, pretrained=other))
     return games
 
 

@@ -19,7 +19,7 @@ from unshapley import environment
 from unshapley.coalitions import Coalitions, chunks, to_bits, to_masks
 from unshapley.config import Params
 from unshapley.correction import Correction, choose
-from unshapley.fidelity import stratified
+from unshapley.fidelity import ALL_RETRAINED, ROWS_ABSENT, stratified
 from unshapley.measurement import Utilities, chunk_key
 from unshapley.memory import chunk_size
 from unshapley.project import Project
@@ -76,13 +76,14 @@ def measure_chunks(
 class Found:
     """Retrained coalitions as bits, and what retraining and unlearning say of each `(k,)`.
 
-    nobody: U(none) of a corrected partial game, really retrained.
+    nobody: U(none) of a corrected partial game, really retrained; reason: why there are none.
     """
 
     bits: tuple[str, ...] = ()
     retrained: tuple[float, ...] = ()
     unlearned: tuple[float, ...] = ()
     nobody: float | None = None
+    reason: str = ""
 
 
 def retrain_some(
@@ -92,20 +93,22 @@ def retrain_some(
 
     measured: utility of every coalition of the plan, by mask. With a correction, what unlearning
     says of a retrained coalition is what the others correct it to. Nothing is retrained where rows
-    of providers are absent.
+    of providers are absent, nor where the plan was: retraining agrees with itself.
     """
     inputs, settings = inputs_of(job.source), job.params.fidelity
     if not inputs.all_rows:
-        log.info("rows of providers are absent: nothing can be retrained to check unlearning")
-        return Found(), None
+        log.info(ROWS_ABSENT)
+        return Found(reason=ROWS_ABSENT), None
     n, names = len(job.source.players), job.params.valuation.utilities[:1]
     exact = unlearner.exact(inputs.pretrained, inputs.staying(plan)).cpu().numpy()
-    correcting = settings.retrain > 0 and not exact.all()
+    if exact.all():
+        log.info(ALL_RETRAINED)
+        return Found(reason=ALL_RETRAINED), None
+    correcting = settings.retrain > 0
     if correcting:
         chosen = choose(n, settings.retrain, settings.seed, exact, plan)
     else:
-        count = settings.coalitions or settings.retrain  # where all are retrained anyway
-        chosen = stratified(n, count, settings.seed)
+        chosen = stratified(n, settings.coalitions, settings.seed)
     if not len(chosen):
         return Found(), None
     fit = chunk_size(inputs, RetrainUnlearner(), chosen, job.params.valuation)

@@ -9,7 +9,8 @@ from unshapley.errors import InputError
 from unshapley.modelstore import ModelRecord
 from unshapley.project import Project
 from unshapley.rows import Schema
-from unshapley.unlearning import build_unlearner
+from unshapley.unlearning import Unlearner, build_unlearner
+from unshapley.unlearning.base import out_of_reach
 from unshapley.utilities import check_utilities
 
 
@@ -21,6 +22,7 @@ def preflight(place: Project, params: Params) -> None:
     check_complete(place, params.valuation.targets)
     check_parameters(place, params)
     unlearner = build_unlearner(params.valuation.unlearner, params.valuation.options)
+    check_reach(place, unlearner)
     if unlearner.needs:
         check_statistics(place, params)
     check_utilities(params.valuation.utilities, Schema.load(place.schema).task)
@@ -48,6 +50,14 @@ def check_targets(place: Project, params: Params) -> None:
             where="valuation.targets",
             expected=f"none, or two or more of {', '.join(known)}",
         )
+
+
+def check_reach(place: Project, unlearner: Unlearner) -> None:
+    """Raise `InputError` where the unlearner reads retained rows and some are absent."""
+    providers = ModelRecord.load(place.model).partitions
+    lacking = sum(not place.partition(name).is_file() for name in providers)
+    if lacking and unlearner.reads_rows and not unlearner.retain_free:
+        raise out_of_reach(unlearner.name, "stays", lacking, len(providers))
 
 
 def check_statistics(place: Project, params: Params) -> None:

@@ -98,7 +98,7 @@ def _value(place: Project, params: Params, runner: TaskRunner[Any]) -> dict[str,
             endpoints[primary][0] = found.nobody
     with tracker.step("aggregate"):
         estimate = aggregate(plan, source.players, utilities, endpoints, primary, learnt)
-        fidelity = check_fidelity(found.bits, found.retrained, found.unlearned, full)
+        fidelity = check_fidelity(found.bits, found.retrained, found.unlearned, full, found.reason)
     ids = tuple(i for i, part in enumerate(parts) for _ in part)
     result = Valuation(
         players=source.players,
@@ -166,10 +166,12 @@ def _rows_of(reports: Sequence[dict[str, Any]], names: dict[str, str]) -> dict[s
 
 def _refusal(fidelity: Fidelity, folder: Path) -> str:
     if fidelity.status == "unchecked":
+        why = fidelity.reason or "no coalition was retrained to check the values"
+        remedy = "restore the rows" if fidelity.reason else "set fidelity.coalitions"
         return (
-            "not published: no coalition was retrained to check the values\n"
-            f"  they are in {folder}\n"
-            "  do: set fidelity.coalitions, or fidelity.publish_unchecked: true"
+            f"not published: {why}\n"
+            f"  the values are in {folder}\n"
+            f"  do: {remedy}, or set fidelity.publish_unchecked: true"
         )
     return (
         "not published: unlearning predicts retraining no better than leaving the model as it is\n"

@@ -12,7 +12,11 @@ from unshapley.fidelity import Fidelity, compare
 
 @task(name="check fidelity", cache_policy=NO_CACHE, persist_result=False)
 def check_fidelity(
-    bits: Sequence[str], retrained: Sequence[float], unlearned: Sequence[float], full: float
+    bits: Sequence[str],
+    retrained: Sequence[float],
+    unlearned: Sequence[float],
+    full: float,
+    reason: str = "",
 ) -> Fidelity:
-    """The verdict on the primary utility; `full` is U(all)."""
-    return compare(bits, retrained, unlearned, full)
+    """The verdict on the primary utility; `full` is U(all), `reason` why nothing is compared."""
+    return compare(bits, retrained, unlearned, full, reason)

@@ -90,9 +90,11 @@ def kind_of(name: str) -> str:
     return name if name in ("test", "reference") else "partition"
 
 
-def validate_project(project: Project) -> list[Report]:
-    """Check all tables, one after the other."""
-    check_complete(project)
+def validate_project(project: Project, targets: Sequence[str] = ()) -> list[Report]:
+    """Check all tables that are there, one after the other: of the targets at least, or, where
+    none are named, of all providers.
+    """
+    check_complete(project, targets)
     state = state_of(project)
     return [validate_one(project.root, name, state) for name in tables(project)]
 

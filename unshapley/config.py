@@ -186,4 +186,6 @@ def _explain(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"]) or "the file"
     if error["type"] == "extra_forbidden":
         return f"unknown key {key!r}"
+    if error["type"] == "value_error":  # of a whole section, and it names the keys itself
+        return f"{key}: {error['ctx']['error']}"
     return f"{key} = {error['input']!r}: {error['msg']}"

@@ -175,6 +175,7 @@ def _read(project: Project, record: ModelRecord, provider: str) -> tuple[Rows, s
     if provider not in record.partitions:
         raise InputError(
             f"the model was not trained on provider {provider!r}",
+            where="--provider",
             expected=f"one of {', '.join(record.partitions)}",
         )
     schema = Schema.load(project.schema)

@@ -14,6 +14,8 @@ from unshapley.coalitions import Coalitions
 
 WEAK = 0.75
 """Values of which less is explained are published with a warning: ranks may be wrong."""
+ALL_RETRAINED = "every coalition was really retrained, so there is no unlearning to check"
+ROWS_ABSENT = "rows of providers are absent, so nothing can be retrained to check unlearning"
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Fidelity:
     retrained, unlearned: `(m,)`, in the order of `coalitions` (as bits); no_unlearning: U(all).
     rmse, rmse_no_unlearning: root mean squared error against `retrained`; spearman: of the
     utilities, `None` with fewer than three coalitions. status: trusted, untrusted or unchecked.
+    reason: why nothing was compared, if that was not the user's wish.
     """
 
     status: str
@@ -33,6 +36,7 @@ class Fidelity:
     rmse: float | None
     rmse_no_unlearning: float | None
     spearman: float | None
+    reason: str = ""
 
     @property
     def explained(self) -> float | None:
@@ -45,6 +49,7 @@ class Fidelity:
         """The figures that metrics.json holds."""
         return {
             "status": self.status,
+            "reason": self.reason,
             "coalitions": len(self.coalitions),
             "rmse": self.rmse,
             "rmse_no_unlearning": self.rmse_no_unlearning,
@@ -70,15 +75,21 @@ def stratified(n: int, count: int, seed: int) -> Coalitions:
 
 
 def compare(
-    bits: Sequence[str], retrained: Sequence[float], unlearned: Sequence[float], full: float
+    bits: Sequence[str],
+    retrained: Sequence[float],
+    unlearned: Sequence[float],
+    full: float,
+    reason: str = "",
 ) -> Fidelity:
     """The verdict: trusted if unlearning errs less than leaving the model as it is.
 
     bits: coalitions that were retrained `(m,)`, with their utilities `(m,)`; `full` is U(all),
-    which leaving the model as it is says of all. Unchecked where there are none.
+    which leaving the model as it is says of all. Without any, `reason` says why: trusted if it is
+    `ALL_RETRAINED`, else unchecked.
     """
     if not bits:
-        return Fidelity("unchecked", (), (), (), full, None, None, None)
+        status = "trusted" if reason == ALL_RETRAINED else "unchecked"
+        return Fidelity(status, (), (), (), full, None, None, None, reason)
     error = _rmse(unlearned, retrained)
     control = _rmse([full] * len(retrained), retrained)
     return Fidelity(

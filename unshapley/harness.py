@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unshapley.coalitions import Coalitions, chunks, to_masks
+from unshapley.config import Valuation
 from unshapley.correction import choose, correct
 from unshapley.errors import InputError, UnshapleyError
 from unshapley.estimators import ESTIMATORS, Plan
 from unshapley.fidelity import spearman
 from unshapley.game import Game
 from unshapley.measurement import measure, measure_endpoints
+from unshapley.memory import chunk_size
 from unshapley.unlearning import Unlearner
 from unshapley.unlearning.none import NoUnlearning
 from unshapley.unlearning.retrain import RetrainUnlearner, TruncatedRetrainUnlearner
@@ -82,20 +84,22 @@ def compare(
     utility: str,
     *,
     truth: Floats | None = None,
+    limits: Valuation | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> list[Row]:
     """A row for each unlearner, then the controls, then the unlearners with their correction.
 
     games: one a pretraining seed, with the same players, rows and test set; truth: utilities of
-    `measured` really retrained `(seeds, m)`, computed here where there are none; advance: told of
-    coalitions as they are done. `cost_share` compares CPU seconds of this process, of unlearning
+    `measured` really retrained `(seeds, m)`, computed here where there are none; limits: of
+    `chunk_size` and `memory_mb`, chunks are of 64 without; advance: told of coalitions as they are
+    done. `cost_share` compares CPU seconds of this process, of unlearning
     and of retraining the same coalitions; where the truth is given, of a sample of them.
 
     Controls: `no_unlearning`; `truncated_retrain` at the cost of the best cheap unlearner that
     touches retained rows, or as it is given; `retrain_other_seed`, the ceiling. An unlearner that
     fails gets a row with the reason. Raises `InputError` where games differ or rows are missing.
     """
-    table = _open(games, plan, utility, truth, advance)
+    table = _open(games, plan, utility, truth, limits, advance)
     given = [u for u in unlearners if not isinstance(u, NoUnlearning | TruncatedRetrainUnlearner)]
     rows = [table.run(unlearner) for unlearner in given]
     truncated = [u for u in unlearners if isinstance(u, TruncatedRetrainUnlearner)]
@@ -124,6 +128,7 @@ class _Table:
     seconds: float
     ends: Floats
     forgotten: Floats
+    limits: Valuation | None
     advance: Callable[[int], None]
     found: dict[str, tuple[Floats, float]] = field(default_factory=dict)
 
@@ -132,7 +137,9 @@ class _Table:
         predictions, spent = [], 0.0
         for game in self.games:
             try:
-                one, seconds = _timed(game, unlearner, self.coalitions, self.utility, self.advance)
+                one, seconds = _timed(
+                    game, unlearner, self.coalitions, self.utility, self.limits, self.advance
+                )
             except UnshapleyError as error:
                 what = error.what if isinstance(error, InputError) else str(error).splitlines()[0]
                 return self.failed(unlearner.name, unlearner, what)
@@ -245,6 +252,7 @@ def _open(
     plan: Plan,
     utility: str,
     truth: Floats | None,
+    limits: Valuation | None,
     advance: Callable[[int], None],
 ) -> _Table:
     """Retrain what has to be retrained, and time it."""
@@ -254,19 +262,19 @@ def _open(
     coalitions = measured(first, plan)
     retrainer = RetrainUnlearner()
     if truth is None:
-        both = [_timed(game, retrainer, coalitions, utility, advance) for game in games]
+        both = [_timed(game, retrainer, coalitions, utility, limits, advance) for game in games]
         truth = np.array([one for one, _ in both])
         seconds = float(np.mean([spent for _, spent in both]))
     else:
         order = np.argsort(coalitions.sum(axis=1), kind="stable")
         middle = max(0, (len(order) - SAMPLE) // 2)
         sample = coalitions[order[middle : middle + SAMPLE]]  # sizes as they are on average
-        seconds = _timed(first, retrainer, sample, utility, lambda _: None)[1]
+        seconds = _timed(first, retrainer, sample, utility, limits, lambda _: None)[1]
         seconds *= len(coalitions) / len(sample)
     ends = [measure_endpoints(game, NoUnlearning(), [utility])[utility] for game in games]
     share = first.pretrained.share(first.staying(coalitions)).cpu().numpy()
     return _Table(
-        games, plan, utility, coalitions, truth, seconds, np.array(ends), 1 - share, advance
+        games, plan, utility, coalitions, truth, seconds, np.array(ends), 1 - share, limits, advance
     )
 
 
@@ -275,16 +283,18 @@ def _timed(
     unlearner: Unlearner,
     coalitions: Coalitions,
     utility: str,
+    limits: Valuation | None,
     advance: Callable[[int], None],
 ) -> tuple[Floats, float]:
     """Utilities `(m,)` in chunks of like size, and the CPU seconds of unlearning and evaluation."""
+    size = chunk_size(game, unlearner, coalitions, limits) if limits else CHUNK
     begin = time.process_time()
     staying = game.staying(coalitions)
     fitted = unlearner.fitted(game.pretrained, staying)
     order = np.argsort(game.pretrained.share(staying).cpu().numpy(), kind="stable")
     out = np.empty(len(coalitions))
     done = 0
-    for part in chunks(coalitions[order], CHUNK):
+    for part in chunks(coalitions[order], size):
         out[order[done : done + len(part)]] = measure(game, fitted, part, [utility])[utility]
         done += len(part)
         advance(len(part))

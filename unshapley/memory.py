@@ -19,6 +19,8 @@ PROBE = 17
 """Rows on which activations are counted; a prime, so that no width is taken for them."""
 COPIES = 6
 """Tensors as large as the weights while training: weights, gradient, Adam's two, two for work."""
+CHOOSING = 12
+"""The same while a mask is chosen: slopes in float64, their order, and what sorting takes."""
 
 
 def chunk_size(game: Game, unlearner: Unlearner, coalitions: Coalitions, params: Valuation) -> int:
@@ -43,12 +45,13 @@ def bytes_per_coalition(game: Game, unlearner: Unlearner, coalitions: Coalitions
     """Estimate of what one coalition of a plan takes at most, in bytes.
 
     Counted, not measured: weights, rows and activations of training where the unlearner reads rows,
-    the curvature matrix where it uses one, and the outputs on the test set.
+    a mask over the weights or the curvature matrix where it uses one, and the outputs on the test
+    set.
     """
     pretrained = game.pretrained
     weights = sum(pretrained.trained[name].nbytes for name in trainable(pretrained.model))
     activations = activation_bytes(game)
-    training = stored = 0
+    training = choosing = stored = 0
     total = weights + len(game.test_y) * (activations + 4 * 8 * max(1, len(game.classes)))
     if unlearner.reads_rows and len(coalitions):
         total_rows = int(pretrained.counts.sum())
@@ -58,10 +61,11 @@ def bytes_per_coalition(game: Game, unlearner: Unlearner, coalitions: Coalitions
         if unlearner.retain_free:
             rows += len(pretrained.reference[1])
         row = game.test_x[0].nbytes + 3 * activations + 16  # saved, their slopes, one at work
-        training = rows * row + COPIES * weights
+        training = rows * row + (COPIES + unlearner.masks) * weights
+        choosing = CHOOSING * weights if unlearner.masks else 0
     if unlearner.needs == "curvature" and pretrained.curvature is not None:
         stored = 3 * pretrained.curvature.hessian[0].nbytes
-    return total + max(training, stored)  # one after the other, never both
+    return total + max(training, choosing, stored)  # one after the other, never both
 
 
 def activation_bytes(game: Game) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,11 @@ from unshapley.digits import load_forms
 from unshapley.errors import InputError
 from unshapley.project import Project
 from unshapley.rows import Schema, Split, read_table, split, write_table
+
+log = logging.getLogger("unshapley.prepare")
+
+FEW = 5
+"""Rows a class below which numbers are hardly classes."""
 
 
 def prepare(project: Project, params: Params) -> dict[str, int]:
@@ -192,7 +198,17 @@ def _classes(raw: dict[str, pd.DataFrame], label: str) -> list[Any]:
             where=f"provider {mixed[0]}",
             expected="labels of one kind; leave a missing label empty",
         )
-    return sorted({value for column in labels.values() for value in column.tolist()})
+    classes = sorted({value for column in labels.values() for value in column.tolist()})
+    rows = sum(map(len, labels.values()))
+    if not mixed and len(classes) * FEW > rows:
+        log.warning(
+            "label %r: %d different numbers in %d rows are taken for classes; "
+            "if they are amounts, set prepare.task: regression",
+            label,
+            len(classes),
+            rows,
+        )
+    return classes
 
 
 def _write(

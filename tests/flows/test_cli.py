@@ -137,6 +137,28 @@ def test_data_docs_are_written_on_request(project, tmp_path):
     assert "Expectation" in (tmp_path / "docs" / pages[0]).read_text()
 
 
+def test_a_project_with_the_targets_rows_only_is_validated_and_renewed(project):
+    set_params(project, valuation__targets=["form-00", "form-02"])
+    project.partition("form-04").unlink()
+    done = unshapley("validate", "-p", project.root)
+    assert done.returncode == 0, done.stderr
+    assert "form-02: meets all expectations" in done.stdout
+    done = unshapley("curvature", "-p", project.root, "--provider", "form-02")
+    assert done.returncode == 0, done.stderr
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == ["form-02"]
+    done = unshapley("curvature", "-p", project.root, "--provider", "form-99")
+    assert done.returncode == 2
+    assert "--provider: the model was not trained on provider 'form-99'" in done.stderr
+
+
+def test_rows_that_are_needed_and_absent_are_told_before_the_server_starts(project):
+    set_params(project, valuation__targets=["form-00", "form-02"])
+    project.partition("form-04").unlink()
+    done = unshapley("run", "-p", project.root)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: valuation.unlearner: shrink_finetune needs the rows")
+
+
 def test_init_keeps_comments_and_refuses_what_is_wrong(tmp_path):
     done = unshapley("init", tmp_path / "a", "--set", "valuation.budget=77")
     assert done.returncode == 0

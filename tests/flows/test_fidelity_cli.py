@@ -5,8 +5,11 @@ import re
 
 import pandas as pd
 import pytest
+import torch
 
 from flows.fidelity import fidelity
+from flows.pretrain import pretrain
+from tests.conftest import set_params
 from tests.flows.test_cli import unshapley
 from unshapley.config import load_params
 from unshapley.errors import InputError
@@ -46,14 +49,50 @@ def test_seeds_differ_and_the_first_is_the_project_s_model(project):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"names": ["magic"]}, "no unlearner 'magic'.*\n.*newton"),
-        ({"utility": "neg_mse"}, "neg_mse is a utility for regression"),
-        ({"coalitions": 3}, "3 coalitions are too few"),
+        ({"names": ["magic"]}, "^--unlearner: there is no unlearner 'magic'.*\n.*newton"),
+        ({"utility": "neg_mse"}, "^--utility: neg_mse is a utility for regression"),
+        ({"utility": "recall_per_class"}, "^--utility: recall_per_class is a number for every"),
+        ({"coalitions": 3}, "^--coalitions: 3 coalitions are too few(.|\n)*do: raise it"),
     ],
 )
 def test_mistakes_are_told(project, options, message):
     with pytest.raises(InputError, match=message):
         call(project, **options)
+
+
+def test_a_mistake_in_params_yaml_is_told_as_such(project):
+    set_params(project, valuation__unlearner="newton", valuation__options={"dampng": 1})
+    with pytest.raises(InputError, match=r"^valuation.options: newton has no option 'dampng'"):
+        call(project)
+    set_params(project, valuation__options={}, valuation__utilities=["neg_mse"])
+    with pytest.raises(InputError, match=r"^valuation.utilities: neg_mse is a utility for"):
+        call(project)
+
+
+def test_memory_and_device_of_params_yaml_hold_here_too(project, monkeypatch):
+    wide = {"pretrain__kwargs": {"hidden": [512]}, "pretrain__steps": 2}
+    set_params(project, **wide, valuation__memory_mb=1)
+    pretrain(project, load_params(project.params))
+    with pytest.raises(InputError, match=r"^valuation.memory_mb: one coalition takes about"):
+        call(project)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    set_params(project, valuation__device="cuda")
+    with pytest.raises(InputError, match=r"^valuation.device: there is no CUDA device"):
+        call(project)
+    assert not (project.data / "fidelity").exists()
+
+
+def test_names_and_figures_are_readable_without_a_terminal(project):
+    done = unshapley("fidelity", "-p", project.root, "--coalitions", 30, "--seeds", 1,
+                     "--unlearner", "newton", "--unlearner", "newton_finetune")  # fmt: skip
+    assert "retrain_other_seed (control)" in done.stdout
+    assert "…" not in done.stdout
+
+
+def test_the_reason_stands_last(project):
+    call(project)
+    frame = pd.read_csv(project.data / "fidelity" / "fidelity.csv")
+    assert frame.columns[-1] == "reason"
 
 
 def test_rows_of_all_providers_are_needed(project):

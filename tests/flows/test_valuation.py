@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from flows.cli import _print_values
 from flows.locking import only_run
 from flows.valuation import valuation
 from tests.conftest import set_params
 from unshapley.errors import BusyError, InputError, UntrustedError, ValidationError
+from unshapley.fidelity import ALL_RETRAINED, ROWS_ABSENT
 from unshapley.files import sha256
 from unshapley.modelstore import ModelRecord
 from unshapley.project import Project
@@ -253,6 +255,35 @@ def test_a_few_retrainings_correct_the_utilities(project):
     assert metrics["sum_of_values"] == pytest.approx(metrics["u_all"] - metrics["u_none"])
     utilities = pd.read_parquet(project.valuation / "utilities.parquet")
     assert (utilities["neg_log_loss_corrected"] != utilities["neg_log_loss"]).sum() == 30
+
+
+@pytest.mark.parametrize("corrections", [0, 6])
+def test_really_retrained_coalitions_are_not_held_against_themselves(project, capsys, corrections):
+    set_params(
+        project,
+        valuation__unlearner="hybrid",
+        valuation__options={},
+        fidelity__retrain=corrections,
+    )
+    valuation(project=project.root)
+    check = json.loads((project.valuation / "metrics.json").read_text())["fidelity"]
+    assert (check["status"], check["reason"]) == ("trusted", ALL_RETRAINED)
+    assert (check["coalitions"], check["rmse"]) == (0, None)
+    assert ALL_RETRAINED.capitalize() in (project.valuation / "report.html").read_text()
+    _print_values(project)
+    assert f"fidelity trusted: {ALL_RETRAINED}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_absent_rows_are_told_as_the_reason(project):
+    set_params(
+        project,
+        valuation__unlearner="newton",
+        valuation__options={},
+        valuation__targets=["form-00", "form-02"],
+    )
+    project.partition("form-04").unlink()
+    with pytest.raises(UntrustedError, match=rf"{ROWS_ABSENT}(.|\n)*do: restore the rows"):
+        valuation(project=project.root)
 
 
 def test_two_runs_at_once_are_kept_apart(project):

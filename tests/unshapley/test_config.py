@@ -13,6 +13,7 @@ from unshapley.errors import InputError
         ({"valuation": {"estimator": "magic"}}, "'exact'"),
         ({"prepare": {"test_share": 1.5}}, "prepare.test_share = 1.5"),
         ([1, 2], "the file"),
+        ({"fidelity": {"retrain": 3}}, "params.yaml: fidelity: retrain = 3: at least 4"),
     ],
 )
 def test_what_is_wrong_and_where_is_said(content, message):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from unshapley.coalitions import to_bits
-from unshapley.fidelity import compare, stratified
+from unshapley.fidelity import ALL_RETRAINED, ROWS_ABSENT, compare, stratified
 from unshapley.measurement import measure
 from unshapley.unlearning import build_unlearner
 
@@ -49,3 +49,10 @@ def test_newton_is_trusted_and_the_control_is_not(inputs):
 
 def test_nothing_retrained_is_unchecked():
     assert compare([], [], [], 1.0).status == "unchecked"
+    assert compare([], [], [], 1.0, ROWS_ABSENT).summary()["status"] == "unchecked"
+
+
+def test_where_all_is_retrained_there_is_nothing_to_compare():
+    summary = compare([], [], [], 1.0, ALL_RETRAINED).summary()
+    assert (summary["status"], summary["reason"]) == ("trusted", ALL_RETRAINED)
+    assert summary["rmse"] is summary["explained"] is None

@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from unshapley.config import Valuation
 from unshapley.errors import InputError
 from unshapley.estimators import make_plan
 from unshapley.harness import compare, measured
 from unshapley.measurement import measure, measure_endpoints
+from unshapley.memory import chunk_size
 from unshapley.unlearning import build_unlearner
 
 UTILITY = "neg_log_loss"
@@ -88,6 +90,14 @@ def test_a_partial_game_counts_the_coalition_of_nobody(inputs):
     assert measured(partial, plan).sum(axis=1).tolist() == [0, 1, 1]
     row = compare([partial], plan, [build_unlearner("retrain")], UTILITY)[0]
     assert row.rmse == row.rel_l2 == 0
+
+
+def test_chunks_are_cut_to_the_memory_there_is(inputs, plan):
+    limits, done = Valuation(memory_mb=2), []
+    fit = chunk_size(inputs, build_unlearner("retrain"), plan.coalitions, limits)
+    assert fit < len(plan.coalitions)
+    compare([inputs], plan, [], UTILITY, limits=limits, advance=done.append)
+    assert done[0] == fit
 
 
 def test_games_of_different_players_are_refused(inputs, plan):

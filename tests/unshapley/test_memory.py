@@ -14,6 +14,7 @@ from unshapley.config import Valuation
 from unshapley.errors import InputError
 from unshapley.measurement import measure
 from unshapley.memory import bytes_per_coalition, chunk_size
+from unshapley.training import trainable
 from unshapley.unlearning import build_unlearner
 
 ALL = from_masks(range(1, 31), 5)
@@ -40,20 +41,32 @@ def test_memory_for_not_even_one_coalition_is_refused():
         chunk_size(game, build_unlearner("retrain"), coalitions, Valuation(memory_mb=1))
 
 
-def test_what_is_used_stays_below_the_estimate_and_near_it():
+@pytest.mark.parametrize(
+    ("name", "hidden", "count"), [("finetune", 64, 400), ("random_label", 2048, 50)]
+)
+def test_what_is_used_stays_below_the_estimate_and_near_it(name, hidden, count):
     """In a process of its own, as the peak of this one is long past."""
-    command = [sys.executable, "-c", f"from {__name__} import use; use()"]
+    call = f"use({name!r}, {hidden}, {count})"
+    command = [sys.executable, "-c", f"from {__name__} import use; {call}"]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     assert not found.returncode, found.stderr
     used, estimated = map(float, found.stdout.split())
     assert 0.4 * estimated < used < 1.1 * estimated
 
 
-def use() -> None:
-    game = digits_game(hidden=[64])
-    coalitions = np.ones((400, 3), dtype=bool)
+def test_a_mask_over_the_weights_is_counted(inputs):
+    with_mask, without = (build_unlearner("random_label", {"saliency": s}) for s in (0.5, 1.0))
+    pretrained = inputs.pretrained
+    weights = sum(pretrained.trained[name].nbytes for name in trainable(pretrained.model))
+    gap = bytes_per_coalition(inputs, with_mask, ALL) - bytes_per_coalition(inputs, without, ALL)
+    assert gap >= weights
+
+
+def use(name: str, hidden: int, count: int) -> None:
+    game = digits_game(hidden=[hidden])
+    coalitions = np.ones((count, 3), dtype=bool)
     coalitions[:, 0] = False
-    unlearner = build_unlearner("finetune", {"steps": 2})
+    unlearner = build_unlearner(name, {"steps": 2})
     estimated = len(coalitions) * bytes_per_coalition(game, unlearner, coalitions)
     Path("/proc/self/clear_refs").write_text("5")  # forgets the peak of making the game
     before = psutil.Process().memory_info().rss

@@ -103,3 +103,14 @@ def test_a_provider_with_missing_values_gives_no_test_rows(tmp_path):
     assert len(read_table(project.partition("q"))) == 40
     assert len(read_table(project.partition("p"))) == 28
     assert read_table(project.test)["a"].notna().all()
+
+
+def test_numbers_that_are_hardly_classes_are_pointed_out(caplog):
+    tables = partitions()
+    encode(tables, "label", "classification")
+    assert not caplog.messages
+    for i, table in enumerate(tables.values()):
+        table["label"] = range(40 * i, 40 * i + 40)
+    encode(tables, "label", "classification")
+    assert "120 different numbers in 120 rows" in caplog.text
+    assert "prepare.task: regression" in caplog.text

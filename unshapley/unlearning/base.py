@@ -103,6 +103,11 @@ class Unlearner(BaseModel):
     reads_all: ClassVar[bool] = False
     """True if the rows of every provider pass through every coalition's model."""
 
+    @property
+    def masks(self) -> bool:
+        """Whether each coalition has a mask of its own over the weights, chosen by sorting them."""
+        return False
+
     def __call__(self, pretrained: Pretrained, staying: Tensor) -> State:
         """Tensors that differ from the pretrained model, stacked `(m, …)`.
 
@@ -164,12 +169,17 @@ def reachable_rows(
     there = torch.bincount(rows.owner, minlength=len(pretrained.counts)) > 0
     lacking = wanted.any(dim=0) & ~there
     if lacking.any():
-        raise InputError(
-            f"{who} needs the rows of every provider that {which}, and those of "
-            f"{int(lacking.sum())} of {len(lacking)} providers are not reachable",
-            where="valuation.unlearner",
-            expected="an unlearner that reads less: a retain-free one needs only what is forgotten "
-            "and what is stored beside the model, newton no rows at all",
-            do="set valuation.unlearner to newton, or restore the partitions",
-        )
+        raise out_of_reach(who, which, int(lacking.sum()), len(lacking))
     return rows
+
+
+def out_of_reach(who: str, which: str, lacking: int, providers: int) -> InputError:
+    """That `who` needs rows of every provider that `which`, and some are `lacking`."""
+    return InputError(
+        f"{who} needs the rows of every provider that {which}, and those of "
+        f"{lacking} of {providers} providers are not reachable",
+        where="valuation.unlearner",
+        expected="an unlearner that reads less: a retain-free one needs only what is forgotten "
+        "and what is stored beside the model, newton no rows at all",
+        do="set valuation.unlearner to newton, or restore the partitions",
+    )

@@ -38,6 +38,10 @@ class RandomLabelUnlearner(Unlearner):
     saliency: float = Field(0.5, gt=0, le=1, description="share of the weights that may move")
     seed: int = Field(0, ge=0, description="seed of the random labels")
 
+    @property
+    def masks(self) -> bool:
+        return self.saliency < 1
+
     def __call__(self, pretrained: Pretrained, staying: Tensor) -> State:
         model, recipe = pretrained.model, pretrained.recipe
         rows = reachable_rows(pretrained, staying | ~staying, self.name, "takes part")
@@ -56,7 +60,7 @@ class RandomLabelUnlearner(Unlearner):
             steps=self.steps,
             learning_rate=self.learning_rate,
             weight_decay=recipe.weight_decay,
-            mask=salient(pretrained, rows, ~staying, self.saliency) if self.saliency < 1 else None,
+            mask=salient(pretrained, rows, ~staying, self.saliency) if self.masks else None,
         )
 
 
@@ -79,28 +83,32 @@ def salient(pretrained: Pretrained, rows: TrainingRows, forgotten: Tensor, share
     """1 for the `share` of weights that the loss of the `forgotten` `(m, n)` depends on most, 0 for
     others and for those on which it does not depend at all `(m, …)`.
     """
-    model = pretrained.model
-    n = forgotten.shape[1]
-    theta = {
-        name: tensor.requires_grad_()
-        for name, tensor in stack(
-            {name: pretrained.trained[name] for name in trainable(model)}, n
-        ).items()
-    }
-    shared = {name: t for name, t in pretrained.trained.items() if name not in theta}
-    loss = row_loss(batched_outputs(model, theta, shared, rows.x), rows.y)
-    own = torch.nn.functional.one_hot(rows.owner, n).T.to(loss.dtype)
-    slopes = torch.autograd.grad(
-        (own * loss).sum(), list(theta.values()), allow_unused=True, materialize_grads=True
-    )
-    # a provider's slope is the same in every chunk, so that rounding cannot reorder the weights
-    each = torch.cat([slope.flatten(1) for slope in slopes], dim=1).double()
-    size = (forgotten.double() @ each).abs()
+    names = trainable(pretrained.model)
+    size = torch.zeros(len(forgotten), sum(pretrained.trained[n].numel() for n in names))
+    size = size.to(rows.x.device, torch.float64)
+    # one provider after the other: together they would hold the activations of n models
+    for i, goes in enumerate(forgotten.T):
+        if goes.any():
+            size.addr_(goes.double(), _slope(pretrained, rows, rows.owner == i).double())
+    size.abs_()
     order = size.argsort(dim=1, descending=True, stable=True)
     chosen = order[:, : max(1, round(share * size.shape[1]))]
-    mask = torch.zeros_like(size).scatter(1, chosen, 1.0) * (size > 0)
-    parts = torch.split(mask.to(loss.dtype), [t[0].numel() for t in theta.values()], dim=1)
+    mask = torch.zeros_like(size, dtype=rows.x.dtype).scatter_(1, chosen, 1.0).mul_(size > 0)
+    parts = torch.split(mask, [pretrained.trained[n].numel() for n in names], dim=1)
     return {
         name: part.view(-1, *pretrained.trained[name].shape)
-        for name, part in zip(theta, parts, strict=True)
+        for name, part in zip(names, parts, strict=True)
     }
+
+
+def _slope(pretrained: Pretrained, rows: TrainingRows, own: Tensor) -> Tensor:
+    """Slope of the summed loss of a provider's `own` rows, pretrained `(weights,)`."""
+    model = pretrained.model
+    start = stack({name: pretrained.trained[name] for name in trainable(model)}, 1)
+    theta = {name: tensor.requires_grad_() for name, tensor in start.items()}
+    shared = {name: t for name, t in pretrained.trained.items() if name not in theta}
+    loss = row_loss(batched_outputs(model, theta, shared, rows.x[own]), rows.y[own]).sum()
+    slopes = torch.autograd.grad(
+        loss, list(theta.values()), allow_unused=True, materialize_grads=True
+    )
+    return torch.cat([slope.flatten() for slope in slopes])
