@@ -23,6 +23,7 @@ from unshapley.files import digest
 from unshapley.game import Game
 from unshapley.measurement import Utilities, measure, measure_endpoints
 from unshapley.pretraining import fit, with_statistics
+from unshapley.semivalues import shapley
 from unshapley.unlearning import NoUnlearning, Unlearner
 from unshapley.unlearning.retrain import RetrainUnlearner
 
@@ -116,10 +117,8 @@ def measure_all(
 def values_of(game: Game, plan: Plan, utilities: Utilities, name: str) -> Floats:
     """Exact Shapley values from the utilities of all coalitions of a plan `(n,)`."""
     none, everybody = measure_endpoints(game, NoUnlearning(), [name])[name]
-    n = len(game.players)
-    table = dict(zip(to_masks(plan.coalitions), utilities[name], strict=True))
-    table |= {0: none, 2**n - 1: everybody}
-    return ESTIMATORS["exact"].estimate(plan, table, n).value
+    table = np.array([none, *utilities[name], everybody])
+    return ESTIMATORS["exact"].estimate(plan, table, shapley(plan.n)).value
 
 
 def retrained(game: Game, plan: Plan, cache: Path, threads: int = 2) -> tuple[Utilities, bool]:

@@ -16,7 +16,7 @@ from tasks.correct import correct
 from tasks.load import Source, inputs_of
 from tasks.measure import measure
 from unshapley import environment
-from unshapley.coalitions import Coalitions, chunks, to_bits, to_masks
+from unshapley.coalitions import Coalitions, to_bits, to_masks, together
 from unshapley.config import Params
 from unshapley.correction import Correction, choose
 from unshapley.fidelity import ALL_RETRAINED, ROWS_ABSENT, stratified
@@ -56,20 +56,24 @@ def measure_chunks(
     kind: how the files of kept results begin.
     """
     inputs, numerics = inputs_of(job.source), environment.numerics(job.source.device)
+    parts = together(coalitions, job.size)
     calls = {
         i: {
             "source": job.source,
             "unlearner": unlearner,
             "utilities": names,
             "chunk": i,
-            "bits": to_bits(part),
-            "key": f"{kind}-" + chunk_key(inputs, unlearner, part, names, numerics),
+            "bits": to_bits(coalitions[part]),
+            "key": f"{kind}-" + chunk_key(inputs, unlearner, coalitions[part], names, numerics),
         }
-        for i, part in enumerate(chunks(coalitions, job.size))
+        for i, part in enumerate(parts)
     }
     results = run_kept(measure, calls, job.place, job.params, job.runner, tracker)
-    ordered = [results[i]["content"]["utilities"] for i in calls]
-    return {name: [u for part in ordered for u in part[name]] for name in ordered[0]}
+    found = [results[i]["content"]["utilities"] for i in calls]
+    back = np.argsort(np.concatenate(parts))
+    return {
+        name: np.concatenate([part[name] for part in found])[back].tolist() for name in found[0]
+    }
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from prefect import flow
 from prefect.runtime import flow_run
 from prefect.task_runners import TaskRunner
@@ -26,7 +27,7 @@ from tasks.publish import publish
 from tasks.validate import validate
 from tasks.validation import state_of, tables, verdict
 from unshapley import environment
-from unshapley.coalitions import chunks, to_masks
+from unshapley.coalitions import to_masks, together
 from unshapley.config import Params, load_params
 from unshapley.curvaturestore import CurvatureRecord
 from unshapley.errors import UntrustedError
@@ -42,6 +43,9 @@ from unshapley.unlearning import build_unlearner
 from unshapley.valuation import Valuation, metrics
 
 log = logging.getLogger("unshapley.run")
+
+TYPICAL = 1000
+"""Coalitions of a sampled plan by which an unlearner is fitted, whatever the budget."""
 
 
 def _run_name() -> str:
@@ -75,7 +79,10 @@ def _value(place: Project, params: Params, runner: TaskRunner[Any]) -> dict[str,
         load.with_options(**retried(params.run))(source)
         inputs = inputs_of(source)
         plan = make_plan(wanted.estimator, len(source.players), wanted.budget, wanted.seed)
-        unlearner = unlearner.fitted(inputs.pretrained, inputs.staying(plan.coalitions))
+        # split by what is typical of plans, so that a larger budget continues this one
+        typical = make_plan(wanted.estimator, plan.n, max(TYPICAL, wanted.budget), wanted.seed)
+        shown = typical.coalitions[:TYPICAL] if plan.estimator != "exact" else plan.coalitions
+        unlearner = unlearner.fitted(inputs.pretrained, inputs.staying(shown))
         size = chunk_size(inputs, unlearner, plan.coalitions, wanted)
         one = bytes_per_coalition(inputs, unlearner, plan.coalitions)
         tracker.estimated_mb = min(size, len(plan.coalitions)) * one / 2**20
@@ -86,7 +93,7 @@ def _value(place: Project, params: Params, runner: TaskRunner[Any]) -> dict[str,
     job = Job(place, source, params, runner, size)
     primary, full = wanted.utilities[0], endpoints[wanted.utilities[0]][1]
     with tracker.step("measure"), tracker.memory():
-        parts = chunks(plan.coalitions, size)
+        parts = together(plan.coalitions, size)
         utilities = measure_chunks(job, unlearner, plan.coalitions, wanted.utilities, tracker)
         log.info(
             "%d chunks: %d computed, %d resumed", len(parts), tracker.computed, tracker.resumed
@@ -99,14 +106,16 @@ def _value(place: Project, params: Params, runner: TaskRunner[Any]) -> dict[str,
     with tracker.step("aggregate"):
         estimate = aggregate(plan, source.players, utilities, endpoints, primary, learnt)
         fidelity = check_fidelity(found.bits, found.retrained, found.unlearned, full, found.reason)
-    ids = tuple(i for i, part in enumerate(parts) for _ in part)
+    ids = np.empty(len(plan.coalitions), dtype=int)
+    for i, part in enumerate(parts):
+        ids[part] = i
     result = Valuation(
         players=source.players,
         rows={**inputs.rows, **_rows_of(reports, quarantined)},
         quarantined=quarantined,
         primary=primary,
         plan=plan,
-        chunk_ids=ids,
+        chunk_ids=tuple(ids.tolist()),
         utilities=utilities,
         endpoints=endpoints,
         estimate=estimate,

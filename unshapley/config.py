@@ -107,8 +107,8 @@ class Valuation(Section):
         ["neg_log_loss", "accuracy"],
         description="measured utilities, see below; the first is primary",
     )
-    estimator: Literal["auto", "exact", "permutations"] = Field(
-        "auto", description="auto: exact where the budget covers all coalitions"
+    estimator: str = Field(
+        "auto", description="auto: the most exact for so many coalitions; see below"
     )
     budget: int = Field(1000, ge=2, description="most coalitions measured")
     seed: int = Field(0, ge=0, description="seed of the plan")

@@ -20,6 +20,7 @@ from unshapley.fidelity import spearman
 from unshapley.game import Game
 from unshapley.measurement import measure, measure_endpoints
 from unshapley.memory import chunk_size
+from unshapley.semivalues import shapley
 from unshapley.unlearning import Unlearner
 from unshapley.unlearning.none import NoUnlearning
 from unshapley.unlearning.retrain import RetrainUnlearner, TruncatedRetrainUnlearner
@@ -241,10 +242,12 @@ class _Table:
 
     def values(self, utilities: Floats, ends: Floats) -> Floats:
         """Shapley values `(n,)` of utilities `(m,)`."""
-        n = self.coalitions.shape[1]
-        memo = {0: float(ends[0]), 2**n - 1: float(ends[1])}
-        memo |= dict(zip(to_masks(self.coalitions), utilities.tolist(), strict=True))
-        return ESTIMATORS[self.plan.estimator].estimate(self.plan, memo, n).value
+        # in a partial game the first coalition is that in which no player stays
+        planned = utilities[len(utilities) - len(self.plan.coalitions) :]
+        nobody = utilities[:1] if len(planned) < len(utilities) else ends[:1]
+        table = np.concatenate([nobody, planned, ends[1:]])
+        estimator = ESTIMATORS[self.plan.estimator]
+        return estimator.estimate(self.plan, table, shapley(self.plan.n)).value
 
 
 def _open(

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from unshapley.coalitions import Coalitions, to_bits, to_masks
+from unshapley.coalitions import Coalitions, to_bits
 from unshapley.correction import Correction, with_correction
 from unshapley.errors import UnshapleyError
-from unshapley.estimators import ESTIMATORS, Estimate, Plan
+from unshapley.estimators import CORRECTION, ESTIMATORS, Estimate, Plan
 from unshapley.fidelity import Fidelity
 from unshapley.measurement import Utilities
+from unshapley.semivalues import shapley
 
 ENDPOINT = -1
 """The `chunk` of nobody and everybody, which no chunk measures."""
@@ -64,19 +65,12 @@ def estimate_values(
 
     With a `correction` from the corrected utilities, its uncertainty in the standard errors.
     """
-    n = len(players)
-    masks = to_masks(plan.coalitions)
     none, everybody = endpoints[name]
-
-    def estimated(measured: Sequence[float]) -> Estimate:
-        memo = dict(zip(masks, measured, strict=True))
-        memo[0], memo[(1 << n) - 1] = none, everybody
-        return ESTIMATORS[plan.estimator].estimate(plan, memo, n)
-
-    if correction is None:
-        estimate = estimated(utilities[name])
-    else:
-        estimate = with_correction(correction, estimated)
+    measured = utilities[name] if correction is None else correction.corrected
+    table = np.array([none, *measured, everybody])
+    estimate = ESTIMATORS[plan.estimator].estimate(plan, table, shapley(len(players)))
+    if correction is not None:
+        estimate = with_correction(correction, estimate)
     gap = abs(estimate.value.sum() - (everybody - none))
     if gap > 1e-6:
         raise UnshapleyError(f"values miss efficiency by {gap:.3g}: this is a defect of unshapley")
@@ -170,8 +164,8 @@ def metrics(valuation: Valuation) -> dict[str, Any]:
         "sum_of_values": float(valuation.estimate.value.sum()),
         "largest_std_error": float(valuation.estimate.std_error.max()),
         "largest_correction_error": None
-        if valuation.estimate.correction_error is None
-        else float(valuation.estimate.correction_error.max()),
+        if (left := valuation.estimate.error_of(CORRECTION)) is None
+        else float(left.max()),
         "coalitions": len(valuation.plan.coalitions),
         "providers_valued": len(valuation.players),
         "providers_quarantined": len(valuation.quarantined),

@@ -28,7 +28,7 @@ _START = np.log([1.0, 1.0, 2.0, 3.0, 1.0, 1.0, 1.0, 0.5, 1e-3])
 _LOW = np.log([1e-4, 0.1, 0.3, 0.3, 1e-6, 1e-6, 1e-4, 0.03, 1e-6])
 _HIGH = np.log([1e3, 50.0, 50.0, 50.0, 1e3, 1e3, 1e3, 50.0, 0.5])
 """Logarithms of: variance of the smooth part and its lengths in size, members and shares; variances
-of members, of shares and of the size part, the length of that; noise. Utilities are standardised."""
+of members, of shares and of the size part, the length of that; noise. For standardised utilities."""
 _TIGHT = 0.05
 """How strongly they are held at the start."""
 JITTER = 1e-8
@@ -94,17 +94,17 @@ def fit(coalitions: Coalitions, utilities: Floats) -> CountKernel:
             return 1e10, np.zeros(len(theta))
         fitted = 0.5 * y @ torch.cholesky_solve(y[:, None], factor)[:, 0]
         value = fitted + factor.diagonal().log().sum() + _TIGHT * (at - start).square().sum()
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         assert at.grad is not None
-        return float(value), at.grad.numpy()
+        return value.item(), at.grad.numpy()
 
     bounds = list(zip(_LOW, _HIGH, strict=True))
     found = optimize.minimize(
         loss, _START, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60}
     )
     theta = torch.from_numpy(found.x)
-    tables = [table.numpy() for table in _tables(theta, n)]
-    return CountKernel(n, *tables, noise=float(theta[-1].exp()) + JITTER)
+    p, q, r, g = (table.numpy() for table in _tables(theta, n))
+    return CountKernel(n, p, q, r, g, float(theta[-1].exp()) + JITTER)
 
 
 def _tables(theta: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import linalg
 
 from unshapley.coalitions import Coalitions
@@ -95,10 +96,10 @@ class Posterior:
 
     def _history(
         self, cross: Floats, table: Floats, semivalue: Floats
-    ) -> tuple[Floats, Floats]:
+    ) -> tuple[Floats, NDArray[np.int64]]:
         """What the estimate was after so many coalitions, with the kernel that was chosen last."""
         m = len(self.residual)
-        steps = np.unique(np.linspace(min(FEWEST, m), m, HISTORY).astype(int))
+        steps = np.unique(np.linspace(min(FEWEST, m), m, HISTORY).astype(np.int64))
         utilities = table[1:-1]
         constant = semivalue[-1] * table[-1] - semivalue[0] * table[0]
         out = []

@@ -52,9 +52,7 @@ class PermutationEstimator:
     def estimate(self, plan: Plan, table: Floats, semivalue: Floats) -> Estimate:
         n, k = plan.n, len(plan.permutations)
         if not np.allclose(semivalue, 1 / n):
-            raise InputError(
-                "permutations give Shapley values only", where="valuation.estimator"
-            )
+            raise InputError("permutations give Shapley values only", where="valuation.estimator")
         paths = _paths(plan)
         gains = np.diff(table[paths], axis=1)
         pairs = contributions(gains, plan.permutations)
@@ -118,9 +116,7 @@ def _paths(plan: Plan) -> NDArray[np.int64]:
     return paths
 
 
-def _operator(
-    paths: NDArray[np.int64], permutations: NDArray[np.int64], columns: int
-) -> Floats:
+def _operator(paths: NDArray[np.int64], permutations: NDArray[np.int64], columns: int) -> Floats:
     """The mean of `contributions` as a matrix `(n, columns)`: which position a provider stands at
     matters only where all pairs differ in it, so the control variate is a weighted mean too.
     """
