@@ -27,8 +27,8 @@ Ints = NDArray[np.int64]
 _START = np.log([1.0, 1.0, 2.0, 3.0, 1.0, 1.0, 1.0, 0.5, 1e-3])
 _LOW = np.log([1e-4, 0.1, 0.3, 0.3, 1e-6, 1e-6, 1e-4, 0.03, 1e-6])
 _HIGH = np.log([1e3, 50.0, 50.0, 50.0, 1e3, 1e3, 1e3, 50.0, 0.5])
-"""Logarithms of: variance of the smooth part and its lengths in size, members and shares; variances
-of members, of shares and of the size part, the length of that; noise. For standardised utilities."""
+"""Logarithms, for standardised utilities, of: variance of the smooth part and its lengths in size,
+members and shares; variances of members, of shares, of the size part, the length of that; noise."""
 _TIGHT = 0.05
 """How strongly they are held at the start."""
 JITTER = 1e-8
