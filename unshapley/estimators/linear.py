@@ -34,7 +34,12 @@ def linear_estimate(plan: Plan, table: Floats, operator_of: Operator, unit: int)
 
 
 def jackknife(
-    coalitions: Coalitions, table: Floats, operator_of: Operator, unit: int
+    coalitions: Coalitions,
+    table: Floats,
+    operator_of: Operator,
+    unit: int,
+    *,
+    finite: bool = True,
 ) -> tuple[Floats, float]:
     """Covariance `(n, n)` of the values, and Student's quantile at 97.5 % for it.
 
@@ -42,9 +47,10 @@ def jackknife(
     of coalitions drawn together are dealt out to groups at random, and the estimate is made again
     without each group. Sizes of which every coalition is measured have no sampling error and stay
     in; of the others it is scaled by the share that is not measured, as they were drawn without
-    replacement.
+    replacement. Neither without `finite`: where measuring all leaves an error.
     """
-    open_size, unmeasured = _open(coalitions)
+    everywhere = np.ones(coalitions.shape[1] + 1, dtype=bool), 1.0
+    open_size, unmeasured = _open(coalitions) if finite else everywhere
     member = np.flatnonzero(open_size[coalitions.sum(axis=1)])
     units, place = np.unique(member // unit, return_inverse=True)
     n = coalitions.shape[1]

@@ -12,7 +12,7 @@ from scipy import special
 from unshapley.coalitions import Coalitions
 from unshapley.estimators.base import Floats
 
-TREES: dict[str, Any] = {"n_estimators": 100, "max_depth": 3, "learning_rate": 0.1}
+TREES: dict[str, Any] = {"n_estimators": 50, "max_depth": 3, "learning_rate": 0.2}
 LEAF = -1
 """Child of a leaf in scikit-learn's trees."""
 
@@ -55,7 +55,8 @@ def fit_linear(coalitions: Coalitions, utilities: Floats, weight: Floats) -> Lin
     root = np.sqrt(weight)[:, None]
     design = np.column_stack([np.ones(len(coalitions)), coalitions])
     # by the pseudo-inverse, as utilities may be the unit matrix
-    return LinearProxy(np.linalg.pinv(design * root) @ (root * utilities))
+    coefficients: Floats = np.linalg.pinv(design * root) @ (root * utilities)
+    return LinearProxy(coefficients)
 
 
 @dataclass(frozen=True)
@@ -65,18 +66,18 @@ class TreeProxy:
     model: Any
 
     def predict(self, coalitions: Coalitions) -> Floats:
-        out: Floats = self.model.predict(coalitions.astype(np.float32))[:, None]
-        return out
+        predicted: Floats = self.model.predict(coalitions.astype(np.float32))
+        return predicted[:, None]
 
     def semivalue(self, weights: Floats) -> Floats:
         total = np.zeros(len(weights))
         for tree in self.model.estimators_[:, 0]:
             total += tree_semivalue(tree.tree_, weights)
-        return (self.model.learning_rate * total)[:, None]
+        return float(self.model.learning_rate) * total[:, None]
 
 
 def fit_trees(coalitions: Coalitions, utilities: Floats, weight: Floats) -> TreeProxy:
-    """100 trees of depth 3 on one column of utilities."""
+    """50 trees of depth 3 on one column of utilities."""
     from sklearn.ensemble import GradientBoostingRegressor
 
     model = GradientBoostingRegressor(**TREES, random_state=0)

@@ -25,8 +25,9 @@ class AdjustedEstimator:
     S is measured; its values are exact, and `msr.sample_reuse` gives those of the residuals. No
     residual is of a coalition its proxy saw, so it is not too small. Shapley values sum to
     U(all) − U(none), as those of MSR do. The covariance is that of MSR on the residuals, by the
-    delete-group jackknife with the proxies held fixed. Any semivalue. Not exact from all
-    coalitions: the proxies of the folds differ.
+    delete-group jackknife with the proxies held fixed, and not less as more of all coalitions are
+    measured: which fold each falls into stays random, so even from all values are not exact. Any
+    semivalue.
     """
 
     name: ClassVar[str]
@@ -45,7 +46,11 @@ class AdjustedEstimator:
             for k in steps[:-1]
         ]
         covariance, quantile = jackknife(
-            plan.coalitions, residual[:, 0], lambda c: sample_reuse(c, semivalue), unit=2
+            plan.coalitions,
+            residual[:, 0],
+            lambda coalitions: sample_reuse(coalitions, semivalue),
+            unit=2,
+            finite=False,
         )
         return Estimate(
             value[:, 0],
