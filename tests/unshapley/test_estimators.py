@@ -9,7 +9,8 @@ from unshapley.coalitions import from_bits, from_masks, to_bits, to_masks
 from unshapley.errors import InputError
 from unshapley.estimators import ESTIMATORS, Estimate, Plan, estimate, make_plan
 from unshapley.estimators.orders import prefixes
-from unshapley.estimators.proxies import fit_trees
+from unshapley.estimators.proxies import fit_linear, fit_trees
+from unshapley.estimators.regression_msr import FOLDS, adjusted
 from unshapley.estimators.sampling import everything, inclusion, kernel_weights, paired
 from unshapley.least_core import least_core
 from unshapley.semivalues import SEMIVALUES, banzhaf, beta, leave_one_out, shapley
@@ -236,6 +237,18 @@ def test_semivalues_of_a_sample_come_near_those_of_all(name):
     truth = values(saturating(6), semivalue=weights).value
     found = np.mean([values(saturating(6), name, 61, s, weights).value for s in range(60)], axis=0)
     np.testing.assert_allclose(found, truth, atol=0.05 * np.linalg.norm(truth))
+
+
+@pytest.mark.parametrize("fit", [fit_linear, fit_trees])
+def test_a_residual_is_never_of_a_coalition_that_its_proxy_saw(fit):
+    plan = plan_of("regression_msr", 6, 40)
+    fold = np.r_[False, np.arange(40) // 2 % FOLDS == 0, False]
+    table = table_of(plan, rough())
+    one, two = (
+        adjusted(plan.coalitions, t[:, None], shapley(6), fit)[1][:, 0]
+        for t in (table, table + fold)
+    )
+    np.testing.assert_allclose((two - one)[fold], 1)
 
 
 @pytest.mark.parametrize("kind", [shapley, banzhaf, lambda n: beta(n, 1, 4), leave_one_out])
