@@ -4,16 +4,70 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from unshapley.errors import InputError
-from unshapley.estimators.base import CORRECTION, SAMPLING, TEST_SET, Estimate, Estimator, Plan
+from unshapley.estimators.base import (
+    CORRECTION,
+    SAMPLING,
+    TEST_SET,
+    Estimate,
+    Estimator,
+    Floats,
+    Plan,
+    check_table,
+)
+from unshapley.estimators.cyclic_permutations import CyclicPermutationEstimator
 from unshapley.estimators.exact import ExactEstimator
 from unshapley.estimators.gaussian_process import GaussianProcessEstimator
+from unshapley.estimators.msr import MsrEstimator
 from unshapley.estimators.permutations import PermutationEstimator
+from unshapley.estimators.plain_permutations import PlainPermutationEstimator
+from unshapley.estimators.regression import KernelShapEstimator, LeverageEstimator
+from unshapley.estimators.regression_msr import RegressionMsrEstimator, TreeMsrEstimator
+from unshapley.estimators.strata import (
+    ComplementaryEstimator,
+    StratifiedEstimator,
+    SvarmEstimator,
+)
+from unshapley.estimators.truncated_permutations import TruncatedPermutationEstimator
+from unshapley.semivalues import shapley
 
-ESTIMATORS: Mapping[str, Estimator] = {
-    kind.name: kind
-    for kind in (ExactEstimator(), GaussianProcessEstimator(), PermutationEstimator())
-}
+_ALL: tuple[Estimator, ...] = (
+    ExactEstimator(),
+    GaussianProcessEstimator(),
+    PermutationEstimator(),
+    PlainPermutationEstimator(),
+    CyclicPermutationEstimator(),
+    TruncatedPermutationEstimator(),
+    KernelShapEstimator(),
+    LeverageEstimator(),
+    StratifiedEstimator(),
+    SvarmEstimator(),
+    ComplementaryEstimator(),
+    MsrEstimator(),
+    RegressionMsrEstimator(),
+    TreeMsrEstimator(),
+)
+ESTIMATORS: Mapping[str, Estimator] = {kind.name: kind for kind in _ALL}
+
+
+def estimate(plan: Plan, table: Floats, semivalue: Floats | None = None) -> Estimate:
+    """Values from utilities, by the estimator that made the plan.
+
+    table: of nobody, of the plan's coalitions in their order, of everybody `(m + 2,)`; semivalue:
+    weights of the sizes `(n,)`, by default Shapley's. Raises `InputError` for utilities that are
+    not of this plan or not all numbers, and for a semivalue that the estimator cannot give.
+    """
+    table = np.asarray(table, dtype=np.float64)
+    check_table(plan, table)
+    weights = shapley(plan.n) if semivalue is None else np.asarray(semivalue, dtype=np.float64)
+    if weights.shape != (plan.n,) or not np.isfinite(weights).all():
+        raise InputError(
+            f"a semivalue of shape {weights.shape} for {plan.n} providers",
+            expected=f"{plan.n} finite weights, of the sizes 0 … {plan.n - 1}",
+        )
+    return ESTIMATORS[plan.estimator].estimate(plan, table, weights)
 
 
 def make_plan(estimator: str, n: int, budget: int, seed: int) -> Plan:
@@ -46,5 +100,6 @@ __all__ = [
     "Estimate",
     "Estimator",
     "Plan",
+    "estimate",
     "make_plan",
 ]

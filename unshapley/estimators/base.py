@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
@@ -10,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from unshapley.coalitions import Coalitions
+from unshapley.coalitions import Coalitions, to_bits
+from unshapley.errors import InputError
 
 Floats = NDArray[np.float64]
 
@@ -110,6 +112,61 @@ class Estimator(Protocol):
         semivalue: weights of the sizes `(n,)`. `InputError` for a semivalue it cannot give.
         """
         ...
+
+
+def check_budget(budget: int, needed: int, n: int) -> None:
+    """Raise `InputError` for a budget too small for an estimator; all coalitions always do."""
+    needed = min(needed, 2**n - 2)
+    if budget < needed:
+        raise InputError(
+            f"{budget} coalitions are too few for values of {n} providers with standard errors",
+            where="valuation.budget",
+            expected=f"at least {needed}",
+            do="raise the budget",
+        )
+
+
+def check_shapley(name: str, semivalue: Floats) -> None:
+    """Raise `InputError` for another semivalue than Shapley's."""
+    if not is_shapley(semivalue):
+        raise InputError(
+            f"{name} gives Shapley values only",
+            where="valuation.estimator",
+            do="set estimator: auto, or semivalue: shapley",
+        )
+
+
+def is_shapley(semivalue: Floats) -> bool:
+    """Every size weighs the same."""
+    return bool(np.allclose(semivalue, 1 / len(semivalue)))
+
+
+def check_table(plan: Plan, table: Floats) -> None:
+    """Raise `InputError` for utilities that are not of this plan, or that are not all numbers."""
+    m = len(plan.coalitions)
+    if table.shape != (m + 2,):
+        raise InputError(
+            f"utilities of shape {table.shape}: the plan is of another game",
+            expected=f"{m + 2}: nobody, the plan's {m} coalitions, everybody",
+        )
+    ends = np.array([[False], [True]]).repeat(plan.n, axis=1)
+    names = to_bits(np.vstack([ends[:1], plan.coalitions, ends[1:]]))
+    missing = [name for name, u in zip(names, table, strict=True) if not np.isfinite(u)]
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {m + 2} utilities are not finite numbers: {_first(missing)}",
+            do="measure those coalitions again",
+        )
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise InputError(
+            f"{len(twice)} coalitions are in the plan more than once: {_first(twice)}",
+            expected="distinct coalitions, without nobody and everybody",
+        )
+
+
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def _root(variance: Floats) -> Floats:

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from unshapley.coalitions import Coalitions
 from unshapley.errors import InputError
-from unshapley.estimators.base import SAMPLING, Estimate, Floats, Plan
+from unshapley.estimators.base import SAMPLING, Estimate, Floats, Plan, check_shapley
+from unshapley.estimators.orders import keyed, paths_of
 
 HISTORY = 60
 
@@ -41,7 +41,7 @@ class PermutationEstimator:
         permutations: list[NDArray[np.int64]] = []
         while len(met) < 2**n - 2:
             one = rng.permutation(n)
-            fresh = dict(_keyed(one)) | dict(_keyed(one[::-1]))
+            fresh = dict(keyed(one)) | dict(keyed(one[::-1]))
             if len(met.keys() | fresh.keys()) > budget:
                 break
             met |= {key: stays for key, stays in fresh.items() if key not in met}
@@ -51,9 +51,8 @@ class PermutationEstimator:
 
     def estimate(self, plan: Plan, table: Floats, semivalue: Floats) -> Estimate:
         n, k = plan.n, len(plan.permutations)
-        if not np.allclose(semivalue, 1 / n):
-            raise InputError("permutations give Shapley values only", where="valuation.estimator")
-        paths = _paths(plan)
+        check_shapley(self.name, semivalue)
+        paths = paths_of(plan)
         gains = np.diff(table[paths], axis=1)
         pairs = contributions(gains, plan.permutations)
         covariance = np.cov(pairs, rowvar=False).reshape(n, n) / len(pairs)
@@ -88,32 +87,6 @@ def contributions(gains: Floats, permutations: NDArray[np.int64]) -> Floats:
     np.put_along_axis(placed, permutations, adjusted, axis=1)
     out: Floats = placed.reshape(-1, 2, n).mean(axis=1)
     return out
-
-
-def prefixes(permutation: NDArray[np.int64]) -> Coalitions:
-    """Coalitions that a permutation passes between nobody and everybody `(n − 1, n)`."""
-    n = len(permutation)
-    position = np.empty(n, dtype=np.int64)
-    position[permutation] = np.arange(n)
-    out: Coalitions = position[None, :] <= np.arange(n - 1)[:, None]
-    return out
-
-
-def _keyed(permutation: NDArray[np.int64]) -> list[tuple[bytes, NDArray[np.bool_]]]:
-    stays = prefixes(permutation)
-    return [(key.tobytes(), s) for key, s in zip(np.packbits(stays, axis=1), stays, strict=True)]
-
-
-def _paths(plan: Plan) -> NDArray[np.int64]:
-    """Places in the table that every permutation passes, from nobody to everybody `(k, n + 1)`."""
-    keys = np.packbits(plan.coalitions, axis=1)
-    place = {key.tobytes(): i + 1 for i, key in enumerate(keys)}
-    k, n = plan.permutations.shape
-    paths = np.zeros((k, n + 1), dtype=np.int64)
-    paths[:, -1] = len(keys) + 1
-    for row, permutation in zip(paths, plan.permutations, strict=True):
-        row[1:-1] = [place[key] for key, _ in _keyed(permutation)]
-    return paths
 
 
 def _operator(paths: NDArray[np.int64], permutations: NDArray[np.int64], columns: int) -> Floats:

@@ -7,6 +7,7 @@ from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import optimize, special
 
 from unshapley.coalitions import Coalitions
 
@@ -39,6 +40,69 @@ def leverage_weights(n: int) -> Floats:
     sampling", ICLR 2025, lemma 3.2).
     """
     return np.full(n - 1, 1 / (n - 1))
+
+
+def mixed_weights(n: int) -> Floats:
+    """Half the sizes of coalitions drawn uniformly, half every size as likely `(n − 1,)`: a
+    defensive mixture (Hesterberg 1995), by which neither Banzhaf's nor Shapley's weights are more
+    than about twice the probability.
+    """
+    binomial = special.binom(n, np.arange(1, n))
+    out: Floats = (leverage_weights(n) + binomial / binomial.sum()) / 2
+    return out
+
+
+def inclusion(n: int, count: int, weights: Callable[[int], Floats]) -> Floats:
+    """Probability that a coalition of size 1 … n − 1 is among `paired(n, count, …)` `(n − 1,)`.
+
+    Drawing until so many are distinct is successive sampling, in which a unit of rate r is met with
+    probability 1 − exp(−r τ), where τ makes the expected number right (Rosén, "Asymptotic theory
+    for successive sampling", 1972).
+    """
+    if count >= 2**n - 2:
+        return np.ones(n - 1)
+    number = special.binom(n, np.arange(1, n))
+    rate = (weights(n) + weights(n)[::-1]) / number
+
+    def missing(tau: float) -> float:
+        return float(-(number * np.expm1(-rate * tau)).sum() - count)
+
+    low = count / 2  # at most 2 τ are met
+    high = 2 * low
+    while missing(high) < 0:
+        high *= 2
+    out: Floats = -np.expm1(-rate * optimize.brentq(missing, low / 2, high))
+    return out
+
+
+def in_turn(n: int, count: int, rng: np.random.Generator, *, low: int, pairs: bool) -> Coalitions:
+    """`count` distinct coalitions whose sizes low … n − low take turns `(count, n)`.
+
+    Within a size they are uniform without replacement; with `pairs` each is followed by its
+    complement. A size of which all are drawn is passed over.
+    """
+    sizes = np.arange(low, n // 2 + 1 if pairs else n - low + 1)
+    left = {s: comb(n, s) // (2 if pairs and 2 * s == n else 1) for s in sizes.tolist()}
+    met: dict[bytes, NDArray[np.bool_]] = {}
+    while len(met) < count and any(left.values()):
+        for size in rng.permutation(sizes).tolist():
+            if left[size]:
+                left[size] -= 1
+                stays = _fresh(n, size, rng, met)
+                met |= {
+                    np.packbits(s).tobytes(): s for s in ([stays, ~stays] if pairs else [stays])
+                }
+    return np.array(list(met.values())[:count], dtype=bool).reshape(-1, n)
+
+
+def _fresh(
+    n: int, size: int, rng: np.random.Generator, met: dict[bytes, NDArray[np.bool_]]
+) -> NDArray[np.bool_]:
+    while True:
+        stays = np.zeros(n, dtype=bool)
+        stays[rng.permutation(n)[:size]] = True
+        if np.packbits(stays).tobytes() not in met:
+            return stays
 
 
 def paired(n: int, count: int, seed: int, weights: Callable[[int], Floats]) -> Coalitions:
