@@ -17,13 +17,12 @@ from unshapley.coalitions import Coalitions, chunks, to_masks
 from unshapley.config import Curvature, Pretrain
 from unshapley.curvature import Rows
 from unshapley.environment import SOURCES
-from unshapley.estimators import ESTIMATORS, Plan
+from unshapley.estimators import Plan, estimate
 from unshapley.fidelity import spearman
 from unshapley.files import digest
 from unshapley.game import Game
 from unshapley.measurement import Utilities, measure, measure_endpoints
 from unshapley.pretraining import fit, with_statistics
-from unshapley.semivalues import shapley
 from unshapley.unlearning import NoUnlearning, Unlearner
 from unshapley.unlearning.retrain import RetrainUnlearner
 
@@ -118,7 +117,7 @@ def values_of(game: Game, plan: Plan, utilities: Utilities, name: str) -> Floats
     """Exact Shapley values from the utilities of all coalitions of a plan `(n,)`."""
     none, everybody = measure_endpoints(game, NoUnlearning(), [name])[name]
     table = np.array([none, *utilities[name], everybody])
-    return ESTIMATORS["exact"].estimate(plan, table, shapley(plan.n)).value
+    return estimate(plan, table).value
 
 
 def retrained(game: Game, plan: Plan, cache: Path, threads: int = 2) -> tuple[Utilities, bool]:

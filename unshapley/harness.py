@@ -15,12 +15,11 @@ from unshapley.coalitions import Coalitions, chunks, to_masks
 from unshapley.config import Valuation
 from unshapley.correction import choose, correct
 from unshapley.errors import InputError, UnshapleyError
-from unshapley.estimators import ESTIMATORS, Plan
+from unshapley.estimators import Plan, estimate
 from unshapley.fidelity import spearman
 from unshapley.game import Game
 from unshapley.measurement import measure, measure_endpoints
 from unshapley.memory import chunk_size
-from unshapley.semivalues import shapley
 from unshapley.unlearning import Unlearner
 from unshapley.unlearning.none import NoUnlearning
 from unshapley.unlearning.retrain import RetrainUnlearner, TruncatedRetrainUnlearner
@@ -246,8 +245,7 @@ class _Table:
         planned = utilities[len(utilities) - len(self.plan.coalitions) :]
         nobody = utilities[:1] if len(planned) < len(utilities) else ends[:1]
         table = np.concatenate([nobody, planned, ends[1:]])
-        estimator = ESTIMATORS[self.plan.estimator]
-        return estimator.estimate(self.plan, table, shapley(self.plan.n)).value
+        return estimate(self.plan, table).value
 
 
 def _open(

@@ -10,7 +10,8 @@ from scipy import linalg, special
 from unshapley.estimators import Plan
 from unshapley.estimators.countkernel import Floats
 from unshapley.estimators.functional import interaction_of
-from unshapley.estimators.gaussian_process import WIDER, Posterior
+from unshapley.estimators.gaussian_process import HELD
+from unshapley.estimators.posterior import WIDER, Posterior
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,14 @@ def _exact(plan: Plan, table: Floats) -> Interactions:
 
 
 def _posterior(plan: Plan, table: Floats) -> Interactions:
-    n, x = plan.n, plan.coalitions
-    fitted = Posterior(x, table[1:-1])
+    n, x = plan.n, plan.coalitions[:HELD]
+    utilities = table[1 : len(x) + 1]
+    fitted = Posterior(x, utilities)
     by_count, prior = interaction_of(fitted.kernel)
     size, weights = x.sum(axis=1), fitted.solve(fitted.residual)
     value, error = np.zeros((n, n)), np.zeros((n, n))
     wide = WIDER * fitted.calibration() * fitted.scale
-    level = table[1:-1].mean()
+    level = utilities.mean()
     constant = (table[0] + table[-1] - 2 * level) / (n - 1)
     for i in range(n):
         cross = by_count[size[:, None], x[:, i, None].astype(int) + x[:, i + 1 :]]

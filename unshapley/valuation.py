@@ -13,12 +13,13 @@ from scipy import stats
 from unshapley.coalitions import Coalitions, to_bits
 from unshapley.correction import Correction, with_correction
 from unshapley.errors import InputError, UnshapleyError
-from unshapley.estimators import CORRECTION, ESTIMATORS, SAMPLING, TEST_SET, Estimate, Plan
+from unshapley.estimators import CORRECTION, SAMPLING, TEST_SET, Estimate, Plan, estimate
 from unshapley.estimators.base import Floats
 from unshapley.fidelity import Fidelity
 from unshapley.interactions import interactions
+from unshapley.least_core import least_core
 from unshapley.measurement import Resampled, Utilities
-from unshapley.semivalues import SEMIVALUES, shapley
+from unshapley.semivalues import SEMIVALUES
 
 PARTS = {"sampling": SAMPLING, "test": TEST_SET, "correction": CORRECTION}
 """Parts of the standard error, as values.csv names them."""
@@ -83,15 +84,15 @@ def estimate_values(
     none, everybody = endpoints[name]
     measured = utilities[name] if correction is None else correction.corrected
     table = np.array([none, *measured, everybody])
-    estimate = ESTIMATORS[plan.estimator].estimate(plan, table, shapley(len(players)))
+    found = estimate(plan, table)
     if correction is not None:
-        estimate = with_correction(correction, estimate)
-    if resampled and estimate.operator is not None:
-        estimate = with_test_noise(estimate, np.array(resampled))
-    gap = abs(estimate.value.sum() - (everybody - none))
+        found = with_correction(correction, found)
+    if resampled and found.operator is not None:
+        found = with_test_noise(found, np.array(resampled))
+    gap = abs(found.value.sum() - (everybody - none))
     if gap > 1e-6:
         raise UnshapleyError(f"values miss efficiency by {gap:.3g}: this is a defect of unshapley")
-    return estimate
+    return found
 
 
 def with_test_noise(estimate: Estimate, resampled: Floats) -> Estimate:
@@ -225,12 +226,11 @@ def semivalues_table(valuation: Valuation) -> pd.DataFrame:
     n, columns = len(valuation.players), {}
     for name, weights in SEMIVALUES.items():
         try:
-            found = ESTIMATORS[valuation.plan.estimator].estimate(
-                valuation.plan, valuation.table, weights(n)
-            )
+            found = estimate(valuation.plan, valuation.table, weights(n))
         except InputError:  # an estimator of Shapley values only
             continue
         columns[name] = found.value
+    columns["least_core"] = least_core(valuation.plan, valuation.table)
     return pd.DataFrame({"provider": valuation.players, **columns})
 
 

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unshapley import estimators
 from unshapley.coalitions import from_masks, to_masks
 from unshapley.correction import choose, correct, with_correction
 from unshapley.errors import InputError
-from unshapley.estimators import CORRECTION, ESTIMATORS, make_plan
-from unshapley.semivalues import shapley
+from unshapley.estimators import CORRECTION, make_plan
 
 N = 7
 PLAN = make_plan("exact", N, 2**N, 0)
@@ -33,7 +33,7 @@ def values(utilities: np.ndarray) -> np.ndarray:
 
 def estimate(utilities):
     table = np.array([-4.0, *utilities, -0.2])
-    return ESTIMATORS["exact"].estimate(PLAN, table, shapley(N))
+    return estimators.estimate(PLAN, table)
 
 
 @settings(max_examples=8, deadline=None)

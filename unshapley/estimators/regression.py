@@ -38,11 +38,7 @@ class RegressionEstimator:
         return linear_estimate(plan, table, self._operator, unit=2)
 
     def _operator(self, coalitions: Coalitions) -> Floats:
-        m, n = coalitions.shape
-        size = coalitions.sum(axis=1)
-        kernel = kernel_weights(n) / special.binom(n, np.arange(1, n))
-        weight = (kernel / inclusion(n, m, type(self).weights))[size - 1]
-        return constrained_regression(coalitions, weight)
+        return constrained_regression(coalitions, shapley_weights(coalitions, type(self).weights))
 
 
 class KernelShapEstimator(RegressionEstimator):
@@ -68,6 +64,15 @@ class LeverageEstimator(RegressionEstimator):
 
     name: ClassVar[str] = "leverage"
     weights = staticmethod(leverage_weights)
+
+
+def shapley_weights(coalitions: Coalitions, drawn_by: Callable[[int], Floats]) -> Floats:
+    """Kernel over the probability of being measured `(m,)`."""
+    m, n = coalitions.shape
+    size = coalitions.sum(axis=1)
+    kernel = kernel_weights(n) / special.binom(n, np.arange(1, n))
+    out: Floats = (kernel / inclusion(n, m, drawn_by))[size - 1]
+    return out
 
 
 def constrained_regression(coalitions: Coalitions, weight: Floats) -> Floats:
