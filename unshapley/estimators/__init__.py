@@ -9,11 +9,14 @@ from unshapley.estimators.base import CORRECTION, SAMPLING, TEST_SET, Estimate, 
 from unshapley.estimators.exact import ExactEstimator
 from unshapley.estimators.gaussian_process import GaussianProcessEstimator
 from unshapley.estimators.permutations import PermutationEstimator
+from unshapley.shapiq_game import PREFIX, WithShapiq
 
-ESTIMATORS: Mapping[str, Estimator] = {
-    kind.name: kind
-    for kind in (ExactEstimator(), GaussianProcessEstimator(), PermutationEstimator())
-}
+ESTIMATORS: Mapping[str, Estimator] = WithShapiq(
+    {
+        kind.name: kind
+        for kind in (ExactEstimator(), GaussianProcessEstimator(), PermutationEstimator())
+    }
+)
 
 
 def make_plan(estimator: str, n: int, budget: int, seed: int) -> Plan:
@@ -29,11 +32,11 @@ def make_plan(estimator: str, n: int, budget: int, seed: int) -> Plan:
         estimator = "exact"
     elif estimator == "auto":
         estimator = "gaussian_process"
-    if estimator not in ESTIMATORS:
+    if estimator not in ESTIMATORS and not estimator.startswith(PREFIX):
         raise InputError(
             f"there is no estimator {estimator!r}",
             where="valuation.estimator",
-            expected=f"auto, or one of {', '.join(ESTIMATORS)}",
+            expected=f"auto, or one of {', '.join(ESTIMATORS)}, {PREFIX}NAME",
         )
     return ESTIMATORS[estimator].plan(n, budget, seed)
 
