@@ -32,6 +32,7 @@ from unshapley.estimators.strata import (
 )
 from unshapley.estimators.truncated_permutations import TruncatedPermutationEstimator
 from unshapley.semivalues import shapley
+from unshapley.shapiq_game import PREFIX, WithShapiq
 
 _ALL: tuple[Estimator, ...] = (
     ExactEstimator(),
@@ -49,7 +50,7 @@ _ALL: tuple[Estimator, ...] = (
     RegressionMsrEstimator(),
     TreeMsrEstimator(),
 )
-ESTIMATORS: Mapping[str, Estimator] = {kind.name: kind for kind in _ALL}
+ESTIMATORS: Mapping[str, Estimator] = WithShapiq({kind.name: kind for kind in _ALL})
 
 
 def estimate(plan: Plan, table: Floats, semivalue: Floats | None = None) -> Estimate:
@@ -83,11 +84,11 @@ def make_plan(estimator: str, n: int, budget: int, seed: int) -> Plan:
         estimator = "exact"
     elif estimator == "auto":
         estimator = "gaussian_process"
-    if estimator not in ESTIMATORS:
+    if estimator not in ESTIMATORS and not estimator.startswith(PREFIX):
         raise InputError(
             f"there is no estimator {estimator!r}",
             where="valuation.estimator",
-            expected=f"auto, or one of {', '.join(ESTIMATORS)}",
+            expected=f"auto, or one of {', '.join(ESTIMATORS)}, {PREFIX}NAME",
         )
     return ESTIMATORS[estimator].plan(n, budget, seed)
 

@@ -50,14 +50,15 @@ class CountKernel:
     def gram(self, a: Coalitions, b: Coalitions) -> Floats:
         """Covariance of the utilities of coalitions `(k, n)`, `(m, n)` → `(k, m)`, no noise."""
         both = a.astype(np.float64) @ b.T.astype(np.float64)
-        where = np.ix_(a.sum(axis=1), b.sum(axis=1))
-        smooth = self.g[where]
+        rows, columns = a.sum(axis=1), b.sum(axis=1)
+        # columns first: then a row of the table is copied as a whole
+        smooth = self.g[:, columns][rows]
         smooth *= both
-        smooth += self.r[where]
+        smooth += self.r[:, columns][rows]
         np.exp(smooth, out=smooth)
-        both *= self.q[where]
+        both *= self.q[:, columns][rows]
         smooth += both
-        smooth += self.p[where]
+        smooth += self.p[:, columns][rows]
         return smooth
 
     def mean(self, s: Ints, t: int, rest: tuple[int, Ints, int], fixed: int) -> Floats:

@@ -10,10 +10,13 @@ import numpy as np
 from unshapley.errors import InputError
 from unshapley.estimators.adjusted import adjusted
 from unshapley.estimators.base import Estimate, Floats, Plan, is_shapley
+from unshapley.estimators.permutations import antithetic
 from unshapley.estimators.posterior import Posterior
 from unshapley.estimators.sampling import kernel_weights, paired
 
 FEWEST = 8
+FEWEST_PAIRS = 10
+"""Antithetic pairs beyond what it holds, so that their spread says how exact they are."""
 HELD = 2500
 """Coalitions that the process holds at most: its cost grows with their cube."""
 
@@ -26,8 +29,9 @@ class GaussianProcessEstimator:
     (`functional`). Its standard error is the posterior's, scaled to how well each measured utility
     is predicted from all others (leave-one-out; Rasmussen, Williams 2006, section 5.4.2). Values of
     Shapley sum to U(all) − U(none) exactly. Coalitions come in complementary pairs, drawn without
-    replacement with the probabilities of the Shapley kernel. Beyond `HELD` coalitions the others
-    adjust what the process says (`adjusted`); other semivalues use the first. Completion by a
+    replacement with the probabilities of the Shapley kernel. Beyond `HELD` coalitions the
+    others are those of antithetic permutations, which adjust what the process says (`adjusted`);
+    other semivalues use the first. Completion by a
     Gaussian process where all coalitions can be listed is known; the closed form is ours.
     """
 
@@ -42,13 +46,16 @@ class GaussianProcessEstimator:
                 do="raise the budget",
             )
         count = min(budget, 2**n - 2)
-        coalitions = paired(n, count, seed, kernel_weights)
-        reason = f"the most exact from {count} of {_many(n)} coalitions"
-        return Plan(self.name, coalitions, reason)
+        coalitions = paired(n, min(count, HELD), seed, kernel_weights)
+        permutations = np.empty((0, n), dtype=np.int64)
+        if count >= HELD + FEWEST_PAIRS * 2 * (n - 1):
+            coalitions, permutations = antithetic(n, count, seed, coalitions)
+        reason = f"the most exact from {len(coalitions)} of {_many(n)} coalitions"
+        return Plan(self.name, coalitions, reason, permutations)
 
     def estimate(self, plan: Plan, table: Floats, semivalue: Floats) -> Estimate:
         if len(plan.coalitions) > HELD and is_shapley(semivalue):
-            return adjusted(HELD, plan.coalitions, table, semivalue)
+            return adjusted(HELD, plan, table, semivalue)
         held = min(HELD, len(plan.coalitions))
         shown = np.append(table[: held + 1], table[-1])
         found = Posterior(plan.coalitions[:held], shown[1:-1]).estimate(shown, semivalue)

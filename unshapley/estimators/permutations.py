@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from unshapley.coalitions import Coalitions
 from unshapley.errors import InputError
 from unshapley.estimators.base import SAMPLING, Estimate, Floats, Plan, check_shapley
 from unshapley.estimators.orders import keyed, paths_of
@@ -36,20 +37,14 @@ class PermutationEstimator:
                 expected=f"at least {needed}: two antithetic pairs",
                 do="raise the budget",
             )
-        rng = np.random.default_rng(seed)
-        met: dict[bytes, NDArray[np.bool_]] = {}
-        permutations: list[NDArray[np.int64]] = []
-        while len(met) < 2**n - 2:
-            one = rng.permutation(n)
-            fresh = dict(keyed(one)) | dict(keyed(one[::-1]))
-            if len(met.keys() | fresh.keys()) > budget:
-                break
-            met |= {key: stays for key, stays in fresh.items() if key not in met}
-            permutations += [one, one[::-1]]
+        coalitions, permutations = antithetic(n, budget, seed, np.empty((0, n), dtype=bool))
         reason = f"{len(permutations) // 2} antithetic pairs fit into the budget of {budget}"
-        return Plan(self.name, np.array(list(met.values())), reason, np.array(permutations))
+        return Plan(self.name, coalitions, reason, permutations)
 
-    def estimate(self, plan: Plan, table: Floats, semivalue: Floats) -> Estimate:
+    def estimate(
+        self, plan: Plan, table: Floats, semivalue: Floats, operator: Floats | None = None
+    ) -> Estimate:
+        """`operator`: `mean_operator` of the plan, where it is known already."""
         n, k = plan.n, len(plan.permutations)
         check_shapley(self.name, semivalue)
         paths = paths_of(plan)
@@ -59,7 +54,8 @@ class PermutationEstimator:
         steps = np.unique(np.linspace(2, len(pairs), min(len(pairs) - 1, HISTORY)).astype(int))
         history = [contributions(gains[: 2 * i], plan.permutations[: 2 * i]) for i in steps]
         met = np.maximum.accumulate(paths[:, :-1].max(axis=1))
-        operator = _operator(paths, plan.permutations, len(table))
+        if operator is None:
+            operator = mean_operator(plan)
         return Estimate(
             pairs.mean(axis=0),
             {SAMPLING: covariance},
@@ -68,6 +64,27 @@ class PermutationEstimator:
             operator,
             float(stats.t.ppf(0.975, k // 2 - 1)),
         )
+
+
+def antithetic(
+    n: int, budget: int, seed: int, known: Coalitions
+) -> tuple[Coalitions, NDArray[np.int64]]:
+    """As many pairs of a random order and its reverse `(k, n)` as fit into the budget, and the
+    coalitions that they pass, after those that are `known`.
+    """
+    rng = np.random.default_rng(seed)
+    keys = np.packbits(known, axis=1)
+    met = {key.tobytes(): stays for key, stays in zip(keys, known, strict=True)}
+    permutations: list[NDArray[np.int64]] = []
+    while len(met) < 2**n - 2:
+        one = rng.permutation(n)
+        fresh = dict(keyed(one)) | dict(keyed(one[::-1]))
+        new = {key: stays for key, stays in fresh.items() if key not in met}
+        if len(met) + len(new) > budget:
+            break
+        met |= new
+        permutations += [one, one[::-1]]
+    return np.array(list(met.values())), np.array(permutations, dtype=np.int64).reshape(-1, n)
 
 
 def contributions(gains: Floats, permutations: NDArray[np.int64]) -> Floats:
@@ -89,33 +106,35 @@ def contributions(gains: Floats, permutations: NDArray[np.int64]) -> Floats:
     return out
 
 
-def _operator(paths: NDArray[np.int64], permutations: NDArray[np.int64], columns: int) -> Floats:
-    """The mean of `contributions` as a matrix `(n, columns)`: which position a provider stands at
-    matters only where all pairs differ in it, so the control variate is a weighted mean too.
-    """
-    k, n = permutations.shape
+def mean_operator(plan: Plan) -> Floats:
+    """The mean of `contributions` as a matrix on the table `(n, m + 2)`."""
+    paths, permutations = paths_of(plan), plan.permutations
+    (k, n), columns = permutations.shape, len(plan.coalitions) + 2
     share = np.zeros((n, n))  # of the permutations that have provider i at position j
     np.add.at(share, (permutations, np.arange(n)), 1 / k)
-    out = np.zeros((n, columns))
-    for path, permutation in zip(paths, permutations, strict=True):
-        np.add.at(out, (permutation, path[1:]), 1 / k)
-        np.add.at(out, (permutation, path[:-1]), -1 / k)
-    # Σ over pairs of (mean over all others) = (k · mean of the position − own pair) / (k − 2)
+    # Σ over pairs of the mean over all others = (k · mean of the position − own pair) / (k − 2)
     by_position = np.zeros((n, columns))
     for path in paths:
-        np.add.at(by_position, (np.arange(n), path[1:]), 1 / k)
-        np.add.at(by_position, (np.arange(n), path[:-1]), -1 / k)
-    own = np.zeros((n, columns))
+        _add_gains(by_position, np.arange(n), path, -1 / (k - 2))
+    operator: Floats = np.empty((n, columns))
+    np.matmul(share, by_position, out=operator)
+    del by_position
     for a, b, one, two in zip(
         permutations[::2], permutations[1::2], paths[::2], paths[1::2], strict=True
     ):
-        for position_of in (a, b):
-            # at that position the pair's two gains are taken from the sum of all
+        _add_gains(operator, a, one, 1 / k)
+        _add_gains(operator, b, two, 1 / k)
+        for provider in (a, b):
             for path in (one, two):
-                np.add.at(own, (position_of, path[1:]), 1 / k)
-                np.add.at(own, (position_of, path[:-1]), -1 / k)
-    control = (k * (share @ by_position) - own) / (k - 2)
-    level = np.zeros(columns)
-    level[0], level[-1] = -1 / n, 1 / n
-    operator: Floats = out - control + level
+                _add_gains(operator, provider, path, 1 / (k * (k - 2)))
+    operator[:, 0] -= 1 / n
+    operator[:, -1] += 1 / n
     return operator
+
+
+def _add_gains(
+    operator: Floats, rows: NDArray[np.int64], path: NDArray[np.int64], weight: float
+) -> None:
+    """Add what is gained along a path, each step to its row."""
+    operator[rows, path[1:]] += weight
+    operator[rows, path[:-1]] -= weight
