@@ -43,8 +43,8 @@ def adjusted(held: int, plan: Plan, table: Floats, semivalue: Floats) -> Estimat
 def _residual(
     fitted: Posterior, others: Coalitions, table: Floats, operator: Floats
 ) -> tuple[Floats, Floats]:
-    """What the process misses of other coalitions `(m − held,)`, and what `operator` `(n, m − held)`
-    of that is of the utilities held `(n, held)`.
+    """What the process misses of other coalitions `(m − held,)`, and what `operator` of that,
+    `(n, m − held)`, is of the utilities held `(n, held)`.
     """
     held = len(fitted.coalitions)
     level = float(table[1 : held + 1].mean())

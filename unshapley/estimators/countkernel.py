@@ -52,7 +52,7 @@ class CountKernel:
         both = a.astype(np.float64) @ b.T.astype(np.float64)
         rows, columns = a.sum(axis=1), b.sum(axis=1)
         # columns first: then a row of the table is copied as a whole
-        smooth = self.g[:, columns][rows]
+        smooth: Floats = self.g[:, columns][rows]
         smooth *= both
         smooth += self.r[:, columns][rows]
         np.exp(smooth, out=smooth)
