@@ -387,7 +387,7 @@ def _read_valuation(place: Project) -> dict[str, Any]:
     import csv
 
     from unshapley.config import Faults
-    from unshapley.detection import summarize
+    from unshapley.detection import duplicates, summarize
     from unshapley.files import read_json
     from unshapley.published import read_entries, require_published
 
@@ -399,9 +399,19 @@ def _read_valuation(place: Project) -> dict[str, Any]:
     content = {"values": values, "metrics": figures}
     entries = read_entries(place.valuation / "values.csv")
     known = {e.provider: e.value for e in entries if e.value is not None}
-    found = summarize(known, Faults.model_validate(manifest["config"]["faults"]))
+    faults = Faults.model_validate(manifest["config"]["faults"])
+    found = summarize(known, faults)
     if found:
         content["detection"] = found
+    if faults.duplicate:
+        with (place.valuation / "interactions.csv").open(newline="") as file:
+            pairs = {
+                (row["provider"], row["other"]): float(row["interaction"])
+                for row in csv.DictReader(file)
+            }
+        copies = duplicates(pairs, faults)
+        if copies:
+            content["copies"] = copies
     return {**content, "report": str(place.valuation / "report.html")}
 
 
@@ -456,6 +466,10 @@ def _print_values(place: Project) -> None:
         from unshapley.detection import sentence
 
         out.print(sentence(content["detection"]), highlight=False, soft_wrap=True)
+    if "copies" in content:
+        from unshapley.detection import sentence_of_copies
+
+        out.print(sentence_of_copies(content["copies"]), highlight=False, soft_wrap=True)
     out.print(f"report: {content['report']}", highlight=False, soft_wrap=True)
 
 

@@ -43,7 +43,7 @@ def average_precision(scores: Mapping[Key, float], faulty: Collection[Key]) -> f
 def planted(faults: Faults) -> dict[str, str]:
     """Provider → fault, of those faults that a low value should tell.
 
-    Not duplicates: a copy shares credit with its original and is found by interactions.
+    Not duplicates: a copy shares credit with its original, and `duplicates` finds it.
     """
     kinds = {"noise": faults.noise, "wrong labels": faults.wrong_labels}
     return {provider: kind for kind, named in kinds.items() for provider in named}
@@ -63,6 +63,32 @@ def summarize(values: Mapping[str, float], faults: Faults) -> dict[str, Any] | N
         found = precision_recall(values, faulty, len(faulty))
         summary |= {**found._asdict(), "average_precision": average_precision(values, faulty)}
     return summary
+
+
+def duplicates(
+    interactions: Mapping[tuple[str, str], float], faults: Faults
+) -> dict[str, Any] | None:
+    """How well the lowest interactions of pairs tell the planted copies; None without any.
+
+    interactions: of pairs in sorted order of the two names.
+    """
+    pairs = [(min(pair), max(pair)) for pair in faults.duplicate.items()]
+    copies: list[tuple[str, str]] = [pair for pair in pairs if pair in interactions]
+    if not copies:
+        return None
+    found = precision_recall(interactions, copies, len(copies))
+    average = average_precision(interactions, copies)
+    return {"copies": copies, **found._asdict(), "average_precision": average}
+
+
+def sentence_of_copies(summary: Mapping[str, Any]) -> str:
+    """What `duplicates` found, in words."""
+    k = len(summary["copies"])
+    named = ", ".join(" = ".join(pair) for pair in summary["copies"])
+    return (
+        f"planted copies: {round(k * summary['recall'])} of {k} among the {k} lowest interactions "
+        f"({named}): average precision {summary['average_precision']:.2f}"
+    )
 
 
 def sentence(summary: Mapping[str, Any]) -> str:

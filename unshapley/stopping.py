@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unshapley.config import Stop
+from unshapley.errors import InputError
 from unshapley.estimators import Estimate
 
 GROWTH = 1.5
@@ -17,8 +18,17 @@ DRAWS = 4000
 
 
 def affordable(budget: int, stop: Stop) -> int:
-    """Coalitions that budget and cost allow."""
-    return budget if stop.cost is None else min(budget, int(stop.cost / stop.price))
+    """Coalitions that budget and cost allow; `InputError` where the cost allows none."""
+    if stop.cost is None:
+        return budget
+    count = min(budget, int(stop.cost / stop.price))
+    if count < 1:
+        raise InputError(
+            f"{stop.cost:g} does not pay for one coalition at {stop.price:g}",
+            where="valuation.stop.cost",
+            do="raise it",
+        )
+    return count
 
 
 def rounds(planned: int, window: int, stop: Stop) -> list[int]:
@@ -32,7 +42,7 @@ def rounds(planned: int, window: int, stop: Stop) -> list[int]:
     ends, end = [], window
     while end < planned:
         ends.append(end)
-        end = -(-int(end * GROWTH) // window) * window
+        end = max(end + window, -(-int(end * GROWTH) // window) * window)
     return [*ends, planned]
 
 
