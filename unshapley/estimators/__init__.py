@@ -80,16 +80,16 @@ def make_plan(estimator: str, n: int, budget: int, seed: int) -> Plan:
     """
     if n < 2:
         raise InputError(f"{n} provider: there is nothing to share out", expected="at least 2")
-    if 2**n - 2 <= budget:
-        estimator = "exact"
-    elif estimator == "auto":
-        estimator = "gaussian_process"
-    if estimator not in ESTIMATORS and not estimator.startswith(PREFIX):
+    if estimator not in (*ESTIMATORS, "auto") and not estimator.startswith(PREFIX):
         raise InputError(
             f"there is no estimator {estimator!r}",
             where="valuation.estimator",
             expected=f"auto, or one of {', '.join(ESTIMATORS)}, {PREFIX}NAME",
         )
+    if 2**n - 2 <= budget:
+        estimator = "exact"
+    elif estimator == "auto":
+        estimator = "gaussian_process"
     return ESTIMATORS[estimator].plan(n, budget, seed)
 
 

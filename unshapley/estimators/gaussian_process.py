@@ -40,10 +40,10 @@ class GaussianProcessEstimator:
     def plan(self, n: int, budget: int, seed: int) -> Plan:
         if budget < FEWEST:
             raise InputError(
-                f"a budget of {budget} coalitions is too small",
+                f"{budget} coalitions are too few for values of {n} providers",
                 where="valuation.budget",
                 expected=f"at least {FEWEST}",
-                do="raise the budget",
+                do="raise it",
             )
         count = min(budget, 2**n - 2)
         coalitions = paired(n, min(count, HELD), seed, kernel_weights)
