@@ -17,7 +17,7 @@ from unshapley.coalitions import Coalitions, chunks, to_masks
 from unshapley.config import Curvature, Pretrain
 from unshapley.curvature import Rows
 from unshapley.environment import SOURCES
-from unshapley.estimators import ESTIMATORS, Plan
+from unshapley.estimators import Plan, estimate
 from unshapley.fidelity import spearman
 from unshapley.files import digest
 from unshapley.game import Game
@@ -116,10 +116,8 @@ def measure_all(
 def values_of(game: Game, plan: Plan, utilities: Utilities, name: str) -> Floats:
     """Exact Shapley values from the utilities of all coalitions of a plan `(n,)`."""
     none, everybody = measure_endpoints(game, NoUnlearning(), [name])[name]
-    n = len(game.players)
-    table = dict(zip(to_masks(plan.coalitions), utilities[name], strict=True))
-    table |= {0: none, 2**n - 1: everybody}
-    return ESTIMATORS["exact"].estimate(plan, table, n).value
+    table = np.array([none, *utilities[name], everybody])
+    return estimate(plan, table).value
 
 
 def retrained(game: Game, plan: Plan, cache: Path, threads: int = 2) -> tuple[Utilities, bool]:

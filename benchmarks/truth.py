@@ -32,7 +32,7 @@ Floats = NDArray[np.float64]
 
 def plan_of(dataset: Dataset) -> Plan:
     """The coalitions of the full game: all of them where the budget covers them."""
-    return make_plan("auto", len(dataset.providers), dataset.budget, seed=0)
+    return make_plan("permutations", len(dataset.providers), dataset.budget, seed=0)
 
 
 def partial_coalitions(dataset: Dataset) -> list[Coalitions]:

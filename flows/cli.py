@@ -276,6 +276,77 @@ def fidelity(
 
 @app.command()
 @reported
+def payout(
+    budget: Annotated[str, typer.Option(metavar="AMOUNT", help="What is paid out in all.")],
+    project: ProjectOption = Path(),
+    floor: Annotated[
+        str, typer.Option(metavar="AMOUNT", help="Least that every valued provider gets.")
+    ] = "0",
+    unit: Annotated[
+        str, typer.Option(metavar="AMOUNT", help="Payouts are multiples of it.")
+    ] = "0.01",
+    as_json: JsonOption = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="Also write the table to this file.")
+    ] = None,
+) -> None:
+    """Pay a budget out to the providers, in proportion to their published positive values.
+
+    Nobody gets less than the floor, negative values get just that, quarantined providers nothing.
+    Rounded by largest remainders, equal ones by name: the payouts sum to the budget exactly.
+
+    Examples: `unshapley payout --budget 10000` ·
+    `unshapley payout --budget 10000 --floor 200 --unit 1 --out payout.csv`
+    """
+    from flows.payout import payout as paid_out
+
+    published, paid = paid_out(Project(project), budget, floor, unit, out)
+    if as_json:
+        _print_json([vars(one) for one in paid])
+    else:
+        _print_payout(paid, published, out)
+
+
+@app.command()
+@reported
+def curves(
+    project: ProjectOption = Path(),
+    by: Annotated[
+        str, typer.Option(metavar="UNLEARNER", help="How providers are removed: really, or by one.")
+    ] = "retrain",
+    random: Annotated[
+        int, typer.Option(min=2, help="Random orders that the order by value is held against.")
+    ] = 5,
+    as_json: JsonOption = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for table and picture. [default: data/curves]")
+    ] = None,
+) -> None:
+    """Remove and add providers in the order of their values: does the utility follow?
+
+    Retrains the model after every step, from both ends and in random orders, and tells the area
+    between the curves. Needs a published valuation and, to retrain, the rows of all providers.
+
+    Examples: `unshapley curves` · `unshapley curves --by newton --random 20 --out proof`
+    """
+    place = Project(project)
+    params = load_params(place.params)
+    from flows.curves import curves as measure
+
+    folder = out or place.data / "curves"
+    with only_run(place):
+        found = measure(place, params, by=by, random=random, out=folder)
+    verdict = found.verdict
+    if as_json:
+        figures = {**vars(verdict), "ratios": verdict.ratios, "needed": verdict.needed}
+        _print_json({**figures, "finding": verdict.finding, "by": by})
+        return
+    print(verdict)
+    print(f"written: {folder / 'curves.csv'}, {folder / 'curves.svg'}")
+
+
+@app.command()
+@reported
 def init(
     folder: Annotated[Path, typer.Argument(help="The new project's folder.")],
     set_: Annotated[
@@ -315,19 +386,33 @@ def _start(project: Path, *, verbose: bool = False) -> None:
 def _read_valuation(place: Project) -> dict[str, Any]:
     import csv
 
+    from unshapley.config import Faults
+    from unshapley.detection import duplicates, summarize
     from unshapley.files import read_json
+    from unshapley.published import read_entries, require_published
 
-    for name in ("manifest.json", "values.csv"):
-        if not (place.valuation / name).is_file():
-            raise InputError(
-                "no valuation stands here, or its publication was interrupted",
-                where=place.valuation / name,
-                do="run `unshapley run`",
-            )
+    require_published(place)
+    manifest = read_json(place.valuation / "manifest.json", do="run `unshapley run`")
     figures = read_json(place.valuation / "metrics.json", do="run `unshapley run`")
     with (place.valuation / "values.csv").open(newline="") as file:
         values = [{k: _number(v) for k, v in row.items()} for row in csv.DictReader(file)]
-    return {"values": values, "metrics": figures, "report": str(place.valuation / "report.html")}
+    content = {"values": values, "metrics": figures}
+    entries = read_entries(place.valuation / "values.csv")
+    known = {e.provider: e.value for e in entries if e.value is not None}
+    faults = Faults.model_validate(manifest["config"]["faults"])
+    found = summarize(known, faults)
+    if found:
+        content["detection"] = found
+    if faults.duplicate:
+        with (place.valuation / "interactions.csv").open(newline="") as file:
+            pairs = {
+                (row["provider"], row["other"]): float(row["interaction"])
+                for row in csv.DictReader(file)
+            }
+        copies = duplicates(pairs, faults)
+        if copies:
+            content["copies"] = copies
+    return {**content, "report": str(place.valuation / "report.html")}
 
 
 def _number(text: str) -> str | float | int | None:
@@ -377,7 +462,36 @@ def _print_values(place: Project) -> None:
             "forgetting does; ranks may be wrong, compare with valuation.unlearner: retrain",
             highlight=False,
         )
+    if "detection" in content:
+        from unshapley.detection import sentence
+
+        out.print(sentence(content["detection"]), highlight=False, soft_wrap=True)
+    if "copies" in content:
+        from unshapley.detection import sentence_of_copies
+
+        out.print(sentence_of_copies(content["copies"]), highlight=False, soft_wrap=True)
     out.print(f"report: {content['report']}", highlight=False, soft_wrap=True)
+
+
+def _print_payout(paid: Sequence[Any], published: Any, written: Path | None) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"Payout by values for {published.utility}", title_justify="left")
+    for column in ("provider", "value", "share", "95 % interval", "payout", "note"):
+        table.add_column(column, justify="left" if column in ("provider", "note") else "right")
+    for one in sorted(paid, key=lambda p: (-p.payout, p.value is None, p.provider)):
+        numbers = ["", "", ""]
+        if one.value is not None:
+            span = f"{one.share_low:.2%} … {one.share_high:.2%}"
+            numbers = [f"{one.value:.4f}", f"{one.share:.2%}", span]
+        table.add_row(_escape(one.provider), *numbers, f"{one.payout:f}", one.note)
+    out = Console(width=None if sys.stdout.isatty() else 100, highlight=False)
+    out.print(table)
+    out.print(f"sum {sum(one.payout for one in paid):f}")
+    if published.warning:
+        out.print(f"[bold red]warning:[/] {published.warning}")
+    if written:
+        out.print(f"written: {_escape(str(written))}", soft_wrap=True)
 
 
 def _print_fidelity(rows: Sequence[Any], folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,15 +17,18 @@ from tasks.correct import correct
 from tasks.load import Source, inputs_of
 from tasks.measure import measure
 from unshapley import environment
-from unshapley.coalitions import Coalitions, chunks, to_bits, to_masks
+from unshapley.coalitions import WINDOW, Coalitions, to_bits, to_masks, together
 from unshapley.config import Params
 from unshapley.correction import Correction, choose
+from unshapley.estimators import Plan, make_plan
 from unshapley.fidelity import ALL_RETRAINED, ROWS_ABSENT, stratified
-from unshapley.measurement import Utilities, chunk_key
+from unshapley.measurement import Resampled, Utilities, chunk_key
 from unshapley.memory import chunk_size
 from unshapley.project import Project
+from unshapley.stopping import reached, rounds
 from unshapley.unlearning import Unlearner
 from unshapley.unlearning.retrain import RetrainUnlearner
+from unshapley.valuation import estimate_values
 
 log = logging.getLogger("unshapley.run")
 
@@ -43,6 +47,25 @@ class Job:
     size: int
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Utilities of coalitions, and the first of them on bootstrap samples of the test rows."""
+
+    utilities: Utilities
+    resampled: Resampled
+
+    def joined(self, other: Measured) -> Measured:
+        """These coalitions, then the others."""
+        both = {n: [*self.utilities.get(n, []), *values] for n, values in other.utilities.items()}
+        return Measured(both, self.resampled + other.resampled)
+
+    def first(self, count: int) -> Measured:
+        """The first coalitions."""
+        return Measured(
+            {n: values[:count] for n, values in self.utilities.items()}, self.resampled[:count]
+        )
+
+
 def measure_chunks(
     job: Job,
     unlearner: Unlearner,
@@ -50,26 +73,61 @@ def measure_chunks(
     names: Sequence[str],
     tracker: Tracker | None = None,
     kind: str = "chunk",
-) -> Utilities:
+) -> Measured:
     """Utilities of coalitions `(m, n)` in their order, whatever order the chunks finish in.
 
     kind: how the files of kept results begin.
     """
     inputs, numerics = inputs_of(job.source), environment.numerics(job.source.device)
+    parts = together(coalitions, job.size)
     calls = {
         i: {
             "source": job.source,
             "unlearner": unlearner,
             "utilities": names,
             "chunk": i,
-            "bits": to_bits(part),
-            "key": f"{kind}-" + chunk_key(inputs, unlearner, part, names, numerics),
+            "bits": to_bits(coalitions[part]),
+            "key": f"{kind}-" + chunk_key(inputs, unlearner, coalitions[part], names, numerics),
         }
-        for i, part in enumerate(chunks(coalitions, job.size))
+        for i, part in enumerate(parts)
     }
     results = run_kept(measure, calls, job.place, job.params, job.runner, tracker)
-    ordered = [results[i]["content"]["utilities"] for i in calls]
-    return {name: [u for part in ordered for u in part[name]] for name in ordered[0]}
+    found = [results[i]["content"] for i in calls]
+    back = np.argsort(np.concatenate(parts))
+    utilities = {
+        name: np.concatenate([part["utilities"][name] for part in found])[back].tolist()
+        for name in found[0]["utilities"]
+    }
+    again = [row for part in found for row in part["resampled"]]
+    return Measured(utilities, [again[i] for i in back] if again else [])
+
+
+def measure_rounds(
+    job: Job, unlearner: Unlearner, plan: Plan, endpoints: Utilities, tracker: Tracker
+) -> tuple[Plan, Measured]:
+    """Measure a plan round by round until a rule of `valuation.stop` says that it is enough.
+
+    Gives the plan of what was measured, with the reason why it ended, and the utilities.
+    """
+    wanted = job.params.valuation
+    names, stop = wanted.utilities, wanted.stop
+    begin, done = time.monotonic(), 0
+    found = Measured({}, [])
+    for end in rounds(len(plan.coalitions), WINDOW * job.size, stop):
+        part = plan.coalitions[done:end]
+        found = found.joined(measure_chunks(job, unlearner, part, names, tracker))
+        done = end
+        if done == len(plan.coalitions) or not stop.looks:
+            continue
+        shorter = make_plan(wanted.estimator, plan.n, done, wanted.seed)
+        first = found.first(len(shorter.coalitions))
+        so_far = estimate_values(shorter, job.source.players, first.utilities, endpoints, names[0])
+        enough = reached(stop, so_far, time.monotonic() - begin)
+        log.info("%d coalitions: %s", done, enough or "going on")
+        if enough:
+            why = f"{shorter.reason}; stopped before {len(plan.coalitions)}, as {enough}"
+            return replace(shorter, reason=why), first
+    return plan, found
 
 
 @dataclass(frozen=True)
@@ -113,7 +171,8 @@ def retrain_some(
         return Found(), None
     fit = chunk_size(inputs, RetrainUnlearner(), chosen, job.params.valuation)
     pieces = replace(job, size=min(fit, RETRAINED_TOGETHER))
-    truth = measure_chunks(pieces, RetrainUnlearner(), chosen, names, kind="retrained")[names[0]]
+    again = measure_chunks(pieces, RetrainUnlearner(), chosen, names, kind="retrained")
+    truth = again.utilities[names[0]]
     masks = to_masks(chosen)
     if correcting:
         learnt = correct(
@@ -129,12 +188,12 @@ def retrain_some(
         if inputs.partial:  # there U(none) was unlearned like any other
             alone = np.zeros((1, n), dtype=bool)
             again = measure_chunks(pieces, RetrainUnlearner(), alone, names, kind="retrained")
-            nobody = again[names[0]][0]
+            nobody = again.utilities[names[0]][0]
         left_out = tuple(said[mask] for mask in masks)
         return Found(tuple(to_bits(chosen)), tuple(truth), left_out, nobody), learnt
     new = np.array([mask not in measured for mask in masks])
     said = dict(measured)
     if new.any():
-        found = measure_chunks(pieces, unlearner, chosen[new], names, kind="checked")[names[0]]
-        said.update(zip(to_masks(chosen[new]), found, strict=True))
+        checked = measure_chunks(pieces, unlearner, chosen[new], names, kind="checked")
+        said.update(zip(to_masks(chosen[new]), checked.utilities[names[0]], strict=True))
     return Found(tuple(to_bits(chosen)), tuple(truth), tuple(said[m] for m in masks)), None

@@ -6,9 +6,11 @@ from tasks.validation import check_complete, check_parameters
 from unshapley.config import Params
 from unshapley.curvaturestore import CurvatureRecord
 from unshapley.errors import InputError
+from unshapley.estimators import make_plan
 from unshapley.modelstore import ModelRecord
 from unshapley.project import Project
 from unshapley.rows import Schema
+from unshapley.stopping import affordable
 from unshapley.unlearning import Unlearner, build_unlearner
 from unshapley.unlearning.base import out_of_reach
 from unshapley.utilities import check_utilities
@@ -25,6 +27,7 @@ def preflight(place: Project, params: Params) -> None:
     check_reach(place, unlearner)
     if unlearner.needs:
         check_statistics(place, params)
+    check_plan(place, params)
     check_utilities(params.valuation.utilities, Schema.load(place.schema).task)
     if ModelRecord.load(place.model).recipe != params.pretrain:
         raise InputError(
@@ -50,6 +53,16 @@ def check_targets(place: Project, params: Params) -> None:
             where="valuation.targets",
             expected=f"none, or two or more of {', '.join(known)}",
         )
+
+
+def check_plan(place: Project, params: Params) -> None:
+    """Raise `InputError` for an estimator that does not exist or needs a larger budget.
+
+    Who will be quarantined is not known yet: fewer players never need more.
+    """
+    wanted = params.valuation
+    named = wanted.targets or place.providers()
+    make_plan(wanted.estimator, len(named), affordable(wanted.budget, wanted.stop), wanted.seed)
 
 
 def check_reach(place: Project, unlearner: Unlearner) -> None:

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from prefect import flow
 from prefect.runtime import flow_run
 from prefect.task_runners import TaskRunner
 
 from flows.locking import only_run
 from flows.mapping import run_kept
-from flows.measuring import Job, measure_chunks, retrain_some
+from flows.measuring import Job, measure_rounds, retrain_some
 from flows.preflight import preflight
 from flows.runners import make_runner
 from flows.tracking import Tracker, write_run
@@ -26,22 +27,26 @@ from tasks.publish import publish
 from tasks.validate import validate
 from tasks.validation import state_of, tables, verdict
 from unshapley import environment
-from unshapley.coalitions import chunks, to_masks
+from unshapley.coalitions import to_masks, together
 from unshapley.config import Params, load_params
 from unshapley.curvaturestore import CurvatureRecord
 from unshapley.errors import UntrustedError
 from unshapley.estimators import make_plan
 from unshapley.fidelity import Fidelity
 from unshapley.files import digest
-from unshapley.measurement import measure_endpoints
+from unshapley.measurement import measure_endpoints_resampled
 from unshapley.memory import bytes_per_coalition, chunk_size
 from unshapley.modelstore import ModelRecord
 from unshapley.project import Project
 from unshapley.publication import is_published
+from unshapley.stopping import affordable
 from unshapley.unlearning import build_unlearner
 from unshapley.valuation import Valuation, metrics
 
 log = logging.getLogger("unshapley.run")
+
+TYPICAL = 1000
+"""Coalitions of a sampled plan by which an unlearner is fitted, whatever the budget."""
 
 
 def _run_name() -> str:
@@ -74,39 +79,44 @@ def _value(place: Project, params: Params, runner: TaskRunner[Any]) -> dict[str,
         source = open_source(place, params, state, quarantined, unlearner.needs)
         load.with_options(**retried(params.run))(source)
         inputs = inputs_of(source)
-        plan = make_plan(wanted.estimator, len(source.players), wanted.budget, wanted.seed)
-        unlearner = unlearner.fitted(inputs.pretrained, inputs.staying(plan.coalitions))
+        budget = affordable(wanted.budget, wanted.stop)
+        plan = make_plan(wanted.estimator, len(source.players), budget, wanted.seed)
+        # split by what is typical of plans, so that a larger budget continues this one
+        typical = make_plan(wanted.estimator, plan.n, max(TYPICAL, budget), wanted.seed)
+        shown = typical.coalitions[:TYPICAL] if plan.estimator != "exact" else plan.coalitions
+        unlearner = unlearner.fitted(inputs.pretrained, inputs.staying(shown))
         size = chunk_size(inputs, unlearner, plan.coalitions, wanted)
         one = bytes_per_coalition(inputs, unlearner, plan.coalitions)
         tracker.estimated_mb = min(size, len(plan.coalitions)) * one / 2**20
-        endpoints = measure_endpoints(inputs, unlearner, wanted.utilities)
-    log.info("%s: %s", plan.estimator, plan.reason)
+        endpoints, ends = measure_endpoints_resampled(inputs, unlearner, wanted.utilities)
+    log.info("estimator %s: %s", plan.estimator, plan.reason)
     log.info("unlearner %s: %s", *unlearner.described())
     log.info("chunks of %d coalitions, about %.0f MiB each", size, tracker.estimated_mb)
     job = Job(place, source, params, runner, size)
     primary, full = wanted.utilities[0], endpoints[wanted.utilities[0]][1]
     with tracker.step("measure"), tracker.memory():
-        parts = chunks(plan.coalitions, size)
-        utilities = measure_chunks(job, unlearner, plan.coalitions, wanted.utilities, tracker)
-        log.info(
-            "%d chunks: %d computed, %d resumed", len(parts), tracker.computed, tracker.resumed
-        )
+        plan, measured = measure_rounds(job, unlearner, plan, endpoints, tracker)
+        log.info("%d chunks computed, %d resumed", tracker.computed, tracker.resumed)
+    utilities = measured.utilities
+    again = [ends[0], *measured.resampled, ends[1]] if ends else []
     with tracker.step("retrain"):
-        measured = dict(zip(to_masks(plan.coalitions), utilities[primary], strict=True))
-        found, learnt = retrain_some(job, unlearner, plan.coalitions, measured)
+        memo = dict(zip(to_masks(plan.coalitions), utilities[primary], strict=True))
+        found, learnt = retrain_some(job, unlearner, plan.coalitions, memo)
         if found.nobody is not None:
             endpoints[primary][0] = found.nobody
     with tracker.step("aggregate"):
-        estimate = aggregate(plan, source.players, utilities, endpoints, primary, learnt)
+        estimate = aggregate(plan, source.players, utilities, endpoints, primary, learnt, again)
         fidelity = check_fidelity(found.bits, found.retrained, found.unlearned, full, found.reason)
-    ids = tuple(i for i, part in enumerate(parts) for _ in part)
+    ids = np.empty(len(plan.coalitions), dtype=int)
+    for i, part in enumerate(together(plan.coalitions, size)):
+        ids[part] = i
     result = Valuation(
         players=source.players,
         rows={**inputs.rows, **_rows_of(reports, quarantined)},
         quarantined=quarantined,
         primary=primary,
         plan=plan,
-        chunk_ids=ids,
+        chunk_ids=tuple(ids.tolist()),
         utilities=utilities,
         endpoints=endpoints,
         estimate=estimate,

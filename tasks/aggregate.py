@@ -9,7 +9,7 @@ from prefect.cache_policies import NO_CACHE
 
 from unshapley.correction import Correction
 from unshapley.estimators import Estimate, Plan
-from unshapley.measurement import Utilities
+from unshapley.measurement import Resampled, Utilities
 from unshapley.valuation import estimate_values
 
 
@@ -21,6 +21,7 @@ def aggregate(
     endpoints: Utilities,
     primary: str,
     correction: Correction | None,
+    resampled: Resampled,
 ) -> Estimate:
     """Values, standard errors and intervals of the players for the primary utility."""
-    return estimate_values(plan, players, utilities, endpoints, primary, correction)
+    return estimate_values(plan, players, utilities, endpoints, primary, correction, resampled)

@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.load import Source, inputs_of
 from unshapley.batching import State
 from unshapley.coalitions import from_bits
-from unshapley.measurement import Utilities, checked, evaluate_batch
+from unshapley.measurement import Resampled, Utilities, checked, evaluate_resampled
 from unshapley.unlearning import Unlearner
 
 
@@ -21,8 +21,11 @@ def evaluate(
     utilities: Sequence[str],
     bits: Sequence[str],
     batch: State,
-) -> Utilities:
-    """Utilities of a chunk's models; raises `UnshapleyError` for a model that is not finite."""
+) -> tuple[Utilities, Resampled]:
+    """Utilities of a chunk's models, the first also on bootstrap samples of the test rows.
+
+    Raises `UnshapleyError` for a model that is not finite.
+    """
     coalitions = from_bits(bits)
-    found = evaluate_batch(inputs_of(source), batch, utilities, coalitions)
-    return checked(found, unlearner, coalitions)
+    found, again = evaluate_resampled(inputs_of(source), batch, utilities, coalitions)
+    return checked(found, unlearner, coalitions), again

@@ -28,6 +28,6 @@ def measure(
     start = time.perf_counter()
     batch = unlearn(source, unlearner, bits)
     unlearned = time.perf_counter()
-    found = evaluate(source, unlearner, utilities, bits, batch)
+    found, again = evaluate(source, unlearner, utilities, bits, batch)
     seconds = {"unlearn": unlearned - start, "evaluate": time.perf_counter() - unlearned}
-    return {**seal({"utilities": found}), "seconds": seconds}
+    return {**seal({"utilities": found, "resampled": again}), "seconds": seconds}

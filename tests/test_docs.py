@@ -8,6 +8,7 @@ import pytest
 from flows.cli import app
 from tasks.expectations import KINDS, build_suite
 from unshapley.config import Params, load_params
+from unshapley.estimators import ESTIMATORS
 from unshapley.rows import Schema
 from unshapley.unlearning import UNLEARNERS
 from unshapley.utilities import UTILITIES
@@ -43,9 +44,11 @@ def test_every_expectation_is_explained(kind):
         assert expectation["meta"]["view"] in page
 
 
-def test_every_utility_and_unlearner_is_in_the_tables():
+def test_every_utility_estimator_and_unlearner_is_in_the_tables():
     page = (HOME / "docs" / "parameters.md").read_text()
     for name in UTILITIES:
+        assert f"| `{name}` | " in page
+    for name in ESTIMATORS:
         assert f"| `{name}` | " in page
     for name in UNLEARNERS:
         assert f"### {name}\n" in page
@@ -60,5 +63,5 @@ def test_links_lead_somewhere(page):
 def test_every_column_and_file_of_the_outputs_is_explained():
     page = (HOME / "docs" / "outputs.md").read_text()
     for name in ("values.csv", "utilities.parquet", "manifest.json", "metrics.json", "run.json",
-                 "report.html", "validation.json", "plots/convergence.csv", "plots/fidelity.csv"):  # fmt: skip
+                 "report.html", "validation.json", "differences.csv", "interactions.csv", "semivalues.csv", "plots/convergence.csv", "plots/fidelity.csv"):  # fmt: skip
         assert f"`{name}`" in page

@@ -31,6 +31,25 @@ def from_masks(masks: Iterable[int], n: int) -> Coalitions:
     return np.array(rows, dtype=bool).reshape(-1, n)
 
 
+WINDOW = 4
+"""Chunks whose coalitions are put in order of size together."""
+
+
+def together(coalitions: Coalitions, size: int) -> list[NDArray[np.int64]]:
+    """Which coalitions `(m, n)` are measured together, at most `size`, as indices of them.
+
+    Models that train on about as many rows share a chunk: within a window of four chunks they are
+    sorted by size. A longer plan that begins alike has the same chunks, up to the last full window.
+    """
+    sizes = coalitions.sum(axis=1)
+    found = []
+    for begin in range(0, len(coalitions), WINDOW * size):
+        window = np.arange(begin, min(begin + WINDOW * size, len(coalitions)))
+        order = window[np.argsort(sizes[window], kind="stable")]
+        found += [order[i : i + size] for i in range(0, len(order), size)]
+    return found
+
+
 def chunks(coalitions: Coalitions, size: int) -> list[Coalitions]:
     """Consecutive slices of at most `size` coalitions."""
     return [coalitions[i : i + size] for i in range(0, len(coalitions), size)]

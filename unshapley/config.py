@@ -95,6 +95,28 @@ class Curvature(Section):
     )
 
 
+class Stop(Section):
+    """When a run ends before its budget: whichever comes first; empty rules are not looked at."""
+
+    half_width: float | None = Field(
+        None, gt=0, description="every 95 % interval is within ± so much, in units of the utility"
+    )
+    top_k: int | None = Field(
+        None, ge=1, description="the providers of the k largest values are known …"
+    )
+    probability: float = Field(0.95, gt=0, lt=1, description="… with this probability")
+    seconds: float | None = Field(
+        None, gt=0, description="so long was measured; looked at after each round"
+    )
+    cost: float | None = Field(None, gt=0, description="no more is spent on coalitions, at …")
+    price: float = Field(1.0, gt=0, description="… so much for each")
+
+    @property
+    def looks(self) -> bool:
+        """Whether a rule has to look at what was measured so far."""
+        return any(rule is not None for rule in (self.half_width, self.top_k, self.seconds))
+
+
 class Valuation(Section):
     """The game that is measured and how it is aggregated."""
 
@@ -107,10 +129,11 @@ class Valuation(Section):
         ["neg_log_loss", "accuracy"],
         description="measured utilities, see below; the first is primary",
     )
-    estimator: Literal["auto", "exact", "permutations"] = Field(
-        "auto", description="auto: exact where the budget covers all coalitions"
+    estimator: str = Field(
+        "auto", description="auto: the most exact for so many coalitions; see below"
     )
     budget: int = Field(1000, ge=2, description="most coalitions measured")
+    stop: Stop = Stop()
     seed: int = Field(0, ge=0, description="seed of the plan")
     chunk_size: int = Field(64, ge=1, description="most coalitions that one task measures together")
     memory_mb: int = Field(

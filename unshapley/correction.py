@@ -9,19 +9,19 @@ available", Biometrika 2000). What it leaves uncertain goes into the standard er
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, stats
+from scipy import linalg
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from sklearn.kernel_approximation import RBFSampler
 
 from unshapley.coalitions import Coalitions, to_masks
 from unshapley.errors import InputError
-from unshapley.estimators import Estimate
+from unshapley.estimators import CORRECTION, Estimate
 
 Floats = NDArray[np.float64]
 
@@ -110,26 +110,20 @@ def correct(
     return Correction(base + scale * mean, base + scale * draws, seen, left_out)
 
 
-def with_correction(
-    correction: Correction, estimate: Callable[[Sequence[float]], Estimate]
-) -> Estimate:
-    """Values from corrected utilities, with the standard error that the correction leaves.
+def with_correction(correction: Correction, estimate: Estimate) -> Estimate:
+    """An estimate from the corrected utilities, with the error that the correction leaves.
 
-    estimate: utilities of the plan `(m,)` → values. The error is that of the values over posterior
-    draws of the correction; it is added in squares to that of sampling.
+    It is the covariance of the values over posterior draws of the correction.
     """
-    found = estimate(correction.corrected.tolist())
-    values = np.array([estimate(draw.tolist()).value for draw in correction.draws])
-    error: Floats = values.std(axis=0, ddof=1)
-    quantile = float(stats.norm.ppf(0.975))
-    half = np.sqrt((found.ci_high - found.value) ** 2 + (quantile * error) ** 2)
-    return replace(
-        found,
-        std_error=np.sqrt(found.std_error**2 + error**2),
-        ci_low=found.value - half,
-        ci_high=found.value + half,
-        correction_error=error,
-    )
+    if estimate.operator is None:
+        raise InputError(
+            "the estimator is not linear in the utilities: it cannot say what a correction leaves",
+            where="valuation.estimator",
+            do="use another, or set fidelity.retrain to 0",
+        )
+    values = correction.draws @ estimate.operator[:, 1:-1].T
+    error = np.atleast_2d(np.cov(values, rowvar=False))
+    return replace(estimate, errors={**estimate.errors, CORRECTION: error})
 
 
 @dataclass(frozen=True)

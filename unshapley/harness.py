@@ -15,7 +15,7 @@ from unshapley.coalitions import Coalitions, chunks, to_masks
 from unshapley.config import Valuation
 from unshapley.correction import choose, correct
 from unshapley.errors import InputError, UnshapleyError
-from unshapley.estimators import ESTIMATORS, Plan
+from unshapley.estimators import Plan, estimate
 from unshapley.fidelity import spearman
 from unshapley.game import Game
 from unshapley.measurement import measure, measure_endpoints
@@ -241,10 +241,11 @@ class _Table:
 
     def values(self, utilities: Floats, ends: Floats) -> Floats:
         """Shapley values `(n,)` of utilities `(m,)`."""
-        n = self.coalitions.shape[1]
-        memo = {0: float(ends[0]), 2**n - 1: float(ends[1])}
-        memo |= dict(zip(to_masks(self.coalitions), utilities.tolist(), strict=True))
-        return ESTIMATORS[self.plan.estimator].estimate(self.plan, memo, n).value
+        # in a partial game the first coalition is that in which no player stays
+        planned = utilities[len(utilities) - len(self.plan.coalitions) :]
+        nobody = utilities[:1] if len(planned) < len(utilities) else ends[:1]
+        table = np.concatenate([nobody, planned, ends[1:]])
+        return estimate(self.plan, table).value
 
 
 def _open(

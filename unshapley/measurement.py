@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from unshapley.batching import State
 from unshapley.coalitions import Coalitions, to_bits
@@ -19,12 +20,15 @@ from unshapley.game import Game
 from unshapley.inputs import Inputs
 from unshapley.training import deterministic
 from unshapley.unlearning import Unlearner
-from unshapley.utilities import evaluate, flat, source_of_utilities
+from unshapley.utilities import evaluate, flat, resampled, source_of_utilities
 
 log = logging.getLogger("unshapley.measure")
 
 Utilities = dict[str, list[float]]
 """Utility name → one value a coalition `(m,)`."""
+Resampled = list[list[float]]
+"""The first utility of each coalition on bootstrap samples of the test rows `(m, samples)`; empty
+where the utility is a function of the user's own."""
 
 
 def unlearn(game: Game, unlearner: Unlearner, coalitions: Coalitions) -> State:
@@ -42,13 +46,27 @@ def evaluate_batch(
 
     A model that answers every test row alike is scored, and named in the log by its coalition.
     """
+    outputs, y = _outputs(game, batch, coalitions)
+    return evaluate(names, outputs, y, game.classes)
+
+
+def evaluate_resampled(
+    game: Game, batch: State, names: Sequence[str], coalitions: Coalitions | None = None
+) -> tuple[Utilities, Resampled]:
+    """The same, and the first utility on bootstrap samples of the test rows."""
+    outputs, y = _outputs(game, batch, coalitions)
+    again = resampled(names[0], outputs, y)
+    return evaluate(names, outputs, y, game.classes), [] if again is None else again.tolist()
+
+
+def _outputs(game: Game, batch: State, coalitions: Coalitions | None) -> tuple[Tensor, Tensor]:
     deterministic()
     pretrained = replace(game.pretrained, model=deepcopy(game.pretrained.model))
     outputs, y = replace(game, pretrained=pretrained).outputs(batch)
     if coalitions is not None:
         for bits in to_bits(coalitions[flat(outputs)]):
             log.warning("coalition %s: the model answers every test row alike", bits)
-    return evaluate(names, outputs, y, game.classes)
+    return outputs, y
 
 
 def measure(
@@ -78,12 +96,20 @@ def measure_endpoints(game: Game, unlearner: Unlearner, names: Sequence[str]) ->
     U(all) is the pretrained model. U(none) is the model at its recorded initialisation; where some
     providers always stay, it is every player forgotten.
     """
-    if game.partial:
-        none = measure(game, unlearner, np.zeros((1, len(game.players)), dtype=bool), names)
-    else:
-        none = evaluate_batch(game, _batch_of_one(game.pretrained.initial), names)
-    everybody = evaluate_batch(game, _batch_of_one(game.pretrained.trained), names)
-    return {name: none[name] + everybody[name] for name in none}
+    return measure_endpoints_resampled(game, unlearner, names)[0]
+
+
+def measure_endpoints_resampled(
+    game: Game, unlearner: Unlearner, names: Sequence[str]
+) -> tuple[Utilities, Resampled]:
+    """The same, and the first utility on bootstrap samples of the test rows."""
+    nobody = np.zeros((1, len(game.players)), dtype=bool)
+    initial = _batch_of_one(game.pretrained.initial)
+    alone = unlearn(game, unlearner, nobody) if game.partial else initial
+    none, none_again = evaluate_resampled(game, alone, names)
+    checked(none, unlearner, nobody)
+    everybody, all_again = evaluate_resampled(game, _batch_of_one(game.pretrained.trained), names)
+    return {name: none[name] + everybody[name] for name in none}, none_again + all_again
 
 
 def chunk_key(

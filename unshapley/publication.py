@@ -22,8 +22,11 @@ from unshapley.utilities import source_of_utilities
 from unshapley.valuation import (
     Valuation,
     convergence_table,
+    differences_table,
     fidelity_table,
+    interactions_table,
     metrics,
+    semivalues_table,
     utilities_table,
     values_table,
 )
@@ -143,6 +146,9 @@ def _stage(
     provenance: Mapping[str, Any],
 ) -> None:
     _csv(values_table(valuation), staging / "values.csv")
+    _csv(differences_table(valuation), staging / "differences.csv")
+    _csv(interactions_table(valuation), staging / "interactions.csv")
+    _csv(semivalues_table(valuation), staging / "semivalues.csv")
     _csv(convergence_table(valuation), staging / "plots" / "convergence.csv")
     _csv(fidelity_table(valuation), staging / "plots" / "fidelity.csv")
     write_table(utilities_table(valuation), staging / "utilities.parquet")

@@ -21,6 +21,9 @@ from unshapley.errors import InputError
 from unshapley.files import digest, sha256
 from unshapley.losses import row_loss
 
+RESAMPLES = 60
+"""Bootstrap samples of the test rows, by which the noise of a finite test set is measured."""
+
 _WHERE = "valuation.utilities"
 _SIGNATURE = "a function f(y_true, y_score) that returns one finite number, higher is better"
 
@@ -39,11 +42,13 @@ class Utility:
     unit: str
     per_class: bool = False
     varied: bool = False
+    rows: Callable[[Tensor, Tensor], Tensor] | None = None
+    """what each test row adds `(models, rows)`, for a utility that is the mean of it"""
 
 
 def accuracy(outputs: Tensor, y: Tensor) -> Tensor:
     """Share of test rows whose most probable class is the right one."""
-    return (outputs.argmax(dim=-1) == y).double().mean(dim=-1)
+    return _hits(outputs, y).mean(dim=-1)
 
 
 def balanced_accuracy(outputs: Tensor, y: Tensor) -> Tensor:
@@ -61,13 +66,12 @@ def macro_f1(outputs: Tensor, y: Tensor) -> Tensor:
 
 def neg_log_loss(outputs: Tensor, y: Tensor) -> Tensor:
     """Minus the mean cross-entropy of the test rows; 0 is best."""
-    return -row_loss(outputs.double(), y).mean(dim=-1)
+    return -_cross_entropy(outputs, y).mean(dim=-1)
 
 
 def neg_brier(outputs: Tensor, y: Tensor) -> Tensor:
     """Minus the squared distance of the probabilities of all classes from the truth; 0 is best."""
-    miss = torch.softmax(outputs.double(), dim=-1) - _is_class(y, outputs).double()
-    return -miss.square().sum(dim=-1).mean(dim=-1)
+    return -_distance(outputs, y).mean(dim=-1)
 
 
 def auroc(outputs: Tensor, y: Tensor) -> Tensor:
@@ -103,13 +107,33 @@ def r2(outputs: Tensor, y: Tensor) -> Tensor:
     return 1 - _errors(outputs, y).square().sum(dim=-1) / spread
 
 
+def _hits(outputs: Tensor, y: Tensor) -> Tensor:
+    return (outputs.argmax(dim=-1) == y).double()
+
+
+def _cross_entropy(outputs: Tensor, y: Tensor) -> Tensor:
+    return row_loss(outputs.double(), y)
+
+
+def _distance(outputs: Tensor, y: Tensor) -> Tensor:
+    miss = torch.softmax(outputs.double(), dim=-1) - _is_class(y, outputs).double()
+    return miss.square().sum(dim=-1)
+
+
 _SHARE, _NATS = "share of test rows, 0 to 1", "nats a test row, negated"
 UTILITIES: Mapping[str, Utility] = {
-    "accuracy": Utility(accuracy, "classification", _SHARE),
+    "accuracy": Utility(accuracy, "classification", _SHARE, rows=_hits),
     "balanced_accuracy": Utility(balanced_accuracy, "classification", "mean recall, 0 to 1"),
     "macro_f1": Utility(macro_f1, "classification", "mean F1 score, 0 to 1"),
-    "neg_log_loss": Utility(neg_log_loss, "classification", _NATS),
-    "neg_brier": Utility(neg_brier, "classification", "squared distance, 0 to 2, negated"),
+    "neg_log_loss": Utility(
+        neg_log_loss, "classification", _NATS, rows=lambda o, y: -_cross_entropy(o, y)
+    ),
+    "neg_brier": Utility(
+        neg_brier,
+        "classification",
+        "squared distance, 0 to 2, negated",
+        rows=lambda o, y: -_distance(o, y),
+    ),
     "auroc": Utility(auroc, "classification", "area, 0 to 1, chance is 0.5", varied=True),
     "recall_per_class": Utility(
         recall_per_class, "classification", "share of the class's test rows, 0 to 1", per_class=True
@@ -120,8 +144,18 @@ UTILITIES: Mapping[str, Utility] = {
         "nats a test row of the class, negated",
         per_class=True,
     ),
-    "neg_mse": Utility(neg_mse, "regression", "squared units of the label, negated"),
-    "neg_mae": Utility(neg_mae, "regression", "units of the label, negated"),
+    "neg_mse": Utility(
+        neg_mse,
+        "regression",
+        "squared units of the label, negated",
+        rows=lambda o, y: -_errors(o, y).square(),
+    ),
+    "neg_mae": Utility(
+        neg_mae,
+        "regression",
+        "units of the label, negated",
+        rows=lambda o, y: -_errors(o, y).abs(),
+    ),
     "r2": Utility(r2, "regression", "share of the label's variance, 1 is best", varied=True),
 }
 
@@ -168,6 +202,29 @@ def check_utilities(names: Sequence[str], task: str) -> None:
             where=_WHERE,
             expected="one number a model first, per-class utilities after it",
         )
+
+
+def resampled(name: str, outputs: Tensor, y: Tensor) -> Tensor | None:
+    """The utility on bootstrap samples of the test rows `(models, RESAMPLES)` (Efron 1979).
+
+    The samples are the same for all models of all chunks. None for a function of the user's own,
+    which would be called as often; NaN where a sample's rows do not define the utility.
+    """
+    if is_own(name):
+        return None
+    utility, rows = UTILITIES[name], len(y)
+    draws = torch.randint(rows, (RESAMPLES, rows), generator=torch.Generator().manual_seed(0))
+    if utility.rows is not None:
+        counts = torch.zeros(RESAMPLES, rows, dtype=torch.float64)
+        counts.scatter_add_(1, draws, torch.ones_like(draws, dtype=torch.float64))
+        return utility.rows(outputs, y).double() @ counts.to(outputs.device).T / rows
+    scores = [
+        torch.full((len(outputs),), math.nan, dtype=torch.float64, device=outputs.device)
+        if utility.varied and _same(y[sample])
+        else utility.score(outputs[:, sample], y[sample])
+        for sample in draws.to(outputs.device)
+    ]
+    return torch.stack(scores, dim=1)
 
 
 def evaluate(

@@ -9,8 +9,10 @@ import pytest
 
 from flows.cli import _print_values
 from flows.locking import only_run
+from flows.preflight import preflight
 from flows.valuation import valuation
 from tests.conftest import set_params
+from unshapley.config import load_params
 from unshapley.errors import BusyError, InputError, UntrustedError, ValidationError
 from unshapley.fidelity import ALL_RETRAINED, ROWS_ABSENT
 from unshapley.files import sha256
@@ -37,7 +39,12 @@ def test_outputs_keep_their_contract(project, params):
     valuation(project=project.root)
     folder = project.valuation
     values = pd.read_csv(folder / "values.csv")
-    assert ",".join(values.columns) == ("provider,rows,value,std_error,ci_low,ci_high,rank,status")
+    assert ",".join(values.columns) == (
+        "provider,rows,value,std_error,ci_low,ci_high,rank,status,"
+        "sampling_error,test_error,correction_error"
+    )
+    assert (values["sampling_error"] == 0).all()  # all coalitions were measured
+    np.testing.assert_allclose(values["test_error"], values["std_error"])
     assert values["provider"].tolist() == project.providers()
     assert values["status"].unique().tolist() == ["valued"]
     assert sorted(values["rank"]) == [1, 2, 3, 4, 5]
@@ -109,6 +116,51 @@ def test_a_budget_below_all_coalitions_samples_and_still_sums_up(project):
     assert metrics["coalitions"] <= 20
     assert metrics["largest_std_error"] > 0
     assert metrics["sum_of_values"] == pytest.approx(metrics["u_all"] - metrics["u_none"])
+
+
+def test_a_larger_budget_goes_on_where_a_smaller_one_ended(project, tmp_path):
+    """Chunks of whole windows are kept; what comes out is what one long run gives."""
+    newton = {"valuation__unlearner": "newton", "valuation__options": {}}
+    set_params(project, valuation__budget=22, **newton)
+    valuation(project=project.root)
+    set_params(project, valuation__budget=28)
+    valuation(project=project.root)
+    assert chunks_of(project) == {"computed": 2, "resumed": 4}
+    continued = outputs(project)
+    shutil.rmtree(project.results)
+    valuation(project=project.root)
+    assert chunks_of(project) == {"computed": 6, "resumed": 0}
+    assert outputs(project) == continued
+
+
+def test_a_run_ends_when_enough_is_known(project):
+    newton = {"valuation__unlearner": "newton", "valuation__options": {}}
+    set_params(project, valuation__budget=28, valuation__stop={"half_width": 9.0}, **newton)
+    valuation(project=project.root)
+    manifest = json.loads((project.valuation / "manifest.json").read_text())
+    assert manifest["coalitions"]["measured"] == 20
+    assert (
+        "stopped before 28, as every 95 % interval is within ± 9"
+        in (manifest["estimator"]["reason"])
+    )
+    set_params(project, valuation__stop={"cost": 25, "price": 2.5})
+    valuation(project=project.root)
+    manifest = json.loads((project.valuation / "manifest.json").read_text())
+    assert manifest["coalitions"]["measured"] == 10
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"valuation__estimator": "magic"}, "no estimator 'magic'.*\n.*gaussian_process"),
+        ({"valuation__budget": 6}, "too small|too few|at least"),
+        ({"valuation__stop": {"cost": 1, "price": 2}}, "does not pay for one coalition"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused_before_anything_starts(project, params, change, message):
+    set_params(project, **change)
+    with pytest.raises(InputError, match=message):
+        preflight(project, load_params(project.params))
 
 
 def test_an_untrusted_valuation_leaves_the_last_good_one_alone(project, monkeypatch):
@@ -250,7 +302,9 @@ def test_a_few_retrainings_correct_the_utilities(project):
     assert corrected < 0.5 * plain
     assert (values["std_error"] > 0).all()
     metrics = json.loads((project.valuation / "metrics.json").read_text())
-    assert metrics["largest_correction_error"] == pytest.approx(values["std_error"].max())
+    assert metrics["largest_correction_error"] == pytest.approx(values["correction_error"].max())
+    parts = np.hypot(values["test_error"], values["correction_error"])
+    np.testing.assert_allclose(values["std_error"], parts)
     assert metrics["fidelity"]["coalitions"] == 10
     assert metrics["sum_of_values"] == pytest.approx(metrics["u_all"] - metrics["u_none"])
     utilities = pd.read_parquet(project.valuation / "utilities.parquet")

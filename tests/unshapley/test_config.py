@@ -10,7 +10,7 @@ from unshapley.errors import InputError
         ({"valuaton": {}}, "unknown key 'valuaton'"),
         ({"valuation": {"budgit": 3}}, "unknown key 'valuation.budgit'"),
         ({"valuation": {"budget": -5}}, "valuation.budget = -5"),
-        ({"valuation": {"estimator": "magic"}}, "'exact'"),
+        ({"valuation": {"stop": {"half_width": 0}}}, "valuation.stop.half_width = 0"),
         ({"prepare": {"test_share": 1.5}}, "prepare.test_share = 1.5"),
         ([1, 2], "the file"),
         ({"fidelity": {"retrain": 3}}, "params.yaml: fidelity: retrain = 3: at least 4"),

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unshapley import estimators
 from unshapley.coalitions import from_masks, to_masks
 from unshapley.correction import choose, correct, with_correction
 from unshapley.errors import InputError
-from unshapley.estimators import ESTIMATORS, make_plan
+from unshapley.estimators import CORRECTION, make_plan
 
 N = 7
 PLAN = make_plan("exact", N, 2**N, 0)
@@ -31,8 +32,8 @@ def values(utilities: np.ndarray) -> np.ndarray:
 
 
 def estimate(utilities):
-    memo = dict(zip(MASKS, utilities, strict=True)) | {0: -4.0, 2**N - 1: -0.2}
-    return ESTIMATORS["exact"].estimate(PLAN, memo, N)
+    table = np.array([-4.0, *utilities, -0.2])
+    return estimators.estimate(PLAN, table)
 
 
 @settings(max_examples=8, deadline=None)
@@ -46,9 +47,9 @@ def test_a_few_retrainings_take_most_of_the_error_away(seed):
         assert found.corrected[MASKS.index(mask)] == pytest.approx(known[mask], abs=1e-9)
     error = np.linalg.norm(values(found.corrected) - values(truth))
     assert error < 0.5 * np.linalg.norm(values(unlearned) - values(truth))
-    result = with_correction(found, estimate)
+    result = with_correction(found, estimate(found.corrected))
     assert result.value.sum() == pytest.approx(-0.2 + 4.0)
-    assert (result.std_error == result.correction_error).all()
+    assert (result.std_error == result.error_of(CORRECTION)).all()
     assert (result.ci_low < result.value).all()
 
 

@@ -3,30 +3,104 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
-from unshapley.estimators.base import Estimate, Estimator, Plan
+from unshapley.errors import InputError
+from unshapley.estimators.base import (
+    CORRECTION,
+    SAMPLING,
+    TEST_SET,
+    Estimate,
+    Estimator,
+    Floats,
+    Plan,
+    check_table,
+)
+from unshapley.estimators.cyclic_permutations import CyclicPermutationEstimator
 from unshapley.estimators.exact import ExactEstimator
+from unshapley.estimators.gaussian_process import GaussianProcessEstimator
+from unshapley.estimators.msr import MsrEstimator
 from unshapley.estimators.permutations import PermutationEstimator
+from unshapley.estimators.plain_permutations import PlainPermutationEstimator
+from unshapley.estimators.regression import KernelShapEstimator, LeverageEstimator
+from unshapley.estimators.regression_msr import RegressionMsrEstimator, TreeMsrEstimator
+from unshapley.estimators.strata import (
+    ComplementaryEstimator,
+    StratifiedEstimator,
+    SvarmEstimator,
+)
+from unshapley.estimators.truncated_permutations import TruncatedPermutationEstimator
+from unshapley.semivalues import shapley
+from unshapley.shapiq_game import PREFIX, WithShapiq
 
-ESTIMATORS: Mapping[str, Estimator] = {
-    "exact": ExactEstimator(),
-    "permutations": PermutationEstimator(),
-}
+_ALL: tuple[Estimator, ...] = (
+    ExactEstimator(),
+    GaussianProcessEstimator(),
+    PermutationEstimator(),
+    PlainPermutationEstimator(),
+    CyclicPermutationEstimator(),
+    TruncatedPermutationEstimator(),
+    KernelShapEstimator(),
+    LeverageEstimator(),
+    StratifiedEstimator(),
+    SvarmEstimator(),
+    ComplementaryEstimator(),
+    MsrEstimator(),
+    RegressionMsrEstimator(),
+    TreeMsrEstimator(),
+)
+ESTIMATORS: Mapping[str, Estimator] = WithShapiq({kind.name: kind for kind in _ALL})
+
+
+def estimate(plan: Plan, table: Floats, semivalue: Floats | None = None) -> Estimate:
+    """Values from utilities, by the estimator that made the plan.
+
+    table: of nobody, of the plan's coalitions in their order, of everybody `(m + 2,)`; semivalue:
+    weights of the sizes `(n,)`, by default Shapley's. Raises `InputError` for utilities that are
+    not of this plan or not all numbers, and for a semivalue that the estimator cannot give.
+    """
+    table = np.asarray(table, dtype=np.float64)
+    check_table(plan, table)
+    weights = shapley(plan.n) if semivalue is None else np.asarray(semivalue, dtype=np.float64)
+    if weights.shape != (plan.n,) or not np.isfinite(weights).all():
+        raise InputError(
+            f"a semivalue of shape {weights.shape} for {plan.n} providers",
+            expected=f"{plan.n} finite weights, of the sizes 0 … {plan.n - 1}",
+        )
+    return ESTIMATORS[plan.estimator].estimate(plan, table, weights)
 
 
 def make_plan(estimator: str, n: int, budget: int, seed: int) -> Plan:
-    """The coalitions to measure; a budget that covers all of them means exact values."""
+    """The coalitions to measure; a budget that covers all of them means exact values.
+
+    `auto`: exact where the budget covers all coalitions, else the Gaussian process, which was
+    measured to be the most exact (benchmarks/README.md). Raises `InputError` for an estimator that
+    does not exist, or that needs a larger budget.
+    """
+    if n < 2:
+        raise InputError(f"{n} provider: there is nothing to share out", expected="at least 2")
+    if estimator not in (*ESTIMATORS, "auto") and not estimator.startswith(PREFIX):
+        raise InputError(
+            f"there is no estimator {estimator!r}",
+            where="valuation.estimator",
+            expected=f"auto, or one of {', '.join(ESTIMATORS)}, {PREFIX}NAME",
+        )
     if 2**n - 2 <= budget:
         estimator = "exact"
     elif estimator == "auto":
-        estimator = "permutations"
-    plan = ESTIMATORS[estimator].plan(n, budget, seed)
-    # coalitions of like size share a chunk: its models then train on about as many rows
-    order = np.argsort(plan.coalitions.sum(axis=1), kind="stable")
-    return replace(plan, coalitions=plan.coalitions[order])
+        estimator = "gaussian_process"
+    return ESTIMATORS[estimator].plan(n, budget, seed)
 
 
-__all__ = ["ESTIMATORS", "Estimate", "Estimator", "Plan", "make_plan"]
+__all__ = [
+    "CORRECTION",
+    "ESTIMATORS",
+    "SAMPLING",
+    "TEST_SET",
+    "Estimate",
+    "Estimator",
+    "Plan",
+    "estimate",
+    "make_plan",
+]

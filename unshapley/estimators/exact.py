@@ -1,20 +1,20 @@
-"""Exact Shapley values from all coalitions."""
+"""Exact values from all coalitions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from math import comb
 from typing import ClassVar
 
 import numpy as np
+from scipy import special
 
-from unshapley.coalitions import from_masks
 from unshapley.errors import InputError
-from unshapley.estimators.base import Estimate, Plan
+from unshapley.estimators.base import SAMPLING, Estimate, Floats, Plan
+from unshapley.estimators.sampling import everything
 
 
 class ExactEstimator:
-    """φ_i = Σ_{S ∌ i} |S|! (n − |S| − 1)! / n! · (U(S ∪ i) − U(S)) (Shapley 1953).
+    """φ_i = Σ_{S ∌ i} |S|! (n − |S| − 1)! / n! · (U(S ∪ i) − U(S)) (Shapley 1953), or with the
+    weights of another semivalue.
 
     Measures all 2ⁿ − 2 coalitions between nobody and everybody; no sampling error.
     """
@@ -29,24 +29,21 @@ class ExactEstimator:
                 where="valuation.budget",
                 do=f"raise it to {2**n - 2}, or set estimator: auto",
             )
-        coalitions = from_masks(range(1, 2**n - 1), n)
-        return Plan(
-            self.name,
-            coalitions,
-            np.empty((0, n), dtype=np.int64),
-            f"the budget of {budget} covers all {2**n - 2} coalitions",
-        )
+        coalitions = everything(n)
+        # coalitions of like size are measured together: they train on about as many rows
+        order = np.argsort(coalitions.sum(axis=1), kind="stable")
+        reason = f"the budget of {budget} covers all {2**n - 2} coalitions"
+        return Plan(self.name, coalitions[order], reason)
 
-    def estimate(self, plan: Plan, utilities: Mapping[int, float], n: int) -> Estimate:
-        masks = np.arange(2**n)
-        table = np.array([utilities[mask] for mask in masks.tolist()])
-        size = from_masks(masks.tolist(), n).sum(axis=1)
-        weight = np.array([1 / (n * comb(n - 1, s)) for s in range(n)])
-        value = np.empty(n)
-        for i in range(n):
-            without = masks[masks >> i & 1 == 0]
-            gain = table[without | 1 << i] - table[without]
-            value[i] = weight[size[without]] @ gain
-        return Estimate(
-            value, np.zeros(n), value.copy(), value.copy(), value[None], np.array([2**n - 2])
-        )
+    def estimate(self, plan: Plan, table: Floats, semivalue: Floats) -> Estimate:
+        n = plan.n
+        ends = np.array([[False], [True]]).repeat(n, axis=1)
+        stays = np.vstack([ends[:1], plan.coalitions, ends[1:]])
+        size = stays.sum(axis=1)
+        # of one coalition: mean over all of its size that a provider is in, or is not in
+        joined = np.append(0.0, semivalue / special.binom(n - 1, np.arange(n)))[size]
+        stayed_out = np.append(semivalue / special.binom(n - 1, np.arange(n)), 0.0)[size]
+        operator: Floats = np.where(stays.T, joined, -stayed_out)
+        value = operator @ table
+        zero = np.zeros((n, n))
+        return Estimate(value, {SAMPLING: zero}, value[None], np.array([2**n - 2]), operator)

@@ -1,17 +1,19 @@
-"""Shapley values from antithetic permutations that share one memo of coalitions."""
+"""Values from antithetic permutations that share one memo of coalitions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from unshapley.coalitions import from_masks
+from unshapley.coalitions import Coalitions
 from unshapley.errors import InputError
-from unshapley.estimators.base import Estimate, Floats, Plan
+from unshapley.estimators.base import SAMPLING, Estimate, Floats, Plan, check_shapley
+from unshapley.estimators.orders import keyed, paths_of
+
+HISTORY = 60
 
 
 class PermutationEstimator:
@@ -20,7 +22,8 @@ class PermutationEstimator:
     Castro, Gómez, Tejada, "Polynomial calculation of the Shapley value based on sampling" (2009);
     antithetic pairs after Mitchell et al., "Sampling Permutations for Shapley Value Estimation"
     (JMLR 2022), section 4. The pairs are independent draws, so the standard error is that of their
-    mean, and the interval Student's t over pairs. A coalition met twice is measured once.
+    mean, and the interval Student's t over pairs. A coalition met twice is measured once. Gives
+    Shapley values only.
     """
 
     name: ClassVar[str] = "permutations"
@@ -34,49 +37,54 @@ class PermutationEstimator:
                 expected=f"at least {needed}: two antithetic pairs",
                 do="raise the budget",
             )
-        rng = np.random.default_rng(seed)
-        order: dict[int, None] = {}
-        permutations: list[NDArray[np.int64]] = []
-        while len(order) < 2**n - 2:
-            one = rng.permutation(n)
-            pair = [one, one[::-1]]
-            fresh = {m for p in pair for m in prefix_masks(p) if m not in order}
-            if len(order) + len(fresh) > budget:
-                break
-            order.update(dict.fromkeys(m for p in pair for m in prefix_masks(p)))
-            permutations += pair
-        return Plan(
-            self.name,
-            from_masks(order, n),
-            np.array(permutations, dtype=np.int64),
-            f"{len(permutations) // 2} antithetic pairs fit into the budget of {budget}",
+        coalitions, permutations = antithetic(n, budget, seed, np.empty((0, n), dtype=bool))
+        reason = f"{len(permutations) // 2} antithetic pairs fit into the budget of {budget}"
+        return Plan(self.name, coalitions, reason, permutations)
+
+    def estimate(
+        self, plan: Plan, table: Floats, semivalue: Floats, operator: Floats | None = None
+    ) -> Estimate:
+        """`operator`: `mean_operator` of the plan, where it is known already."""
+        n, k = plan.n, len(plan.permutations)
+        check_shapley(self.name, semivalue)
+        paths = paths_of(plan)
+        gains = np.diff(table[paths], axis=1)
+        pairs = contributions(gains, plan.permutations)
+        covariance = np.cov(pairs, rowvar=False).reshape(n, n) / len(pairs)
+        steps = np.unique(np.linspace(2, len(pairs), min(len(pairs) - 1, HISTORY)).astype(int))
+        history = [contributions(gains[: 2 * i], plan.permutations[: 2 * i]) for i in steps]
+        met = np.maximum.accumulate(paths[:, :-1].max(axis=1))
+        if operator is None:
+            operator = mean_operator(plan)
+        return Estimate(
+            pairs.mean(axis=0),
+            {SAMPLING: covariance},
+            np.array([h.mean(axis=0) for h in history]),
+            met[2 * steps - 1],
+            operator,
+            float(stats.t.ppf(0.975, k // 2 - 1)),
         )
 
-    def estimate(self, plan: Plan, utilities: Mapping[int, float], n: int) -> Estimate:
-        full = (1 << n) - 1
-        gains = np.empty((len(plan.permutations), n))
-        met: set[int] = set()
-        measured = []
-        for k, permutation in enumerate(plan.permutations):
-            masks = prefix_masks(permutation)
-            met.update(masks)
-            measured.append(len(met))
-            gains[k] = np.diff([utilities[m] for m in [0, *masks, full]])
-        pairs = contributions(gains, plan.permutations)
-        value = pairs.mean(axis=0)
-        std_error = pairs.std(axis=0, ddof=1) / np.sqrt(len(pairs))
-        half = stats.t.ppf(0.975, len(pairs) - 1) * std_error
-        # what the estimate was after so many pairs; a few dozen points draw the line
-        steps = np.unique(np.linspace(2, len(pairs), min(len(pairs) - 1, 60)).astype(int))
-        history = [contributions(gains[: 2 * k], plan.permutations[: 2 * k]) for k in steps]
-        return Estimate(
-            value,
-            std_error,
-            value - half,
-            value + half,
-            np.array([h.mean(axis=0) for h in history]),
-            np.array(measured)[2 * steps - 1],
-        )
+
+def antithetic(
+    n: int, budget: int, seed: int, known: Coalitions
+) -> tuple[Coalitions, NDArray[np.int64]]:
+    """As many pairs of a random order and its reverse `(k, n)` as fit into the budget, and the
+    coalitions that they pass, after those that are `known`.
+    """
+    rng = np.random.default_rng(seed)
+    keys = np.packbits(known, axis=1)
+    met = {key.tobytes(): stays for key, stays in zip(keys, known, strict=True)}
+    permutations: list[NDArray[np.int64]] = []
+    while len(met) < 2**n - 2:
+        one = rng.permutation(n)
+        fresh = dict(keyed(one)) | dict(keyed(one[::-1]))
+        new = {key: stays for key, stays in fresh.items() if key not in met}
+        if len(met) + len(new) > budget:
+            break
+        met |= new
+        permutations += [one, one[::-1]]
+    return np.array(list(met.values())), np.array(permutations, dtype=np.int64).reshape(-1, n)
 
 
 def contributions(gains: Floats, permutations: NDArray[np.int64]) -> Floats:
@@ -98,10 +106,35 @@ def contributions(gains: Floats, permutations: NDArray[np.int64]) -> Floats:
     return out
 
 
-def prefix_masks(permutation: NDArray[np.int64]) -> list[int]:
-    """Masks of the coalitions that a permutation passes between nobody and everybody."""
-    masks, mask = [], 0
-    for provider in permutation.tolist()[:-1]:
-        mask |= 1 << provider
-        masks.append(mask)
-    return masks
+def mean_operator(plan: Plan) -> Floats:
+    """The mean of `contributions` as a matrix on the table `(n, m + 2)`."""
+    paths, permutations = paths_of(plan), plan.permutations
+    (k, n), columns = permutations.shape, len(plan.coalitions) + 2
+    share = np.zeros((n, n))  # of the permutations that have provider i at position j
+    np.add.at(share, (permutations, np.arange(n)), 1 / k)
+    # Σ over pairs of the mean over all others = (k · mean of the position − own pair) / (k − 2)
+    by_position = np.zeros((n, columns))
+    for path in paths:
+        _add_gains(by_position, np.arange(n), path, -1 / (k - 2))
+    operator: Floats = np.empty((n, columns))
+    np.matmul(share, by_position, out=operator)
+    del by_position
+    for a, b, one, two in zip(
+        permutations[::2], permutations[1::2], paths[::2], paths[1::2], strict=True
+    ):
+        _add_gains(operator, a, one, 1 / k)
+        _add_gains(operator, b, two, 1 / k)
+        for provider in (a, b):
+            for path in (one, two):
+                _add_gains(operator, provider, path, 1 / (k * (k - 2)))
+    operator[:, 0] -= 1 / n
+    operator[:, -1] += 1 / n
+    return operator
+
+
+def _add_gains(
+    operator: Floats, rows: NDArray[np.int64], path: NDArray[np.int64], weight: float
+) -> None:
+    """Add what is gained along a path, each step to its row."""
+    operator[rows, path[1:]] += weight
+    operator[rows, path[:-1]] -= weight

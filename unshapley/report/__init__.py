@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -14,9 +15,13 @@ from unshapley.valuation import (
     Valuation,
     convergence_table,
     fidelity_table,
+    interactions_table,
     metrics,
     values_table,
 )
+
+SHOWN = 6
+"""Pairs of providers that are named."""
 
 
 def render_report(
@@ -32,11 +37,15 @@ def render_report(
     )
     env.filters["num"] = lambda value, digits=4: f"{value:.{digits}f}".replace("-", "−")
     table = values_table(valuation)
+    pairs = interactions_table(valuation)
+    shown = pairs if len(pairs) <= SHOWN else pd.concat([pairs[: SHOWN // 2], pairs[-SHOWN // 2 :]])
     fidelity, history = fidelity_table(valuation), convergence_table(valuation)
     return env.get_template("report.html.j2").render(
         valuation=valuation,
         metrics=metrics(valuation),
         rows=table.sort_values("rank", na_position="last").to_dict("records"),
+        pairs=shown.to_dict("records"),
+        pairs_in_all=len(pairs),
         validation=validation,
         provenance=provenance,
         unit=unit_of(valuation.primary),

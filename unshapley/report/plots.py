@@ -124,6 +124,36 @@ def errors_by_share(
         return _svg(figure)
 
 
+def curves(table: pd.DataFrame, utility: str) -> str:
+    """Utility while providers are removed and added, by value from both ends and at random.
+
+    table: as `Curves.table` gives it. The band is a standard deviation of the random orders.
+    """
+    with _style():
+        figure, both = _figure(9.2, 3.9, columns=2)
+        for axes, direction in zip(both, ("remove", "add"), strict=True):
+            part = table[table["direction"] == direction]
+            _draw_orders(axes, part.pivot_table(index="step", columns="order", values="utility"))
+            axes.set_xlabel(f"providers {'removed' if direction == 'remove' else 'added'}")
+            axes.xaxis.get_major_locator().set_params(integer=True)
+        both[0].set_ylabel(utility)
+        both[1].sharey(both[0])
+        handles, labels = both[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
+        return _svg(figure)
+
+
+def _draw_orders(axes: Any, lines: pd.DataFrame) -> None:
+    random = lines[[name for name in lines.columns if name.startswith("random")]]
+    mean, spread = random.mean(axis=1), random.std(axis=1)
+    band = {"color": GREY, "alpha": 0.35, "lw": 0, "label": "± standard deviation"}
+    axes.plot(mean.index, mean, color=GREY, ls="--", lw=1.2, label="random order, mean")
+    axes.fill_between(mean.index, mean - spread, mean + spread, **band)
+    for name, color in (("most_valuable_first", BLUE), ("least_valuable_first", RED)):
+        label = name.replace("_", " ")
+        axes.plot(lines.index, lines[name], color=color, marker="o", ms=3, lw=1.4, label=label)
+
+
 def _least(lines: Iterable[Sequence[float | None]]) -> float:
     """The smallest error, or a thousandth of the largest where some are next to none."""
     found = [e for line in lines for e in line if e]
@@ -177,11 +207,11 @@ def _style() -> Any:
     return mpl.rc_context(STYLE)
 
 
-def _figure(width: float, height: float) -> tuple[Any, Any]:
+def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height))
-    return figure, figure.subplots()
+    return figure, figure.subplots(ncols=columns)
 
 
 def _svg(figure: Any) -> str:

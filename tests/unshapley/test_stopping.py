@@ -1,0 +1,51 @@
+"""Rounds and rules: what ends a run, and that time does not change what a round measures."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unshapley.config import Stop
+from unshapley.errors import InputError
+from unshapley.estimators import SAMPLING, Estimate
+from unshapley.stopping import affordable, reached, rounds, top_k_probability
+
+
+def estimate(value, std_error):
+    n = len(value)
+    covariance = np.eye(n) * np.square(std_error)
+    return Estimate(np.array(value), {SAMPLING: covariance}, np.empty((0, n)), np.empty(0, int))
+
+
+@given(st.integers(1, 20_000), st.integers(1, 512))
+def test_rounds_are_whole_windows_that_grow_and_end_with_the_plan(planned, window):
+    ends = rounds(planned, window, Stop(half_width=1))
+    assert ends[-1] == planned
+    assert all(end % window == 0 for end in ends[:-1])
+    assert np.all(np.diff(ends) > 0)
+    assert rounds(planned, window, Stop()) == [planned]
+
+
+def test_each_rule_says_why():
+    known = estimate([3.0, 2.0, 1.0], [0.01, 0.01, 0.01])
+    vague = estimate([3.0, 2.0, 1.0], [1.0, 1.0, 1.0])
+    width, top, time = Stop(half_width=0.05), Stop(top_k=1), Stop(seconds=5)
+    assert "± 0.05" in reached(width, known, 0)
+    assert reached(width, vague, 0) is None
+    assert "top 1" in reached(top, known, 0)
+    assert reached(top, vague, 0) is None
+    assert "5 seconds" in reached(time, vague, 5)
+    assert reached(time, vague, 4.9) is None
+
+
+def test_the_probability_of_a_top_set_is_that_of_the_normal_distribution():
+    two = estimate([1.0, 0.0], [1.0, 1.0])
+    assert top_k_probability(two, 1) == pytest.approx(0.760, abs=0.03)  # Φ(1 / √2)
+    assert top_k_probability(two, 2) == 1.0
+
+
+def test_cost_limits_the_coalitions():
+    assert affordable(1000, Stop()) == 1000
+    assert affordable(1000, Stop(cost=3, price=0.01)) == 300
+    with pytest.raises(InputError, match="does not pay for one"):
+        affordable(1000, Stop(cost=1, price=2))

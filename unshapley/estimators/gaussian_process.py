@@ -1,0 +1,70 @@
+"""Values from a Gaussian process over coalitions, for any number of providers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+
+from unshapley.errors import InputError
+from unshapley.estimators.adjusted import adjusted
+from unshapley.estimators.base import Estimate, Floats, Plan, is_shapley
+from unshapley.estimators.permutations import antithetic
+from unshapley.estimators.posterior import Posterior
+from unshapley.estimators.sampling import kernel_weights, paired
+
+FEWEST = 8
+FEWEST_PAIRS = 10
+"""Antithetic pairs beyond what it holds, so that their spread says how exact they are."""
+HELD = 2500
+"""Coalitions that the process holds at most: its cost grows with their cube."""
+
+
+class GaussianProcessEstimator:
+    """The posterior mean of a semivalue, given the measured utilities.
+
+    A Gaussian process whose covariance depends on counts only (`countkernel`) predicts the utility
+    of every coalition; a semivalue is a linear functional of it, in closed form for any n
+    (`functional`). Its standard error is the posterior's, scaled to how well each measured utility
+    is predicted from all others (leave-one-out; Rasmussen, Williams 2006, section 5.4.2). Values of
+    Shapley sum to U(all) − U(none) exactly. Coalitions come in complementary pairs, drawn without
+    replacement with the probabilities of the Shapley kernel. Beyond `HELD` coalitions the
+    others are those of antithetic permutations, which adjust what the process says (`adjusted`);
+    other semivalues use the first. Completion by a
+    Gaussian process where all coalitions can be listed is known; the closed form is ours.
+    """
+
+    name: ClassVar[str] = "gaussian_process"
+
+    def plan(self, n: int, budget: int, seed: int) -> Plan:
+        if budget < FEWEST:
+            raise InputError(
+                f"{budget} coalitions are too few for values of {n} providers",
+                where="valuation.budget",
+                expected=f"at least {FEWEST}",
+                do="raise it",
+            )
+        count = min(budget, 2**n - 2)
+        coalitions = paired(n, min(count, HELD), seed, kernel_weights)
+        permutations = np.empty((0, n), dtype=np.int64)
+        if count >= HELD + FEWEST_PAIRS * 2 * (n - 1):
+            coalitions, permutations = antithetic(n, count, seed, coalitions)
+        reason = f"the most exact from {len(coalitions)} of {_many(n)} coalitions"
+        return Plan(self.name, coalitions, reason, permutations)
+
+    def estimate(self, plan: Plan, table: Floats, semivalue: Floats) -> Estimate:
+        if len(plan.coalitions) > HELD and is_shapley(semivalue):
+            return adjusted(HELD, plan, table, semivalue)
+        held = min(HELD, len(plan.coalitions))
+        shown = np.append(table[: held + 1], table[-1])
+        found = Posterior(plan.coalitions[:held], shown[1:-1]).estimate(shown, semivalue)
+        if held == len(plan.coalitions) or found.operator is None:
+            return found
+        unused = np.zeros((plan.n, len(plan.coalitions) - held))
+        operator = np.hstack([found.operator[:, :-1], unused, found.operator[:, -1:]])
+        return replace(found, operator=operator)
+
+
+def _many(n: int) -> str:
+    return f"{2**n - 2:,}" if n < 40 else f"2^{n}"

@@ -1,0 +1,92 @@
+"""Values from all measured coalitions at once: maximum sample reuse."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from scipy import special
+
+from unshapley.coalitions import Coalitions
+from unshapley.errors import InputError
+from unshapley.estimators.base import Estimate, Floats, Plan, check_budget, is_shapley
+from unshapley.estimators.linear import PER_PROVIDER, efficient, linear_estimate
+from unshapley.estimators.sampling import inclusion, mixed_weights, paired
+
+
+class MsrEstimator:
+    """φ_i = weighted mean of U(S) over measured S ∋ i − weighted mean over measured S ∌ i.
+
+    Wang, Jia, "Data Banzhaf" (AISTATS 2023), section 4.2, where all coalitions are as likely and
+    weigh the same, for Banzhaf's values. Another semivalue w weighs S ∋ i by
+    w[s − 1] / C(n − 1, s − 1) and S ∌ i by w[s] / C(n − 1, s) (as Witter et al. 2025, section 2);
+    here over the probability that S is measured: half the pairs are drawn uniformly, half with
+    every size as likely (`sampling.mixed_weights`). The weights are made to sum to what they do
+    over all coalitions, so a constant utility has no value; nobody and everybody enter exactly.
+    Shapley values are made to sum to U(all) − U(none) (`linear.efficient`). The covariance is by
+    the delete-group jackknife over pairs (`linear.jackknife`).
+    """
+
+    name: ClassVar[str] = "msr"
+
+    def plan(self, n: int, budget: int, seed: int) -> Plan:
+        return mixed_plan(self.name, n, budget, seed)
+
+    def estimate(self, plan: Plan, table: Floats, semivalue: Floats) -> Estimate:
+        check_reach(self.name, plan.coalitions, semivalue)
+
+        def operator_of(coalitions: Coalitions) -> Floats:
+            return sample_reuse(coalitions, semivalue)
+
+        return linear_estimate(plan, table, operator_of, unit=2)
+
+
+def mixed_plan(name: str, n: int, budget: int, seed: int) -> Plan:
+    """Pairs by `sampling.mixed_weights`."""
+    check_budget(budget, PER_PROVIDER * n, n)
+    count = min(budget, 2**n - 2) // 2 * 2
+    coalitions = paired(n, count, seed, mixed_weights)
+    return Plan(name, coalitions, f"{count // 2} pairs fit into the budget of {budget}")
+
+
+def size_weights(semivalue: Floats) -> tuple[Floats, Floats]:
+    """What a coalition of size 0 … n weighs for those it has, and for those it has not."""
+    n = len(semivalue)
+    each = semivalue / special.binom(n - 1, np.arange(n))
+    return np.append(0.0, each), np.append(each, 0.0)
+
+
+def check_reach(name: str, coalitions: Coalitions, semivalue: Floats) -> None:
+    """Raise `InputError` where no measured coalition says anything of some provider's value."""
+    size = coalitions.sum(axis=1)
+    inside, outside = size_weights(semivalue)
+    sides = ((inside, coalitions.T, semivalue[:-1]), (outside, ~coalitions.T, semivalue[1:]))
+    lost = np.zeros(coalitions.shape[1], dtype=bool)
+    for weight, has, wanted in sides:
+        lost |= (wanted.sum() > 0) & ((has * weight[size]).sum(axis=1) == 0)
+    if lost.any():
+        raise InputError(
+            f"{name} measured no coalition that this semivalue weighs for {lost.sum()} of "
+            f"{len(lost)} providers",
+            where="valuation.estimator",
+            do="set estimator: auto, or raise valuation.budget",
+        )
+
+
+def sample_reuse(coalitions: Coalitions, semivalue: Floats) -> Floats:
+    """The formula of `MsrEstimator` as a matrix `(n, m + 2)`."""
+    m, n = coalitions.shape
+    size = coalitions.sum(axis=1)
+    probability = inclusion(n, m, mixed_weights)[size - 1]
+    inside, outside = size_weights(semivalue)
+    has = _summing_to(coalitions.T * (inside[size] / probability), semivalue[:-1].sum())
+    hasnt = _summing_to(~coalitions.T * (outside[size] / probability), semivalue[1:].sum())
+    ends = np.array([[-semivalue[0], semivalue[-1]]]).repeat(n, axis=0)
+    operator = np.hstack([ends[:, :1], has - hasnt, ends[:, 1:]])
+    return efficient(operator) if is_shapley(semivalue) else operator
+
+
+def _summing_to(weights: Floats, total: float) -> Floats:
+    found = weights.sum(axis=1, keepdims=True)
+    out: Floats = np.divide(weights * total, found, out=np.zeros_like(weights), where=found > 0)
+    return out

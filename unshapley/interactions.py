@@ -1,0 +1,69 @@
+"""Pairwise Shapley interactions: which providers are redundant, which complement each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg, special
+
+from unshapley.estimators import Plan
+from unshapley.estimators.countkernel import Floats
+from unshapley.estimators.functional import interaction_of
+from unshapley.estimators.gaussian_process import HELD
+from unshapley.estimators.posterior import WIDER, Posterior
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """value, std_error: of each pair `(n, n)`, symmetric, zero on the diagonal.
+
+    Negative: each is worth less where the other is, as duplicates are; positive: more.
+    """
+
+    value: Floats
+    std_error: Floats
+
+
+def interactions(plan: Plan, table: Floats) -> Interactions:
+    """Shapley interaction index of all pairs (Grabisch, Roubens 1999): the weighted mean of
+    U(S ∪ ij) − U(S ∪ i) − U(S ∪ j) + U(S) over all S without i and j.
+
+    table: utilities of nobody, the plan's coalitions, everybody `(m + 2,)`. Exact where the plan
+    has all coalitions, else what the Gaussian process says, whatever the plan was made for.
+    """
+    if len(plan.coalitions) == 2**plan.n - 2:
+        return _exact(plan, table)
+    return _posterior(plan, table)
+
+
+def _exact(plan: Plan, table: Floats) -> Interactions:
+    n = plan.n
+    ends = np.array([[False], [True]]).repeat(n, axis=1)
+    stays = np.vstack([ends[:1], plan.coalitions, ends[1:]])
+    size, sign = stays.sum(axis=1), np.where(stays, 1.0, -1.0)
+    value = np.zeros((n, n))
+    weight = 1 / ((n - 1) * special.binom(n - 2, np.arange(n - 1)))
+    for i in range(n):
+        others = size[:, None] - stays[:, i, None] - stays[:, i + 1 :]
+        value[i, i + 1 :] = (sign[:, i] * table) @ (weight[others] * sign[:, i + 1 :])
+    return Interactions(value + value.T, np.zeros((n, n)))
+
+
+def _posterior(plan: Plan, table: Floats) -> Interactions:
+    n, x = plan.n, plan.coalitions[:HELD]
+    utilities = table[1 : len(x) + 1]
+    fitted = Posterior(x, utilities)
+    by_count, prior = interaction_of(fitted.kernel)
+    size, weights = x.sum(axis=1), fitted.solve(fitted.residual)
+    value, error = np.zeros((n, n)), np.zeros((n, n))
+    wide = WIDER * fitted.calibration() * fitted.scale
+    level = utilities.mean()
+    constant = (table[0] + table[-1] - 2 * level) / (n - 1)
+    for i in range(n):
+        cross = by_count[size[:, None], x[:, i, None].astype(int) + x[:, i + 1 :]]
+        value[i, i + 1 :] = fitted.scale * (cross.T @ weights) + constant
+        half = linalg.solve_triangular(fitted.factor, cross, lower=True)
+        left = np.clip(prior - (half**2).sum(axis=0), 0, None)
+        error[i, i + 1 :] = wide * np.sqrt(left)
+    return Interactions(value + value.T, error + error.T)
