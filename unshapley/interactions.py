@@ -11,7 +11,7 @@ from unshapley.estimators import Plan
 from unshapley.estimators.countkernel import Floats
 from unshapley.estimators.functional import interaction_of
 from unshapley.estimators.gaussian_process import HELD
-from unshapley.estimators.posterior import WIDER, Posterior
+from unshapley.estimators.posterior import WIDER, posterior
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def _exact(plan: Plan, table: Floats) -> Interactions:
 def _posterior(plan: Plan, table: Floats) -> Interactions:
     n, x = plan.n, plan.coalitions[:HELD]
     utilities = table[1 : len(x) + 1]
-    fitted = Posterior(x, utilities)
+    fitted = posterior(x, utilities)
     by_count, prior = interaction_of(fitted.kernel)
     size, weights = x.sum(axis=1), fitted.solve(fitted.residual)
     value, error = np.zeros((n, n)), np.zeros((n, n))

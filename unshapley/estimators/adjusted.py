@@ -7,7 +7,7 @@ import numpy as np
 from unshapley.coalitions import Coalitions
 from unshapley.estimators.base import SAMPLING, Estimate, Floats, Plan
 from unshapley.estimators.permutations import PermutationEstimator, mean_operator
-from unshapley.estimators.posterior import Posterior
+from unshapley.estimators.posterior import Posterior, posterior
 
 BLOCK = 1024
 
@@ -20,7 +20,7 @@ def adjusted(held: int, plan: Plan, table: Floats, semivalue: Floats) -> Estimat
     (regression adjustment: Witter et al., "Regression-adjusted Monte Carlo estimators", 2025). Each
     counts for the inverse of its variance.
     """
-    fitted = Posterior(plan.coalitions[:held], table[1 : held + 1])
+    fitted = posterior(plan.coalitions[:held], table[1 : held + 1])
     proposed = fitted.estimate(np.append(table[: held + 1], table[-1]), semivalue)
     assert proposed.operator is not None
     operator = mean_operator(plan)

@@ -11,7 +11,7 @@ from unshapley.errors import InputError
 from unshapley.estimators.adjusted import adjusted
 from unshapley.estimators.base import Estimate, Floats, Plan, is_shapley
 from unshapley.estimators.permutations import antithetic
-from unshapley.estimators.posterior import Posterior
+from unshapley.estimators.posterior import posterior
 from unshapley.estimators.sampling import kernel_weights, paired
 
 FEWEST = 8
@@ -58,7 +58,7 @@ class GaussianProcessEstimator:
             return adjusted(HELD, plan, table, semivalue)
         held = min(HELD, len(plan.coalitions))
         shown = np.append(table[: held + 1], table[-1])
-        found = Posterior(plan.coalitions[:held], shown[1:-1]).estimate(shown, semivalue)
+        found = posterior(plan.coalitions[:held], shown[1:-1]).estimate(shown, semivalue)
         if held == len(plan.coalitions) or found.operator is None:
             return found
         unused = np.zeros((plan.n, len(plan.coalitions) - held))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
@@ -73,3 +75,17 @@ class Posterior:
             found = cross[:, :k] @ linalg.cho_solve(corner, utilities[:k] - level)
             out.append(found + constant + level * (semivalue[0] - semivalue[-1]))
         return np.array(out), steps
+
+
+def posterior(coalitions: Coalitions, utilities: Floats) -> Posterior:
+    """The process of these utilities; the last one is kept, as several tables are made of it."""
+    return _fitted(
+        coalitions.shape[1], np.packbits(coalitions, axis=1).tobytes(), utilities.tobytes()
+    )
+
+
+@lru_cache(maxsize=1)
+def _fitted(n: int, coalitions: bytes, utilities: bytes) -> Posterior:
+    measured = np.frombuffer(utilities, dtype=np.float64)
+    packed = np.frombuffer(coalitions, dtype=np.uint8).reshape(len(measured), -1)
+    return Posterior(np.unpackbits(packed, axis=1, count=n).astype(bool), measured)
