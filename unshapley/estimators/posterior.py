@@ -17,8 +17,8 @@ WIDER = 1.2
 """By which the posterior's deviations grow: the kernel was chosen from the same utilities. Measured
 on stored games (benchmarks/estimators.py), where it takes coverage from about .90 to .95."""
 FEW, WIDER_YET = 32, 0.7
-"""With so few coalitions the kernel is hardly known, and they grow by so much more, falling with the
-square of the number: .75 is what intervals cover without."""
+"""With so few coalitions the kernel is hardly known, and they grow by so much more, less with the
+square of the number: about .75 is what intervals would cover."""
 FIRST, HISTORY = 8, 40
 
 
