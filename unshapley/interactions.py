@@ -11,7 +11,7 @@ from unshapley.estimators import Plan
 from unshapley.estimators.countkernel import Floats
 from unshapley.estimators.functional import interaction_of
 from unshapley.estimators.gaussian_process import HELD
-from unshapley.estimators.posterior import WIDER, posterior
+from unshapley.estimators.posterior import posterior
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def _posterior(plan: Plan, table: Floats) -> Interactions:
     by_count, prior = interaction_of(fitted.kernel)
     size, weights = x.sum(axis=1), fitted.solve(fitted.residual)
     value, error = np.zeros((n, n)), np.zeros((n, n))
-    wide = WIDER * fitted.calibration() * fitted.scale
+    wide = fitted.deviation()
     level = utilities.mean()
     constant = (table[0] + table[-1] - 2 * level) / (n - 1)
     for i in range(n):

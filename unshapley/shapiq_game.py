@@ -6,6 +6,7 @@ optional extra: `pip install 'unshapley[shapiq]'`.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -177,14 +178,13 @@ def approximators() -> dict[str, Any]:
 
 def _shapiq() -> ModuleType:
     try:
-        import shapiq
+        return importlib.import_module("shapiq")
     except ImportError as error:
         raise InputError(
             "shapiq is not installed",
             where="valuation.estimator",
             do="pip install 'unshapley[shapiq]'",
         ) from error
-    return shapiq
 
 
 def _largest(asked: Callable[[int], Coalitions], budget: int) -> tuple[int, Coalitions]:
