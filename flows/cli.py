@@ -309,6 +309,38 @@ def payout(
 
 @app.command()
 @reported
+def seeds(
+    projects: Annotated[
+        list[Path], typer.Argument(metavar="PROJECT PROJECT…", help="Two or more project folders.")
+    ],
+    as_json: JsonOption = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Also write values.csv and differences.csv there."),
+    ] = None,
+) -> None:
+    """Values over several pretrained models: published valuations of other seeds, combined.
+
+    A value depends on the one model that was trained. Projects with the same data and another
+    pretrain.seed tell by how much: the mean of their values, with the spread in the interval.
+
+    Example: `unshapley seeds . ../seed-1 ../seed-2 --out over-seeds`
+    """
+    from flows.seeds import seeds as combine
+
+    first, table = combine([Project(place) for place in projects], out)
+    if as_json:
+        _print_json(table.to_dict("records"))
+        return
+    _print_seeds(table, f"{first.utility} over {len(projects)} models")
+    if first.warning:
+        print(f"warning, of the first: {first.warning}")
+    if out:
+        print(f"written: {out / 'values.csv'}, {out / 'differences.csv'}")
+
+
+@app.command()
+@reported
 def curves(
     project: ProjectOption = Path(),
     by: Annotated[
@@ -316,7 +348,7 @@ def curves(
     ] = "retrain",
     random: Annotated[
         int, typer.Option(min=2, help="Random orders that the order by value is held against.")
-    ] = 5,
+    ] = 20,
     as_json: JsonOption = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for table and picture. [default: data/curves]")
@@ -492,6 +524,21 @@ def _print_payout(paid: Sequence[Any], published: Any, written: Path | None) -> 
         out.print(f"[bold red]warning:[/] {published.warning}")
     if written:
         out.print(f"written: {_escape(str(written))}", soft_wrap=True)
+
+
+def _print_seeds(found: Any, title: str) -> None:
+    from rich.table import Table
+
+    heads = ("value", "95 % interval", "own error", "seeds error")
+    table = Table(title=f"Values for {title}", title_justify="left")
+    table.add_column("provider")
+    for name in heads:
+        table.add_column(name, justify="right")
+    for one in found.sort_values("rank").itertuples():
+        span = f"{one.ci_low:.4f} … {one.ci_high:.4f}"
+        errors = f"{one.within_error:.4f}", f"{one.seeds_error:.4f}"
+        table.add_row(_escape(one.provider), f"{one.value:.4f}", span, *errors)
+    Console(width=None if sys.stdout.isatty() else 100, highlight=False).print(table)
 
 
 def _print_fidelity(rows: Sequence[Any], folder: Path) -> None:

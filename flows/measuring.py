@@ -16,13 +16,16 @@ from flows.tracking import Tracker
 from tasks.correct import correct
 from tasks.load import Source, inputs_of
 from tasks.measure import measure
+from tasks.memo import named, recall
 from unshapley import environment
 from unshapley.coalitions import WINDOW, Coalitions, to_bits, to_masks, together
 from unshapley.config import Params
 from unshapley.correction import Correction, choose
+from unshapley.errors import InputError
 from unshapley.estimators import Plan, make_plan
 from unshapley.fidelity import ALL_RETRAINED, ROWS_ABSENT, stratified
-from unshapley.measurement import Resampled, Utilities, chunk_key
+from unshapley.files import digest
+from unshapley.measurement import Resampled, Utilities, chunk_key, game_key
 from unshapley.memory import chunk_size
 from unshapley.project import Project
 from unshapley.stopping import reached, rounds
@@ -71,23 +74,28 @@ def measure_chunks(
     unlearner: Unlearner,
     coalitions: Coalitions,
     names: Sequence[str],
+    plan: Sequence[Any],
     tracker: Tracker | None = None,
     kind: str = "chunk",
 ) -> Measured:
     """Utilities of coalitions `(m, n)` in their order, whatever order the chunks finish in.
 
-    kind: how the files of kept results begin.
+    plan: what the coalitions are a beginning of; kind: how the files of kept results begin.
     """
     inputs, numerics = inputs_of(job.source), environment.numerics(job.source.device)
+    game, tag = game_key(inputs, unlearner, names, numerics), digest(plan)[:8]
+    known = recall(job.place.results, game, tag, names)
     parts = together(coalitions, job.size)
+    bits = [to_bits(coalitions[part]) for part in parts]
     calls = {
         i: {
             "source": job.source,
             "unlearner": unlearner,
             "utilities": names,
             "chunk": i,
-            "bits": to_bits(coalitions[part]),
-            "key": f"{kind}-" + chunk_key(inputs, unlearner, coalitions[part], names, numerics),
+            "bits": bits[i],
+            "key": named(kind, game, tag, chunk_key(game, coalitions[part], names)),
+            "known": {one: known[one] for one in bits[i] if one in known},
         }
         for i, part in enumerate(parts)
     }
@@ -103,25 +111,42 @@ def measure_chunks(
 
 
 def measure_rounds(
-    job: Job, unlearner: Unlearner, plan: Plan, endpoints: Utilities, tracker: Tracker
+    job: Job,
+    unlearner: Unlearner,
+    plan: Plan,
+    endpoints: Utilities,
+    ends: Resampled,
+    tracker: Tracker,
 ) -> tuple[Plan, Measured]:
     """Measure a plan round by round until a rule of `valuation.stop` says that it is enough.
 
+    endpoints, ends: utilities of nobody and everybody, and on bootstrap samples of the test rows.
+    A plan of all coalitions is measured to its end: its beginning is no plan of fewer.
     Gives the plan of what was measured, with the reason why it ended, and the utilities.
     """
     wanted = job.params.valuation
     names, stop = wanted.utilities, wanted.stop
     begin, done = time.monotonic(), 0
+    series = (plan.estimator, wanted.seed)
     found = Measured({}, [])
     for end in rounds(len(plan.coalitions), WINDOW * job.size, stop):
         part = plan.coalitions[done:end]
-        found = found.joined(measure_chunks(job, unlearner, part, names, tracker))
+        found = found.joined(measure_chunks(job, unlearner, part, names, series, tracker))
         done = end
-        if done == len(plan.coalitions) or not stop.looks:
+        if done == len(plan.coalitions) or not stop.looks or plan.estimator == "exact":
             continue
-        shorter = make_plan(wanted.estimator, plan.n, done, wanted.seed)
-        first = found.first(len(shorter.coalitions))
-        so_far = estimate_values(shorter, job.source.players, first.utilities, endpoints, names[0])
+        try:
+            shorter = make_plan(wanted.estimator, plan.n, done, wanted.seed)
+        except InputError:  # too few for an estimate as yet
+            continue
+        count = len(shorter.coalitions)
+        if not np.array_equal(shorter.coalitions, plan.coalitions[:count]):
+            continue  # an approximator of shapiq's need not go on where a smaller plan ended
+        first = found.first(count)
+        again = [ends[0], *first.resampled, ends[1]] if ends else []
+        so_far = estimate_values(
+            shorter, job.source.players, first.utilities, endpoints, names[0], resampled=again
+        )
         enough = reached(stop, so_far, time.monotonic() - begin)
         log.info("%d coalitions: %s", done, enough or "going on")
         if enough:
@@ -171,7 +196,8 @@ def retrain_some(
         return Found(), None
     fit = chunk_size(inputs, RetrainUnlearner(), chosen, job.params.valuation)
     pieces = replace(job, size=min(fit, RETRAINED_TOGETHER))
-    again = measure_chunks(pieces, RetrainUnlearner(), chosen, names, kind="retrained")
+    series = ("fidelity", settings.seed, correcting)
+    again = measure_chunks(pieces, RetrainUnlearner(), chosen, names, series, kind="retrained")
     truth = again.utilities[names[0]]
     masks = to_masks(chosen)
     if correcting:
@@ -187,13 +213,15 @@ def retrain_some(
         nobody = None
         if inputs.partial:  # there U(none) was unlearned like any other
             alone = np.zeros((1, n), dtype=bool)
-            again = measure_chunks(pieces, RetrainUnlearner(), alone, names, kind="retrained")
+            again = measure_chunks(
+                pieces, RetrainUnlearner(), alone, names, series, kind="retrained"
+            )
             nobody = again.utilities[names[0]][0]
         left_out = tuple(said[mask] for mask in masks)
         return Found(tuple(to_bits(chosen)), tuple(truth), left_out, nobody), learnt
     new = np.array([mask not in measured for mask in masks])
     said = dict(measured)
     if new.any():
-        checked = measure_chunks(pieces, unlearner, chosen[new], names, kind="checked")
+        checked = measure_chunks(pieces, unlearner, chosen[new], names, series, kind="checked")
         said.update(zip(to_masks(chosen[new]), checked.utilities[names[0]], strict=True))
     return Found(tuple(to_bits(chosen)), tuple(truth), tuple(said[m] for m in masks)), None

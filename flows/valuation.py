@@ -95,8 +95,13 @@ def _value(place: Project, params: Params, runner: TaskRunner[Any]) -> dict[str,
     job = Job(place, source, params, runner, size)
     primary, full = wanted.utilities[0], endpoints[wanted.utilities[0]][1]
     with tracker.step("measure"), tracker.memory():
-        plan, measured = measure_rounds(job, unlearner, plan, endpoints, tracker)
-        log.info("%d chunks computed, %d resumed", tracker.computed, tracker.resumed)
+        plan, measured = measure_rounds(job, unlearner, plan, endpoints, ends, tracker)
+        log.info(
+            "%d chunks computed, %d resumed; %d coalitions recalled from other plans",
+            tracker.computed,
+            tracker.resumed,
+            tracker.recalled,
+        )
     utilities = measured.utilities
     again = [ends[0], *measured.resampled, ends[1]] if ends else []
     with tracker.step("retrain"):

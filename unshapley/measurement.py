@@ -112,21 +112,16 @@ def measure_endpoints_resampled(
     return {name: none[name] + everybody[name] for name in none}, none_again + all_again
 
 
-def chunk_key(
-    inputs: Inputs,
-    unlearner: Unlearner,
-    coalitions: Coalitions,
-    names: Sequence[str],
-    environment: Mapping[str, Any],
+def game_key(
+    inputs: Inputs, unlearner: Unlearner, names: Sequence[str], environment: Mapping[str, Any]
 ) -> str:
-    """Content key of a chunk: everything that its utilities depend on, and nothing else.
+    """Content key of a game: all that utilities depend on but which of them, of which coalitions.
 
     environment: versions, device, threads and source hash, as `environment.numerics` gives them.
     """
     record = inputs.record
     return digest(
         {
-            "coalitions": to_bits(coalitions),
             "players": inputs.players,
             "providers": inputs.providers,
             "rows": record.rows,
@@ -139,11 +134,15 @@ def chunk_key(
             "test": record.test,
             "reference": record.reference,
             "unlearner": unlearner.described(),
-            "utilities": list(names),
             "own_utilities": source_of_utilities(names),
             "environment": environment,
         }
     )
+
+
+def chunk_key(game: str, coalitions: Coalitions, names: Sequence[str]) -> str:
+    """Content key of a chunk of a game: everything that its utilities depend on, nothing else."""
+    return digest([game, to_bits(coalitions), list(names)])
 
 
 def _batch_of_one(state: State) -> State:

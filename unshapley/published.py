@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from unshapley.errors import InputError
 from unshapley.files import read_json, sha256
 from unshapley.project import Project
@@ -73,16 +75,29 @@ def read_published(place: Project) -> Published:
     """
     require_published(place)
     manifest = read_json(place.valuation / "manifest.json", do=RUN_FIRST)
-    path = place.valuation / "values.csv"
-    if sha256(path) != manifest["outputs"]["values.csv"]:
+    path = _as_published(place, "values.csv", manifest)
+    figures = read_json(place.valuation / "metrics.json", do=RUN_FIRST)
+    return Published(read_entries(path), figures["utility"], manifest)
+
+
+def read_table(place: Project, name: str) -> pd.DataFrame:
+    """A published CSV; `InputError` where it is absent, or not as it was published."""
+    manifest = read_json(place.valuation / "manifest.json", do=RUN_FIRST)
+    return pd.read_csv(_as_published(place, name, manifest))
+
+
+def _as_published(place: Project, name: str, manifest: Mapping[str, Any]) -> Path:
+    path = place.valuation / name
+    if not path.is_file():
+        raise InputError("is not here", where=path, do="fetch it with `dvc pull`, or run again")
+    if sha256(path) != manifest["outputs"][name]:
         raise InputError(
             "not the file that was published",
             where=path,
-            expected=f"SHA-256 {manifest['outputs']['values.csv'][:12]}…, as manifest.json says",
-            do="restore it with `git checkout`, or run `unshapley run` again",
+            expected=f"SHA-256 {manifest['outputs'][name][:12]}…, as manifest.json says",
+            do="restore it with `git checkout` or `dvc checkout`, or run `unshapley run` again",
         )
-    figures = read_json(place.valuation / "metrics.json", do=RUN_FIRST)
-    return Published(read_entries(path), figures["utility"], manifest)
+    return path
 
 
 def read_entries(path: Path) -> tuple[Entry, ...]:

@@ -31,11 +31,11 @@ def banzhaf(n: int) -> Floats:
 
 
 def beta(n: int, alpha: float, beta: float) -> Floats:
-    """Beta(α, β)-Shapley `(n,)` (Kwon, Zou, AISTATS 2022, theorem 2): α = β = 1 is Shapley's;
-    a larger β weighs small coalitions more, a larger α large ones.
+    """Beta(α, β)-Shapley `(n,)` (Kwon, Zou, AISTATS 2022): α = β = 1 is Shapley's; a larger α
+    weighs small coalitions more, a larger β large ones.
     """
     size = np.arange(n)
-    log = special.betaln(size + alpha, n - 1 - size + beta) + _log_binomial(n - 1, size)
+    log = special.betaln(size + beta, n - 1 - size + alpha) + _log_binomial(n - 1, size)
     weights = np.exp(log - log.max())
     return np.asarray(weights / weights.sum(), dtype=np.float64)
 

@@ -6,6 +6,8 @@ ends, and that is recorded.
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +23,7 @@ def affordable(budget: int, stop: Stop) -> int:
     """Coalitions that budget and cost allow; `InputError` where the cost allows none."""
     if stop.cost is None:
         return budget
-    count = min(budget, int(stop.cost / stop.price))
+    count = min(budget, int(Fraction(str(stop.cost)) / Fraction(str(stop.price))))
     if count < 1:
         raise InputError(
             f"{stop.cost:g} does not pay for one coalition at {stop.price:g}",

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import USER, set_params
 from unshapley.project import Project
 
-COMMANDS = ["run", "validate", "report", "prepare", "pretrain", "suites", "init"]
+COMMANDS = ["run", "validate", "report", "prepare", "pretrain", "suites", "init", "seeds"]
 
 
 def unshapley(*arguments: object, **kwargs) -> subprocess.CompletedProcess:

@@ -104,7 +104,7 @@ def test_partial_curves_need_rows_of_those_who_stay_to_retrain(published, tmp_pa
     refused("--by: rows of providers that always stay are not reachable", *at)
     done = unshapley(*at, "--by", "newton")
     assert done.returncode == 0, done.stderr
-    assert "against 5 random orders" in done.stdout
+    assert "against 20 random orders" in done.stdout
 
 
 def test_planted_faults_are_reported_where_there_are_any(published):

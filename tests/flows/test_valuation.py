@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from pandas.testing import assert_frame_equal
 
 from flows.cli import _print_values
 from flows.locking import only_run
@@ -31,8 +32,12 @@ def outputs(project: Project) -> dict[str, str]:
     }
 
 
+def run_of(project: Project) -> dict:
+    return json.loads((project.valuation / RUN).read_text())
+
+
 def chunks_of(project: Project) -> dict[str, int]:
-    return json.loads((project.valuation / RUN).read_text())["chunks"]
+    return run_of(project)["chunks"]
 
 
 def test_outputs_keep_their_contract(project, params):
@@ -131,6 +136,51 @@ def test_a_larger_budget_goes_on_where_a_smaller_one_ended(project, tmp_path):
     valuation(project=project.root)
     assert chunks_of(project) == {"computed": 6, "resumed": 0}
     assert outputs(project) == continued
+
+
+def test_another_estimator_measures_only_what_none_has_measured(project):
+    newton = {"valuation__unlearner": "newton", "valuation__options": {}}
+    several = {"valuation__utilities": ["neg_log_loss", "recall_per_class", "accuracy"]}
+    set_params(project, valuation__budget=20, **newton, **several)
+    valuation(project=project.root)
+    fewer = {"valuation__utilities": ["neg_log_loss", "recall_per_class"]}
+    set_params(project, valuation__budget=1000, **fewer)
+    valuation(project=project.root)
+    assert run_of(project)["coalitions_recalled"] == 20
+    recalled = pd.read_parquet(project.valuation / "utilities.parquet")
+    valuation(project=project.root)
+    assert run_of(project)["coalitions_recalled"] == 0
+    assert_frame_equal(pd.read_parquet(project.valuation / "utilities.parquet"), recalled)
+    shutil.rmtree(project.results)
+    valuation(project=project.root)
+    afresh = pd.read_parquet(project.valuation / "utilities.parquet")
+    assert_frame_equal(recalled, afresh, rtol=1e-5, atol=1e-6)
+    set_params(project, valuation__utilities=["accuracy", "neg_log_loss"])
+    valuation(project=project.root)
+    assert run_of(project)["coalitions_recalled"] == 0, "accuracy was not resampled before"
+
+
+def test_rules_leave_a_plan_of_all_coalitions_alone(project):
+    """Its beginning is no plan of fewer: values of half of it would be wrong."""
+    newton = {"valuation__unlearner": "newton", "valuation__options": {}}
+    set_params(project, valuation__chunk_size=2, valuation__budget=1000, **newton)
+    valuation(project=project.root)
+    first = pd.read_csv(project.valuation / "values.csv")
+    set_params(project, valuation__stop={"half_width": 9.0, "seconds": 0.001})
+    valuation(project=project.root)
+    manifest = json.loads((project.valuation / "manifest.json").read_text())
+    assert manifest["coalitions"] == {"planned": 30, "measured": 30}
+    assert manifest["estimator"]["name"] == "exact"
+    assert_frame_equal(pd.read_csv(project.valuation / "values.csv"), first)
+
+
+def test_a_round_too_small_for_an_estimate_is_passed_over(project):
+    newton = {"valuation__unlearner": "newton", "valuation__options": {}}
+    rule = {"valuation__stop": {"half_width": 9.0}, "valuation__estimator": "leverage"}
+    set_params(project, valuation__chunk_size=2, valuation__budget=28, **newton, **rule)
+    valuation(project=project.root)
+    manifest = json.loads((project.valuation / "manifest.json").read_text())
+    assert 20 <= manifest["coalitions"]["measured"] <= 28
 
 
 def test_a_run_ends_when_enough_is_known(project):

@@ -233,6 +233,9 @@ def test_the_mean_over_seeds_is_the_value(name):
 
 @pytest.mark.parametrize("name", [*ANY_SEMIVALUE, "regression_msr", "cyclic_permutations"])
 def test_semivalues_of_a_sample_come_near_those_of_all(name):
+    # Kwon, Zou: size j − 1 weighs B(j + β − 1, n − j + α) · C(n − 1, j − 1), here 1 : 4 : 10 for n = 3
+    np.testing.assert_allclose(beta(3, 1, 4), np.array([1, 4, 10]) / 15)
+    np.testing.assert_allclose(beta(3, 4, 1), np.array([10, 4, 1]) / 15)
     weights = beta(6, 2, 2)
     truth = values(saturating(6), semivalue=weights).value
     found = np.mean([values(saturating(6), name, 61, s, weights).value for s in range(60)], axis=0)

@@ -49,3 +49,9 @@ def test_cost_limits_the_coalitions():
     assert affordable(1000, Stop(cost=3, price=0.01)) == 300
     with pytest.raises(InputError, match="does not pay for one"):
         affordable(1000, Stop(cost=1, price=2))
+
+
+def test_what_costs_just_as_much_as_there_is_can_be_afforded():
+    """In floats 0.7 / 0.1 is below 7."""
+    for cost, price, count in ((0.3, 0.1, 3), (0.7, 0.1, 7), (2.3, 0.01, 230)):
+        assert affordable(1000, Stop(cost=cost, price=price)) == count

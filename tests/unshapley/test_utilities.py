@@ -19,7 +19,7 @@ from unshapley.errors import InputError
 from unshapley.estimators import make_plan
 from unshapley.fidelity import compare
 from unshapley.inputs import load_inputs
-from unshapley.measurement import chunk_key, measure, measure_endpoints
+from unshapley.measurement import chunk_key, game_key, measure, measure_endpoints
 from unshapley.preparation import prepare
 from unshapley.pretraining import pretrain
 from unshapley.project import Project
@@ -260,7 +260,7 @@ def test_kept_results_depend_on_the_source_of_the_users_function(inputs, own):
     chunk, name = from_masks([1, 2], 5), "own_metrics:weighted"
 
     def key(*names):
-        return chunk_key(inputs, build_unlearner("finetune"), chunk, names, {})
+        return chunk_key(game_key(inputs, build_unlearner("finetune"), names, {}), chunk, names)
 
     assert source_of_utilities(["accuracy"]) == {}
     before = key("accuracy"), key("accuracy", name)

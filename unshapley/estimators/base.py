@@ -17,7 +17,7 @@ from unshapley.errors import InputError
 Floats = NDArray[np.float64]
 
 NORMAL = float(stats.norm.ppf(0.975))
-SAMPLING, TEST_SET, CORRECTION, SEEDS = "sampling", "test_set", "correction", "seeds"
+SAMPLING, TEST_SET, CORRECTION = "sampling", "test_set", "correction"
 """Parts of the error of a value."""
 
 
@@ -45,7 +45,7 @@ class Estimate:
     """Values of n providers with what is uncertain of them.
 
     value: `(n,)`; errors: covariance of each part of the error `(n, n)` by name: `sampling`, and
-    `test_set`, `correction`, `seeds` where they apply; NaN where an estimator gives none; quantile:
+    `test_set`, `correction` where they apply; NaN where an estimator gives none; quantile:
     of the sampling error at 97.5 %; history: estimate after so many measured coalitions
     `(steps, n)`, measured: those counts `(steps,)`; operator: what the values are of the utilities,
     value = operator @ table `(n, m + 2)`, with what was chosen from the utilities held fixed.
@@ -155,6 +155,7 @@ def check_table(plan: Plan, table: Floats) -> None:
     if missing:
         raise InputError(
             f"{len(missing)} of {m + 2} utilities are not finite numbers: {_first(missing)}",
+            expected="all of them: none may be missing, or the values are those of another game",
             do="measure those coalitions again",
         )
     twice = [name for name, count in Counter(names).items() if count > 1]

@@ -7,9 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from unshapley.errors import InputError
 from unshapley.estimators.adjusted import adjusted
-from unshapley.estimators.base import Estimate, Floats, Plan, is_shapley
+from unshapley.estimators.base import Estimate, Floats, Plan, check_budget, is_shapley
 from unshapley.estimators.permutations import antithetic
 from unshapley.estimators.posterior import posterior
 from unshapley.estimators.sampling import kernel_weights, paired
@@ -38,13 +37,7 @@ class GaussianProcessEstimator:
     name: ClassVar[str] = "gaussian_process"
 
     def plan(self, n: int, budget: int, seed: int) -> Plan:
-        if budget < FEWEST:
-            raise InputError(
-                f"{budget} coalitions are too few for values of {n} providers",
-                where="valuation.budget",
-                expected=f"at least {FEWEST}",
-                do="raise it",
-            )
+        check_budget(budget, FEWEST, n)
         count = min(budget, 2**n - 2)
         coalitions = paired(n, min(count, HELD), seed, kernel_weights)
         permutations = np.empty((0, n), dtype=np.int64)

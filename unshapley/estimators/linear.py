@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 from unshapley.coalitions import Coalitions
-from unshapley.estimators.base import SAMPLING, Estimate, Floats, Plan
+from unshapley.estimators.base import NORMAL, SAMPLING, Estimate, Floats, Plan
 
 Operator = Callable[[Coalitions], Floats]
 """Measured coalitions `(m, n)` → what the values are of the utilities `(n, m + 2)`."""
@@ -54,8 +54,10 @@ def jackknife(
     member = np.flatnonzero(open_size[coalitions.sum(axis=1)])
     units, place = np.unique(member // unit, return_inverse=True)
     n = coalitions.shape[1]
-    if unmeasured == 0 or len(units) < 2:
-        return np.zeros((n, n)) if unmeasured == 0 else np.full((n, n), np.nan), float("nan")
+    if unmeasured == 0:
+        return np.zeros((n, n)), NORMAL
+    if len(units) < 2:
+        return np.full((n, n), np.nan), float("nan")
     count = min(GROUPS, len(units))
     group = np.random.default_rng(0).permutation(len(units))[place] % count
     values = []

@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from unshapley.coalitions import Coalitions
-from unshapley.errors import InputError
-from unshapley.estimators.base import SAMPLING, Estimate, Floats, Plan, check_shapley
+from unshapley.estimators.base import SAMPLING, Estimate, Floats, Plan, check_budget, check_shapley
 from unshapley.estimators.orders import keyed, paths_of
 
 HISTORY = 60
+
+
+PAIRS = 2
+"""Antithetic pairs at least: their spread says how exact they are."""
 
 
 class PermutationEstimator:
@@ -29,14 +32,7 @@ class PermutationEstimator:
     name: ClassVar[str] = "permutations"
 
     def plan(self, n: int, budget: int, seed: int) -> Plan:
-        needed = 4 * (n - 1)
-        if budget < needed:
-            raise InputError(
-                f"{budget} coalitions are too few for values of {n} providers with standard errors",
-                where="valuation.budget",
-                expected=f"at least {needed}: two antithetic pairs",
-                do="raise the budget",
-            )
+        check_budget(budget, PAIRS * 2 * (n - 1), n)
         coalitions, permutations = antithetic(n, budget, seed, np.empty((0, n), dtype=bool))
         reason = f"{len(permutations) // 2} antithetic pairs fit into the budget of {budget}"
         return Plan(self.name, coalitions, reason, permutations)
