@@ -23,6 +23,7 @@ from unshapley.config import Params
 from unshapley.correction import Correction, choose
 from unshapley.errors import InputError
 from unshapley.estimators import Plan, make_plan
+from unshapley.estimators.sampling import LISTED
 from unshapley.fidelity import ALL_RETRAINED, ROWS_ABSENT, stratified
 from unshapley.files import digest
 from unshapley.measurement import Resampled, Utilities, chunk_key, game_key
@@ -121,19 +122,18 @@ def measure_rounds(
     """Measure a plan round by round until a rule of `valuation.stop` says that it is enough.
 
     endpoints, ends: utilities of nobody and everybody, and on bootstrap samples of the test rows.
-    A plan of all coalitions is measured to its end: its beginning is no plan of fewer.
     Gives the plan of what was measured, with the reason why it ended, and the utilities.
     """
     wanted = job.params.valuation
     names, stop = wanted.utilities, wanted.stop
-    begin, done = time.monotonic(), 0
-    series = (plan.estimator, wanted.seed)
+    begin, done, looked = time.monotonic(), 0, False
+    series = (series_of(plan), wanted.seed)
     found = Measured({}, [])
     for end in rounds(len(plan.coalitions), WINDOW * job.size, stop):
         part = plan.coalitions[done:end]
         found = found.joined(measure_chunks(job, unlearner, part, names, series, tracker))
         done = end
-        if done == len(plan.coalitions) or not stop.looks or plan.estimator == "exact":
+        if done == len(plan.coalitions) or not stop.looks:
             continue
         try:
             shorter = make_plan(wanted.estimator, plan.n, done, wanted.seed)
@@ -141,8 +141,8 @@ def measure_rounds(
             continue
         count = len(shorter.coalitions)
         if not np.array_equal(shorter.coalitions, plan.coalitions[:count]):
-            continue  # an approximator of shapiq's need not go on where a smaller plan ended
-        first = found.first(count)
+            continue  # all coalitions, planned otherwise than a few are
+        first, looked = found.first(count), True
         again = [ends[0], *first.resampled, ends[1]] if ends else []
         so_far = estimate_values(
             shorter, job.source.players, first.utilities, endpoints, names[0], resampled=again
@@ -152,7 +152,20 @@ def measure_rounds(
         if enough:
             why = f"{shorter.reason}; stopped before {len(plan.coalitions)}, as {enough}"
             return replace(shorter, reason=why), first
+    if stop.looks and not looked:
+        why = (
+            "no rule of valuation.stop was met: no part of the plan that was measured gives values"
+        )
+        plan = replace(plan, reason=f"{plan.reason}; {why}")
     return plan, found
+
+
+def series_of(plan: Plan) -> str:
+    """What plans continue each other: up to `LISTED` providers all coalitions come in the order of
+    the Gaussian process.
+    """
+    listed = plan.estimator == "exact" and plan.n <= LISTED
+    return "gaussian_process" if listed else plan.estimator
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from unshapley.estimators import make_plan
 from unshapley.modelstore import ModelRecord
 from unshapley.project import Project
 from unshapley.rows import Schema
-from unshapley.stopping import affordable
+from unshapley.stopping import affordable, check_rules
 from unshapley.unlearning import Unlearner, build_unlearner
 from unshapley.unlearning.base import out_of_reach
 from unshapley.utilities import check_utilities
@@ -56,12 +56,14 @@ def check_targets(place: Project, params: Params) -> None:
 
 
 def check_plan(place: Project, params: Params) -> None:
-    """Raise `InputError` for an estimator that does not exist or needs a larger budget.
+    """Raise `InputError` for an estimator that does not exist or needs a larger budget, and for
+    rules of stopping that it cannot follow.
 
     Who will be quarantined is not known yet: fewer players never need more.
     """
     wanted = params.valuation
     named = wanted.targets or place.providers()
+    check_rules(wanted.stop, wanted.estimator, len(named))
     make_plan(wanted.estimator, len(named), affordable(wanted.budget, wanted.stop), wanted.seed)
 
 

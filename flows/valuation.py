@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from tasks.publish import publish
 from tasks.validate import validate
 from tasks.validation import state_of, tables, verdict
 from unshapley import environment
-from unshapley.coalitions import to_masks, together
+from unshapley.coalitions import Coalitions, to_masks, together
 from unshapley.config import Params, load_params
 from unshapley.curvaturestore import CurvatureRecord
 from unshapley.errors import UntrustedError
@@ -39,14 +40,14 @@ from unshapley.memory import bytes_per_coalition, chunk_size
 from unshapley.modelstore import ModelRecord
 from unshapley.project import Project
 from unshapley.publication import is_published
-from unshapley.stopping import affordable
+from unshapley.stopping import affordable, check_rules, paid
 from unshapley.unlearning import build_unlearner
 from unshapley.valuation import Valuation, metrics
 
 log = logging.getLogger("unshapley.run")
 
-TYPICAL = 1000
-"""Coalitions of a sampled plan by which an unlearner is fitted, whatever the budget."""
+TYPICAL = 1024
+"""Coalitions by which an unlearner is fitted, whatever the budget."""
 
 
 def _run_name() -> str:
@@ -81,12 +82,14 @@ def _value(place: Project, params: Params, runner: TaskRunner[Any]) -> dict[str,
         inputs = inputs_of(source)
         budget = affordable(wanted.budget, wanted.stop)
         plan = make_plan(wanted.estimator, len(source.players), budget, wanted.seed)
-        # split by what is typical of plans, so that a larger budget continues this one
-        typical = make_plan(wanted.estimator, plan.n, max(TYPICAL, budget), wanted.seed)
-        shown = typical.coalitions[:TYPICAL] if plan.estimator != "exact" else plan.coalitions
+        check_rules(wanted.stop, wanted.estimator, plan.n)
+        plan = replace(plan, reason=plan.reason + paid(wanted.stop, wanted.budget))
+        # by the game, never by the budget, so that a larger one continues with the same chunks
+        shown = typical(wanted.estimator, plan.n, budget, wanted.seed)
         unlearner = unlearner.fitted(inputs.pretrained, inputs.staying(shown))
-        size = chunk_size(inputs, unlearner, plan.coalitions, wanted)
-        one = bytes_per_coalition(inputs, unlearner, plan.coalitions)
+        costliest = np.vstack([np.eye(plan.n, dtype=bool), ~np.eye(plan.n, dtype=bool)])
+        size = chunk_size(inputs, unlearner, costliest, wanted)
+        one = bytes_per_coalition(inputs, unlearner, costliest)
         tracker.estimated_mb = min(size, len(plan.coalitions)) * one / 2**20
         endpoints, ends = measure_endpoints_resampled(inputs, unlearner, wanted.utilities)
     log.info("estimator %s: %s", plan.estimator, plan.reason)
@@ -144,6 +147,18 @@ def _value(place: Project, params: Params, runner: TaskRunner[Any]) -> dict[str,
     if not is_published(result, params):
         raise UntrustedError(_refusal(fidelity, folder))
     return {"folder": str(folder), "metrics": metrics(result), "run": summary}
+
+
+def typical(estimator: str, n: int, budget: int, seed: int) -> Coalitions:
+    """Coalitions by which an unlearner is fitted `(at most TYPICAL, n)`: all where they are few,
+    else the first of the estimator's plans. The budget decides nothing.
+    """
+    everything = 2**n - 2
+    if everything <= TYPICAL:
+        return make_plan("exact", n, everything, seed).coalitions
+    named = "auto" if estimator == "exact" else estimator
+    enough = min(max(TYPICAL, budget), everything - 1)
+    return make_plan(named, n, enough, seed).coalitions[:TYPICAL]
 
 
 def validate_tables(

@@ -66,6 +66,8 @@ def pay(
     paid = divide(values, budget, floor, unit)
     total = sum(v for v in values.values() if v > 0)
 
+    proportional = {p: v / total * float(budget) for p, v in values.items()}
+
     def share(value: float | None) -> float | None:
         return None if value is None else min(1.0, max(0.0, value) / total)
 
@@ -77,7 +79,7 @@ def pay(
             share(e.ci_low),
             share(e.ci_high),
             paid.get(e.provider, 0 * unit),
-            _note(e, paid.get(e.provider), floor),
+            _note(e, paid.get(e.provider), floor, proportional),
         )
         for e in entries
     )
@@ -162,10 +164,13 @@ def _check_values(values: Mapping[str, float]) -> None:
         )
 
 
-def _note(entry: Entry, paid: Decimal | None, floor: Decimal) -> str:
+def _note(
+    entry: Entry, paid: Decimal | None, floor: Decimal, proportional: Mapping[str, float]
+) -> str:
     if entry.value is None:
         return f"{entry.status}: nothing"
     gets = "the floor" if floor else "nothing"
     if entry.value <= 0:
         return f"{'negative' if entry.value else 'zero'} value: {gets}"
-    return "lifted to the floor" if floor and paid == floor else ""
+    lifted = floor and paid == floor and proportional[entry.provider] < float(floor)
+    return "lifted to the floor" if lifted else ""

@@ -88,7 +88,8 @@ class ShapiqEstimator:
     the same seed, on the measured utilities. One that chooses coalitions by utilities is refused
     when it asks for another. shapiq counts repeated coalitions, we count distinct ones, so an
     approximator that repeats some is given a larger budget. shapiq gives no sampling error:
-    covariances are NaN. A larger budget need not continue the plan of a smaller one.
+    covariances are NaN. Values of some (SVARM, OwenSamplingSV, …) need not sum to U(all) − U(none).
+    A larger budget need not continue the plan of a smaller one.
     """
 
     name: ClassVar[str] = PREFIX
@@ -128,7 +129,8 @@ class ShapiqEstimator:
         game = shapiq_game(n, stored(known, table))
         value = self._run(n, plan.budget, plan.seed, game)
         unknown = np.full((n, n), np.nan)
-        return Estimate(value, {SAMPLING: unknown}, value[None], np.array([len(plan.coalitions)]))
+        count = np.array([len(plan.coalitions)])
+        return Estimate(value, {SAMPLING: unknown}, value[None], count, efficient=False)
 
     def _record(self, n: int, count: int, seed: int) -> Coalitions:
         """What the approximator asks for, each once, without nobody and everybody `(m, n)`."""

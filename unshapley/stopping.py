@@ -16,6 +16,8 @@ from unshapley.errors import InputError
 from unshapley.estimators import Estimate
 
 GROWTH = 1.5
+NO_ERRORS = "shapiq:"
+"""Estimators whose names begin so give no errors, and their plans do not continue each other."""
 DRAWS = 4000
 
 
@@ -31,6 +33,32 @@ def affordable(budget: int, stop: Stop) -> int:
             do="raise it",
         )
     return count
+
+
+def paid(stop: Stop, budget: int) -> str:
+    """What a cost left of the budget, in words to add to a reason; empty where it pays for all."""
+    count = affordable(budget, stop)
+    if count == budget:
+        return ""
+    return f"; a cost of {stop.cost:g} pays for {count} of the budget of {budget}"
+
+
+def check_rules(stop: Stop, estimator: str, n: int) -> None:
+    """Raise `InputError` for rules that cannot tell anything of n players by this estimator."""
+    if stop.top_k is not None and stop.top_k >= n:
+        raise InputError(
+            f"the top {stop.top_k} of {n} providers are no choice",
+            where="valuation.stop.top_k",
+            expected=f"at most {n - 1}",
+        )
+    if stop.looks and estimator.startswith(NO_ERRORS):
+        raise InputError(
+            f"{estimator} cannot be stopped early: it has no standard errors, and what it has "
+            "measured of a plan is no smaller plan",
+            where="valuation.stop",
+            expected="no half_width, top_k or seconds",
+            do="remove them, set cost or a smaller budget, or set estimator: auto",
+        )
 
 
 def rounds(planned: int, window: int, stop: Stop) -> list[int]:
@@ -65,13 +93,14 @@ def reached(stop: Stop, estimate: Estimate, seconds: float) -> str | None:
 
 def top_k_probability(estimate: Estimate, k: int, seed: int = 0) -> float:
     """Probability that the k providers of the largest values are the same for the true values,
-    which the covariance says are normal around them.
+    which are normal around them; with few draws as wide as their intervals.
     """
     n = len(estimate.value)
-    if k >= n:
-        return 1.0
+    covariance = estimate.widened
+    if not np.isfinite(covariance).all():
+        return 0.0
     rng = np.random.default_rng(seed)
-    variances, vectors = np.linalg.eigh(estimate.covariance)
+    variances, vectors = np.linalg.eigh(covariance)
     spread = vectors * np.sqrt(np.clip(variances, 0, None))
     draws = estimate.value + rng.standard_normal((DRAWS, n)) @ spread.T
     top = _top(estimate.value[None], k)

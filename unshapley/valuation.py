@@ -23,6 +23,7 @@ from unshapley.semivalues import SEMIVALUES
 
 PARTS = {"sampling": SAMPLING, "test": TEST_SET, "correction": CORRECTION}
 """Parts of the standard error, as values.csv names them."""
+TWINS = 1e-12
 ENDPOINT = -1
 """The `chunk` of nobody and everybody, which no chunk measures."""
 
@@ -90,7 +91,7 @@ def estimate_values(
     if resampled and found.operator is not None:
         found = with_test_noise(found, np.array(resampled))
     gap = abs(found.value.sum() - (everybody - none))
-    if gap > 1e-6:
+    if found.efficient and gap > 1e-6 * np.abs(table).max():
         raise UnshapleyError(f"values miss efficiency by {gap:.3g}: this is a defect of unshapley")
     return found
 
@@ -102,7 +103,15 @@ def with_test_noise(estimate: Estimate, resampled: Floats) -> Estimate:
     the utility is not defined are left out.
     """
     assert estimate.operator is not None
-    values = estimate.operator @ resampled[:, np.isfinite(resampled).all(axis=0)]
+    defined = np.isfinite(resampled).all(axis=0)
+    if defined.sum() < 2:
+        raise InputError(
+            f"the utility is defined on {defined.sum()} of {len(defined)} bootstrap samples of the "
+            "test rows: its error by them is not known",
+            expected="at least 2",
+            do="use more test rows, or a utility that needs less of them",
+        )
+    values = estimate.operator @ resampled[:, defined]
     error = np.atleast_2d(np.cov(values))
     return replace(estimate, errors={**estimate.errors, TEST_SET: error})
 
@@ -188,7 +197,9 @@ def differences_table(valuation: Valuation) -> pd.DataFrame:
     c = estimate.covariance
     error = np.sqrt(np.clip(c[first, first] + c[second, second] - 2 * c[first, second], 0, None))
     with np.errstate(divide="ignore", invalid="ignore"):
-        z = np.where(difference == 0, 0.0, difference / error)
+        # twins differ by rounding only
+        twins = np.abs(difference) <= TWINS * np.abs(valuation.table).max()
+        z = np.where(twins, 0.0, difference / error)
     return pd.DataFrame(
         {
             "provider": [valuation.players[i] for i in first],
@@ -255,7 +266,7 @@ def metrics(valuation: Valuation) -> dict[str, Any]:
         "u_all": valuation.u_all,
         "u_none": valuation.u_none,
         "sum_of_values": float(valuation.estimate.value.sum()),
-        "largest_std_error": float(valuation.estimate.std_error.max()),
+        "largest_std_error": _known(valuation.estimate.std_error.max()),
         "largest_test_error": None
         if (noise := valuation.estimate.error_of(TEST_SET)) is None
         else float(noise.max()),
@@ -267,3 +278,8 @@ def metrics(valuation: Valuation) -> dict[str, Any]:
         "providers_quarantined": len(valuation.quarantined),
         "fidelity": valuation.fidelity.summary(),
     }
+
+
+def _known(number: float) -> float | None:
+    """None for NaN: not known."""
+    return float(number) if np.isfinite(number) else None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
 
 from unshapley.errors import InputError
 from unshapley.estimators.base import (
@@ -68,7 +71,8 @@ def estimate(plan: Plan, table: Floats, semivalue: Floats | None = None) -> Esti
             f"a semivalue of shape {weights.shape} for {plan.n} providers",
             expected=f"{plan.n} finite weights, of the sizes 0 … {plan.n - 1}",
         )
-    return ESTIMATORS[plan.estimator].estimate(plan, table, weights)
+    with one_thread():
+        return _named(plan.estimator).estimate(plan, table, weights)
 
 
 def make_plan(estimator: str, n: int, budget: int, seed: int) -> Plan:
@@ -80,17 +84,32 @@ def make_plan(estimator: str, n: int, budget: int, seed: int) -> Plan:
     """
     if n < 2:
         raise InputError(f"{n} provider: there is nothing to share out", expected="at least 2")
-    if estimator not in (*ESTIMATORS, "auto") and not estimator.startswith(PREFIX):
+    kind = ESTIMATORS["gaussian_process"] if estimator == "auto" else _named(estimator)
+    if 2**n - 2 <= budget:
+        kind = ESTIMATORS["exact"]
+    return kind.plan(n, budget, seed)
+
+
+def _named(estimator: str) -> Estimator:
+    if estimator not in ESTIMATORS and not estimator.startswith(PREFIX):
         raise InputError(
             f"there is no estimator {estimator!r}",
             where="valuation.estimator",
             expected=f"auto, or one of {', '.join(ESTIMATORS)}, {PREFIX}NAME",
         )
-    if 2**n - 2 <= budget:
-        estimator = "exact"
-    elif estimator == "auto":
-        estimator = "gaussian_process"
-    return ESTIMATORS[estimator].plan(n, budget, seed)
+    return ESTIMATORS[estimator]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Sums in one order, so that the same utilities give the same bits on any number of cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 __all__ = [

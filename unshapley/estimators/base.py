@@ -48,7 +48,8 @@ class Estimate:
     `test_set`, `correction` where they apply; NaN where an estimator gives none; quantile:
     of the sampling error at 97.5 %; history: estimate after so many measured coalitions
     `(steps, n)`, measured: those counts `(steps,)`; operator: what the values are of the utilities,
-    value = operator @ table `(n, m + 2)`, with what was chosen from the utilities held fixed.
+    value = operator @ table `(n, m + 2)`, with what was chosen from the utilities held fixed;
+    efficient: Shapley values sum to U(all) − U(none).
     """
 
     value: Floats
@@ -57,6 +58,7 @@ class Estimate:
     measured: NDArray[np.int64]
     operator: Floats | None = None
     quantile: float = NORMAL
+    efficient: bool = True
 
     def error_of(self, part: str) -> Floats | None:
         """Standard error of one part `(n,)`; none where it does not apply."""
@@ -67,6 +69,14 @@ class Estimate:
     def covariance(self) -> Floats:
         """Of the values, all parts together `(n, n)`."""
         out: Floats = np.sum(list(self.errors.values()), axis=0)
+        return out
+
+    @property
+    def widened(self) -> Floats:
+        """The covariance of normal errors that would have the intervals' widths `(n, n)`."""
+        wider = (self.quantile / NORMAL) ** 2
+        parts = [(wider if p == SAMPLING else 1.0) * c for p, c in self.errors.items()]
+        out: Floats = np.sum(parts, axis=0)
         return out
 
     @property
@@ -157,6 +167,12 @@ def check_table(plan: Plan, table: Floats) -> None:
             f"{len(missing)} of {m + 2} utilities are not finite numbers: {_first(missing)}",
             expected="all of them: none may be missing, or the values are those of another game",
             do="measure those coalitions again",
+        )
+    if plan.estimator == "exact" and m != 2**plan.n - 2:
+        raise InputError(
+            f"exact values from {m} coalitions of {plan.n} providers",
+            expected=f"all {2**plan.n - 2}",
+            do="make the plan with another estimator",
         )
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:

@@ -9,14 +9,15 @@ from scipy import special
 
 from unshapley.errors import InputError
 from unshapley.estimators.base import SAMPLING, Estimate, Floats, Plan
-from unshapley.estimators.sampling import everything
+from unshapley.estimators.sampling import LISTED, everything, kernel_weights, paired
 
 
 class ExactEstimator:
     """φ_i = Σ_{S ∌ i} |S|! (n − |S| − 1)! / n! · (U(S ∪ i) − U(S)) (Shapley 1953), or with the
     weights of another semivalue.
 
-    Measures all 2ⁿ − 2 coalitions between nobody and everybody; no sampling error.
+    Measures all 2ⁿ − 2 coalitions between nobody and everybody; no sampling error. Up to `LISTED`
+    providers they come in the order of the Gaussian process, whose plans this one continues.
     """
 
     name: ClassVar[str] = "exact"
@@ -29,11 +30,13 @@ class ExactEstimator:
                 where="valuation.budget",
                 do=f"raise it to {2**n - 2}, or set estimator: auto",
             )
-        coalitions = everything(n)
-        # coalitions of like size are measured together: they train on about as many rows
-        order = np.argsort(coalitions.sum(axis=1), kind="stable")
+        if n <= LISTED:
+            coalitions = paired(n, 2**n - 2, seed, kernel_weights)
+        else:  # of like size together: they train on about as many rows
+            coalitions = everything(n)
+            coalitions = coalitions[np.argsort(coalitions.sum(axis=1), kind="stable")]
         reason = f"the budget of {budget} covers all {2**n - 2} coalitions"
-        return Plan(self.name, coalitions[order], reason)
+        return Plan(self.name, coalitions, reason)
 
     def estimate(self, plan: Plan, table: Floats, semivalue: Floats) -> Estimate:
         n = plan.n

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from unshapley.coalitions import Coalitions
+from unshapley.errors import InputError
 from unshapley.estimators.base import SAMPLING, Estimate, Floats, Plan, check_budget
 
 Ints = NDArray[np.int64]
@@ -113,5 +114,11 @@ def paths_of(plan: Plan, longest: int | None = None) -> Ints:
     paths = np.zeros((k, (longest or n - 1) + 2), dtype=np.int64)
     paths[:, -1] = len(keys) + 1
     for row, permutation in zip(paths, plan.permutations, strict=True):
-        row[1:-1] = [place[key] for key, _ in keyed(permutation, longest)]
+        passed = [key for key, _ in keyed(permutation, longest)]
+        if not place.keys() >= set(passed):
+            raise InputError(
+                "a permutation passes coalitions that the plan does not measure",
+                expected="a plan as make_plan made it",
+            )
+        row[1:-1] = [place[key] for key in passed]
     return paths
