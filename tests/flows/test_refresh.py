@@ -1,0 +1,310 @@
+"""The scheduled job: one tagged and pushed valuation a change, whatever happens in between."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import pandas as pd
+import psutil
+import pytest
+
+import flows.refreshing
+from flows.locking import only_refresh
+from flows.refresh import value
+from flows.refreshing import Job, refresh_project
+from flows.repository import Repository
+from tests.conftest import set_params
+from tests.flows.checkouts import ENV, FORMS, NAMED, build_checkout, cloned, copied, deliver
+from tests.flows.test_valuation import outputs
+from unshapley.errors import BusyError, InputError, UntrustedError
+
+STEPS = ["follow", "inputs", "drop", "prepare", "pretrain", "value", "record", "commit", "tag",
+         "push data", "push", "clear"]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def named(monkeypatch):
+    for name, said in NAMED.items():
+        monkeypatch.setenv(name, said)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """Three providers, valued, committed, tagged and pushed by the first refresh."""
+    place = build_checkout(tmp_path_factory.mktemp("refresh"), ["form-00", "form-01", "form-02"])
+    with pytest.MonkeyPatch.context() as patch:
+        for name, said in NAMED.items():
+            patch.setenv(name, said)
+        done = refresh_project(place, value)
+    assert done.pushed
+    assert place.log() == [f"Valuation of {done.tag.split('/')[1][:10]}", "tables"]
+    assert place.tags() == {done.tag}
+    assert place.published()
+    return place
+
+
+@pytest.fixture
+def checkout(published, tmp_path):
+    return copied(published, tmp_path)
+
+
+@pytest.fixture
+def drop(tmp_path):
+    deliver(tmp_path / "drop", "form-03.csv", FORMS["form-03"])
+    return tmp_path / "drop"
+
+
+def command(place, *arguments):
+    code = "from flows.cli import main; main()"
+    return [sys.executable, "-c", code, "refresh", "-p", str(place.root), *map(str, arguments)]
+
+
+def cli(place, *arguments):
+    return subprocess.run(command(place, *arguments), env=ENV, capture_output=True, text=True)
+
+
+def never(*_):
+    pytest.fail("valued although nothing changed")
+
+
+def test_nothing_changed_is_said_within_ten_seconds(checkout):
+    begin = time.monotonic()
+    done = cli(checkout)
+    assert (done.returncode, done.stdout) == (0, "nothing changed\n"), done.stderr
+    assert time.monotonic() - begin < 10
+    assert len(checkout.log()) == 2
+
+
+def test_what_lands_in_the_folder_is_valued_tagged_and_pushed(checkout, drop):
+    colleague = cloned(checkout, "colleague")
+    before = {p.name: p.read_bytes() for p in checkout.partitions.iterdir()}
+    first = FORMS["form-04"]
+    bad = {
+        "form-04.csv": first.rename(columns={"pixel_00": "pixel"}),
+        "form-05.csv": first.drop(columns="label"),
+        "form-06.csv": first[:0],
+        "form-07.csv": first.assign(pixel_00="dark"),
+        "form-08.csv": first.assign(pixel_00=99),
+        "test.csv": first,
+        "form-09.txt": first,
+        "form-10.parquet": first,  # it is CSV
+    }
+    for name, frame in bad.items():
+        deliver(drop, name, frame)
+    (drop / ".arriving.csv").write_text("half a fi")
+    done = refresh_project(checkout, value, drop=drop)
+    assert set(done.refused) == set(bad)
+    for name, why in {
+        "form-04.csv": "'pixel' stands only", "form-05.csv": "no label", "form-06.csv": "no rows",
+        "form-07.csv": "is 'dark'", "form-08.csv": "outside the range 0 to 16",
+        "test.csv": "cannot be called", "form-09.txt": "ends neither",
+        "form-10.parquet": "not readable",
+    }.items():  # fmt: skip
+        assert why in done.refused[name], done.refused[name]
+    assert done.taken == ["form-03.csv"]
+    assert {p.name for p in drop.iterdir()} == {*bad, ".arriving.csv"}
+
+    assert checkout.log()[0] == f"Valuation of {done.tag.split('/')[1][:10]}: form-03"
+    assert checkout.published()
+    assert done.tag in checkout.tags()
+    assert len(checkout.tags()) == 2
+    after = {p.name: p.read_bytes() for p in checkout.partitions.iterdir()}
+    assert after.items() > before.items()
+    assert set(pd.read_csv(checkout.valuation / "values.csv")["provider"]) == {
+        p.stem for p in checkout.partitions.iterdir()
+    }
+    # for somebody else, who has none of it, there is nothing left to do
+    assert not refresh_project(colleague, never).changed
+    assert outputs(colleague) == outputs(checkout)
+    assert colleague.published()
+    (drop / "form-08.csv").unlink()  # what is found without the stages
+    again = cli(checkout, "--drop", drop, "--json")
+    assert again.returncode == 2
+    assert json.loads(again.stdout)["changed"] is False
+    assert f"form-05.csv: {done.refused['form-05.csv']}" in again.stderr
+    assert "Traceback" not in again.stderr
+
+
+class Killed(BaseException):
+    """Nothing after it runs, and nobody catches it."""
+
+
+def die_after(monkeypatch, name):
+    real = flows.refreshing.step
+
+    @contextmanager
+    def step(job, this):
+        with real(job, this):
+            yield
+        if this == name:
+            raise Killed
+
+    monkeypatch.setattr(flows.refreshing, "step", step)
+
+
+def test_dying_after_any_step_leaves_what_the_next_one_finishes(checkout, drop, monkeypatch):
+    colleague = cloned(checkout, "colleague")
+    for name in STEPS:
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            die_after(patch, name)
+            refresh_project(checkout, value, drop=drop)
+        assert len(checkout.tags()) == (2 if name in ("push", "clear") else 1)
+        assert bool(list(drop.iterdir())) == (name != "clear")
+        if name == "tag":  # meanwhile somebody else was first
+            made = checkout.git("rev-parse", "HEAD")
+            (colleague.root / "notes.md").write_text("read me\n")
+            colleague.commit("notes")
+            colleague.git("push", "-q")
+    done = refresh_project(checkout, never, drop=drop)
+    assert not done.changed
+    assert checkout.published()
+    assert [title.partition(" of ")[0] for title in checkout.log()] == [
+        "Valuation", "notes", "Valuation", "tables"
+    ]  # fmt: skip
+    assert checkout.git("branch", "--contains", made) == ""
+    assert len(checkout.git("tag", "--list", "valuation/*").split()) == 2
+
+
+def test_the_commit_is_made_anew_where_somebody_pushes_in_between(checkout):
+    colleague = cloned(checkout, "colleague")
+    set_params(checkout, valuation__seed=1)
+    checkout.commit("another seed")
+    checkout.git("push", "-q")
+    valued = []
+
+    def overtaken(root, params):
+        valued.append(params.valuation.seed)
+        if len(valued) == 1:
+            colleague.git("pull", "-q")
+            set_params(colleague, valuation__seed=2)
+            colleague.commit("yet another")
+            colleague.git("push", "-q")
+        value(root, params)
+
+    done = refresh_project(checkout, overtaken)
+    assert valued == [1, 2]
+    assert done.pushed
+    assert checkout.published()
+    assert checkout.log()[1:3] == ["yet another", "another seed"]
+    assert len(checkout.tags()) == 2
+    assert json.loads((checkout.valuation / "manifest.json").read_text())["seeds"]["valuation"] == 2
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_what_is_not_published_is_discarded_and_stays_in_the_folder(checkout, drop, replaced):
+    if replaced:  # a provider's old table comes back
+        deliver(drop, "form-01.csv", FORMS["form-01"][:-1])
+    before, head = outputs(checkout), checkout.git("rev-parse", "HEAD")
+
+    def untrusted(root, params):
+        assert len(checkout.providers()) == 4
+        raise UntrustedError("not published")
+
+    with pytest.raises(UntrustedError):
+        refresh_project(checkout, untrusted, drop=drop)
+    assert checkout.published()
+    assert (checkout.git("rev-parse", "HEAD"), outputs(checkout)) == (head, before)
+    assert not (checkout.raw / "form-03.csv").exists()
+    assert (drop / "form-03.csv").exists()
+    refresh_project(checkout, never)
+
+
+def test_a_pull_removes_and_replaces_tables_and_brings_no_old_one_back(checkout, tmp_path):
+    colleague = cloned(checkout, "colleague")
+    (colleague.raw / "form-00.csv").unlink()
+    colleague.dvc("remove", "-q", "data/raw/form-00.csv.dvc")
+    FORMS["form-01"][:-1].to_csv(colleague.raw / "form-01.csv", index=False)
+    colleague.dvc("add", "-q", "data/raw/form-01.csv")
+    colleague.commit("one gone, one corrected")
+    colleague.dvc("push", "-q")
+    colleague.git("push", "-q")
+    # here somebody put a table into data/raw without a word to DVC
+    FORMS["form-05"].to_csv(checkout.raw / "form-05.csv", index=False)
+    checkout.git("pull", "-q")
+    with only_refresh(checkout) as lock:
+        job = Job(checkout, Repository(checkout.root, lock), None, True, never)
+        flows.refreshing.follow(job)
+        flows.refreshing.update_inputs(job)
+    assert {p.name for p in checkout.raw.glob("*.csv")} == {"form-01.csv", "form-02.csv", "form-05.csv"}  # fmt: skip
+    assert len(pd.read_csv(checkout.raw / "form-01.csv")) == len(FORMS["form-01"]) - 1
+    assert checkout.git("status", "--porcelain", "data/raw").splitlines() == [
+        "M data/raw/.gitignore", "?? data/raw/form-05.csv.dvc"
+    ]  # fmt: skip
+
+
+def test_an_imported_table_is_taken_from_its_source(checkout, tmp_path):
+    source = tmp_path / "theirs.csv"
+    FORMS["form-05"][:-1].to_csv(source, index=False)
+    checkout.dvc("import-url", "-q", source, "data/raw/form-05.csv")
+    FORMS["form-05"].to_csv(source, index=False)
+    with only_refresh(checkout) as lock:
+        job = Job(checkout, Repository(checkout.root, lock), None, True, never)
+        flows.refreshing.follow(job)
+        flows.refreshing.update_inputs(job)
+    assert len(pd.read_csv(checkout.raw / "form-05.csv")) == len(FORMS["form-05"])
+
+
+def test_a_second_one_is_told_so_even_while_children_of_a_killed_one_live(checkout, drop):
+    first = subprocess.Popen(
+        command(checkout, "--drop", drop), env=ENV, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        child = None
+        while child is None:
+            assert first.poll() is None, first.stderr.read()
+            children = psutil.Process(first.pid).children()
+            child = next((c for c in children if "pretrain" in c.cmdline()), None)
+            time.sleep(0.05)
+        second = cli(checkout)
+        assert second.returncode == 6
+        assert "another refresh works here" in second.stderr
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait()
+        with pytest.raises(BusyError):
+            refresh_project(checkout, never)
+    finally:
+        first.kill()
+        first.wait()
+        if child:
+            psutil.wait_procs([child], timeout=60)
+    assert not child.is_running()
+    assert len(checkout.tags()) == 1
+    with only_refresh(checkout):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda p: (p.root / ".git").rename(p.root / "git"), "not the top of a git repository"),
+        (lambda p: (p.root / "dvc.yaml").unlink(), "is no DVC project"),
+        (lambda p: (p.root / "dvc.yaml").write_text("stages: {}"), "has no stage 'prepare'"),
+        (lambda p: p.git("switch", "-q", "--detach"), "is on no branch"),
+        (lambda p: p.git("switch", "-q", "--orphan", "new"), "holds no commit"),
+        (lambda p: set_params(p, valuation__seed=3), "params.yaml: not committed"),
+        (lambda p: (p.expectations / "x.json").write_text("{}"), "expectations/x.json: not comm"),
+        (lambda p: p.git("branch", "--unset-upstream"), "follows no branch of a remote"),
+        (lambda p: p.dvc("remote", "remove", "-q", "--local", "near"), "no default remote"),
+        (lambda p: (p.data / "raw.dvc").write_text("outs: []"), "tracks the folder as one"),
+        (lambda p: p.git("add", "-f", "data/raw/form-00.csv"), "is tracked by git"),
+    ],
+)
+def test_a_project_that_cannot_be_refreshed_is_told_why(checkout, damage, message):
+    damage(checkout)
+    with pytest.raises(InputError, match=message):
+        refresh_project(checkout, never)
+
+
+def test_branches_that_went_apart_are_for_people(checkout, drop):
+    colleague = cloned(checkout, "colleague")
+    for place in (colleague, checkout):
+        (place.root / "notes.md").write_text(place.root.name)
+        place.commit(f"notes of {place.root.name}")
+    colleague.git("push", "-q")
+    with pytest.raises(InputError, match="went apart(.|\n)*git pull --rebase origin main"):
+        refresh_project(checkout, never)
+    assert checkout.log()[0] == "notes of project"
