@@ -83,7 +83,7 @@ def take(place: Project, repo: Repository, drop: Drop, label: str, task: str) ->
         copy.replace(target)
         taken.append(file.name)
     if taken:
-        repo.dvc("add", "-q", *(f"data/raw/{name}" for name in taken))
+        repo.dvc("add", *(f"data/raw/{name}" for name in taken))
     return taken
 
 
@@ -144,7 +144,7 @@ def _replace_others(repo: Repository, target: Path) -> None:
         if other != target and (other.exists() or pointer(other).exists()):
             other.unlink(missing_ok=True)
             if pointer(other).exists():
-                repo.dvc("remove", "-q", relative(repo, pointer(other)))
+                repo.dvc("remove", relative(repo, pointer(other)))
 
 
 def _reason(error: Exception) -> str:

@@ -88,7 +88,7 @@ def settle(place: Project, repo: Repository) -> list[str]:
         else:
             new.append(table)
     if new:
-        repo.dvc("add", "-q", *(relative(repo, table) for table in new))
+        repo.dvc("add", *(relative(repo, table) for table in new))
     return [table.name for table in new]
 
 
@@ -96,7 +96,7 @@ def update_imports(place: Project, repo: Repository) -> None:
     """Take what `dvc import-url` and `dvc import` have as new at their sources."""
     imports = [p for p in sorted(place.raw.glob("*.dvc")) if _imported(p.with_suffix(""))]
     if imports:
-        repo.dvc("update", "-q", *(relative(repo, path) for path in imports))
+        repo.dvc("update", *(relative(repo, path) for path in imports))
 
 
 def _imported(table: Path) -> bool:

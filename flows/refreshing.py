@@ -169,8 +169,8 @@ def check(job: Job) -> None:
             where=place.root,
             do="run `git config user.name …` and `git config user.email …`",
         )
-    check_clean(repo)
     rawtables.check_tables(place, repo)
+    check_clean(repo)
     if job.push:
         check_remotes(repo)
 
@@ -259,8 +259,8 @@ def fetch_outputs(job: Job) -> None:
     verb = ("pull",) if remote else ("checkout",)
     pointers = [rawtables.relative(repo, p) for p in sorted(job.place.raw.glob("*.dvc"))]
     if pointers:
-        repo.dvc(*verb, "-q", "--force", *pointers)
-    repo.dvc(*verb, "-q", "--force", "--allow-missing")
+        repo.dvc(*verb, "--force", *pointers)
+    repo.dvc(*verb, "--force", "--allow-missing")
 
 
 def take(job: Job) -> None:
@@ -280,7 +280,7 @@ def renew(job: Job) -> None:
         with step(job, "prepare"):
             prepare(job)
         with step(job, "pretrain"):
-            repo.dvc("repro", "-q", "pretrain")
+            repo.dvc("repro", "pretrain")
         stale = set(_status(repo))
     if "valuation" not in stale:
         return
@@ -291,7 +291,7 @@ def renew(job: Job) -> None:
             repo.unshapley("run", "--quiet")
     with step(job, "record"), only_run(job.place):
         check_clean(repo)
-        repo.dvc("commit", "-q", "--force", "valuation")
+        repo.dvc("commit", "--force", "valuation")
 
 
 def prepare(job: Job) -> None:
@@ -300,7 +300,7 @@ def prepare(job: Job) -> None:
 
     params = load_params(job.place.params)
     while True:
-        job.repo.dvc("repro", "-q", "prepare")
+        job.repo.dvc("repro", "prepare")
         fresh = dropfolder.uncommitted(job.place, job.repo, job.drop) if job.drop else []
         if not fresh or not job.drop or params.validation.policy != "stop":
             return
@@ -374,7 +374,7 @@ def publish(job: Job) -> bool:
         return True
     names = [name for one in ours for name in _tags(repo, one)]
     with step(job, "push data"):
-        repo.dvc("push", "-q")
+        repo.dvc("push")
     with step(job, "push"):
         refs = [f"HEAD:refs/heads/{branch}", *(f"refs/tags/{name}" for name in names)]
         try:

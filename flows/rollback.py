@@ -21,13 +21,13 @@ def put_back(place: Project, repo: Repository, deliveries: Sequence[Path]) -> No
     for table in (place.raw / file.name for file in deliveries):
         # the table first: killed here, its pointer brings it back, and it is put back again
         table.unlink(missing_ok=True)
-        repo.dvc("remove", "-q", relative(repo, pointer(table)))
+        repo.dvc("remove", relative(repo, pointer(table)))
         for suffix in SUFFIXES:
             before = table.with_suffix(suffix)
             name = relative(repo, pointer(before))
             if repo.shown(name) is not None:
                 repo.git("checkout", "-q", "HEAD", "--", name)
-                repo.dvc("checkout", "-q", "--force", name)
+                repo.dvc("checkout", "--force", name)
     ignored = "data/raw/.gitignore"
     if deliveries and not _new_tables(repo) and repo.shown(ignored) is not None:
         repo.git("checkout", "-q", "HEAD", "--", ignored)  # its lines in the order they had
@@ -38,7 +38,7 @@ def restore_outputs(repo: Repository) -> None:
     there = [name for name in OUTPUTS if repo.asked("ls-tree", "HEAD", "--", name)]
     if "dvc.lock" in there:
         repo.git("checkout", "-q", "HEAD", "--", *there)
-        repo.dvc("checkout", "-q", "--force", "--allow-missing")
+        repo.dvc("checkout", "--force", "--allow-missing")
 
 
 def _new_tables(repo: Repository) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 import yaml
@@ -39,7 +40,11 @@ class Checkout(Project):
 
     def run(self, *command: object, rc: int = 0) -> str:
         done = subprocess.run(
-            [*map(str, command)], cwd=self.root, env=ENV, capture_output=True, text=True
+            [*map(str, command)],
+            cwd=self.root,
+            env={**ENV, **{k: v for k, v in os.environ.items() if k.startswith("AWS_")}},
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == rc, f"{command}\n{done.stdout}\n{done.stderr}"
         return done.stdout.strip()
@@ -72,10 +77,19 @@ class Checkout(Project):
             and self.dvc("status", "--cloud", "--json") == "{}"
         )
 
+    def clone(self, name: str) -> Self:
+        """A second clone of the same origin, with data."""
+        self.git("clone", "-q", self.origin, self.root.parent / name)
+        other = type(self)(self.root.parent / name)
+        other.link()
+        other.dvc("pull", "-q")
+        return other
+
     def link(self) -> None:
         """Name the origin and the remote that lie beside it."""
         self.git("remote", "set-url", "origin", self.origin)
-        self.dvc("remote", "add", "-q", "--local", "-f", "-d", "near", self.root.parent / "remote")
+        near = f"[core]\n    remote = near\n['remote \"near\"']\n    url = {self.root.parent / 'remote'}\n"
+        (self.root / ".dvc" / "config.local").write_text(near)
 
 
 def build_checkout(folder: Path, forms: list[str], *settings: str) -> Checkout:
@@ -108,15 +122,6 @@ def copied(place: Checkout, folder: Path) -> Checkout:
     copy = Checkout(folder / place.root.name)
     copy.link()
     return copy
-
-
-def cloned(place: Checkout, name: str) -> Checkout:
-    """A second clone of the same origin, with data."""
-    place.git("clone", "-q", place.origin, place.root.parent / name)
-    other = Checkout(place.root.parent / name)
-    other.link()
-    other.dvc("pull", "-q")
-    return other
 
 
 def stages() -> dict[str, Any]:

@@ -2,12 +2,16 @@
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from contextlib import contextmanager
 
+import boto3
 import pandas as pd
 import psutil
 import pytest
@@ -18,12 +22,52 @@ from flows.refresh import value
 from flows.refreshing import Job, refresh_project
 from flows.repository import Repository
 from tests.conftest import set_params
-from tests.flows.checkouts import ENV, FORMS, NAMED, build_checkout, cloned, copied, deliver
+from tests.flows.checkouts import ENV, FORMS, NAMED, Checkout, build_checkout, copied, deliver
 from tests.flows.test_valuation import outputs
-from unshapley.errors import BusyError, InputError, UntrustedError
+from unshapley.errors import BusyError, InputError, UnshapleyError, UntrustedError
 
 STEPS = ["follow", "inputs", "drop", "prepare", "pretrain", "value", "record", "commit", "tag",
          "push data", "push", "clear"]  # fmt: skip
+FORM = FORMS["form-04"]
+BAD = {
+    "form-04.csv": FORM.rename(columns={"pixel_00": "pixel"}),
+    "form-05.csv": FORM.drop(columns="label"),
+    "form-06.csv": FORM[:0],
+    "form-07.csv": FORM.assign(pixel_00="dark"),
+    "form-08.csv": FORM.assign(pixel_00=99),
+    "test.csv": FORM,
+    "form-09.txt": FORM,
+    "form-10.parquet": FORM,  # it is CSV
+}
+
+
+KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}  # fmt: skip
+
+
+@pytest.fixture
+def s3(monkeypatch, tmp_path):
+    """Address of a server with the empty bucket `models`."""
+    for name, said in KEYS.items():
+        monkeypatch.setenv(name, said)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    address = f"http://127.0.0.1:{port}"
+    with (tmp_path / "moto.log").open("w") as log:
+        server = subprocess.Popen([sys.executable, "-m", "moto.server", "-p", port], stdout=log, stderr=log)  # fmt: skip
+    try:
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(address, timeout=1)
+                break
+            except OSError:
+                assert server.poll() is None
+                time.sleep(0.1)
+        boto3.client("s3", endpoint_url=address).create_bucket(Bucket="models")
+        yield address
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +91,21 @@ def published(tmp_path_factory):
     return place
 
 
+@pytest.fixture(scope="module")
+def refreshed(published, tmp_path_factory):
+    """A copy of it after a refresh from a drop folder, what that told, and the folder."""
+    place = copied(published, tmp_path_factory.mktemp("refreshed"))
+    folder = place.root.parent / "drop"
+    delivery(folder)
+    for name, frame in BAD.items():
+        deliver(folder, name, frame)
+    (folder / ".arriving.csv").write_text("half a fi")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, said in NAMED.items():
+            patch.setenv(name, said)
+        return place, refresh_project(place, value, drop=folder), folder
+
+
 @pytest.fixture
 def checkout(published, tmp_path):
     return copied(published, tmp_path)
@@ -54,8 +113,20 @@ def checkout(published, tmp_path):
 
 @pytest.fixture
 def drop(tmp_path):
-    deliver(tmp_path / "drop", "form-03.csv", FORMS["form-03"])
-    return tmp_path / "drop"
+    return delivery(tmp_path / "drop")
+
+
+def delivery(folder):
+    """A new provider's table, and a corrected one of an old provider."""
+    deliver(folder, "form-01.csv", FORMS["form-01"][:-1])
+    return deliver(folder, "form-03.csv", FORMS["form-03"]).parent
+
+
+@pytest.fixture
+def run_before(refreshed, checkout):
+    """What DVC has run with this delivery already it takes from its cache."""
+    shutil.copytree(refreshed[0].root / ".dvc" / "cache", checkout.root / ".dvc" / "cache",
+                    dirs_exist_ok=True)  # fmt: skip
 
 
 def command(place, *arguments):
@@ -79,25 +150,22 @@ def test_nothing_changed_is_said_within_ten_seconds(checkout):
     assert len(checkout.log()) == 2
 
 
-def test_what_lands_in_the_folder_is_valued_tagged_and_pushed(checkout, drop):
-    colleague = cloned(checkout, "colleague")
-    before = {p.name: p.read_bytes() for p in checkout.partitions.iterdir()}
-    first = FORMS["form-04"]
-    bad = {
-        "form-04.csv": first.rename(columns={"pixel_00": "pixel"}),
-        "form-05.csv": first.drop(columns="label"),
-        "form-06.csv": first[:0],
-        "form-07.csv": first.assign(pixel_00="dark"),
-        "form-08.csv": first.assign(pixel_00=99),
-        "test.csv": first,
-        "form-09.txt": first,
-        "form-10.parquet": first,  # it is CSV
-    }
-    for name, frame in bad.items():
-        deliver(drop, name, frame)
-    (drop / ".arriving.csv").write_text("half a fi")
-    done = refresh_project(checkout, value, drop=drop)
-    assert set(done.refused) == set(bad)
+def test_what_lands_in_the_folder_is_valued_tagged_and_pushed(published, refreshed):
+    place, done, folder = refreshed
+    assert done.taken == ["form-01.csv", "form-03.csv"]
+    assert {p.name for p in folder.iterdir()} == {*BAD, ".arriving.csv"}
+    assert place.log()[0] == f"Valuation of {done.tag.split('/')[1][:10]}: form-01, form-03"
+    assert place.published()
+    assert place.tags() == {done.tag, *published.tags()}
+    before, after = ({f.name: f.read_bytes() for f in p.partitions.iterdir()} for p in (published, place))  # fmt: skip
+    changed = {name for name in after if before.get(name) != after[name]}
+    assert changed == {"form-01.parquet", "form-03.parquet"}
+    assert pd.read_csv(place.valuation / "values.csv")["provider"].tolist() == place.providers()
+
+
+def test_what_cannot_be_taken_stays_with_a_reason(refreshed):
+    place, done, folder = refreshed
+    assert done.refused.keys() == BAD.keys()
     for name, why in {
         "form-04.csv": "'pixel' stands only", "form-05.csv": "no label", "form-06.csv": "no rows",
         "form-07.csv": "is 'dark'", "form-08.csv": "outside the range 0 to 16",
@@ -105,28 +173,23 @@ def test_what_lands_in_the_folder_is_valued_tagged_and_pushed(checkout, drop):
         "form-10.parquet": "not readable",
     }.items():  # fmt: skip
         assert why in done.refused[name], done.refused[name]
-    assert done.taken == ["form-03.csv"]
-    assert {p.name for p in drop.iterdir()} == {*bad, ".arriving.csv"}
-
-    assert checkout.log()[0] == f"Valuation of {done.tag.split('/')[1][:10]}: form-03"
-    assert checkout.published()
-    assert done.tag in checkout.tags()
-    assert len(checkout.tags()) == 2
-    after = {p.name: p.read_bytes() for p in checkout.partitions.iterdir()}
-    assert after.items() > before.items()
-    assert set(pd.read_csv(checkout.valuation / "values.csv")["provider"]) == {
-        p.stem for p in checkout.partitions.iterdir()
-    }
-    # for somebody else, who has none of it, there is nothing left to do
-    assert not refresh_project(colleague, never).changed
-    assert outputs(colleague) == outputs(checkout)
-    assert colleague.published()
-    (drop / "form-08.csv").unlink()  # what is found without the stages
-    again = cli(checkout, "--drop", drop, "--json")
+    (folder / "form-08.csv").unlink()  # only the stages see what is wrong with it
+    again = cli(place, "--drop", folder, "--json")
     assert again.returncode == 2
     assert json.loads(again.stdout)["changed"] is False
     assert f"form-05.csv: {done.refused['form-05.csv']}" in again.stderr
     assert "Traceback" not in again.stderr
+
+
+def test_a_clone_that_has_none_of_it_pulls_and_has_nothing_left_to_do(published, refreshed):
+    place = refreshed[0]
+    colleague = place.clone("colleague")
+    colleague.git("reset", "-q", "--hard", published.git("rev-parse", "HEAD"))
+    colleague.dvc("pull", "-q", "--force")
+    assert outputs(colleague) == outputs(published)
+    assert not refresh_project(colleague, never).changed
+    assert outputs(colleague) == outputs(place)
+    assert colleague.published()
 
 
 class Killed(BaseException):
@@ -146,8 +209,9 @@ def die_after(monkeypatch, name):
     monkeypatch.setattr(flows.refreshing, "step", step)
 
 
+@pytest.mark.usefixtures("run_before")
 def test_dying_after_any_step_leaves_what_the_next_one_finishes(checkout, drop, monkeypatch):
-    colleague = cloned(checkout, "colleague")
+    colleague = checkout.clone("colleague")
     for name in STEPS:
         with monkeypatch.context() as patch, pytest.raises(Killed):
             die_after(patch, name)
@@ -170,7 +234,7 @@ def test_dying_after_any_step_leaves_what_the_next_one_finishes(checkout, drop, 
 
 
 def test_the_commit_is_made_anew_where_somebody_pushes_in_between(checkout):
-    colleague = cloned(checkout, "colleague")
+    colleague = checkout.clone("colleague")
     set_params(checkout, valuation__seed=1)
     checkout.commit("another seed")
     checkout.git("push", "-q")
@@ -194,10 +258,8 @@ def test_the_commit_is_made_anew_where_somebody_pushes_in_between(checkout):
     assert json.loads((checkout.valuation / "manifest.json").read_text())["seeds"]["valuation"] == 2
 
 
-@pytest.mark.parametrize("replaced", [False, True])
-def test_what_is_not_published_is_discarded_and_stays_in_the_folder(checkout, drop, replaced):
-    if replaced:  # a provider's old table comes back
-        deliver(drop, "form-01.csv", FORMS["form-01"][:-1])
+@pytest.mark.usefixtures("run_before")
+def test_what_is_not_published_is_discarded_and_stays_in_the_folder(checkout, drop):
     before, head = outputs(checkout), checkout.git("rev-parse", "HEAD")
 
     def untrusted(root, params):
@@ -209,12 +271,13 @@ def test_what_is_not_published_is_discarded_and_stays_in_the_folder(checkout, dr
     assert checkout.published()
     assert (checkout.git("rev-parse", "HEAD"), outputs(checkout)) == (head, before)
     assert not (checkout.raw / "form-03.csv").exists()
-    assert (drop / "form-03.csv").exists()
-    refresh_project(checkout, never)
+    assert len(pd.read_csv(checkout.raw / "form-01.csv")) == len(FORMS["form-01"])
+    assert {p.name for p in drop.iterdir()} == {"form-01.csv", "form-03.csv"}
+    assert not refresh_project(checkout, never).changed
 
 
-def test_a_pull_removes_and_replaces_tables_and_brings_no_old_one_back(checkout, tmp_path):
-    colleague = cloned(checkout, "colleague")
+def test_a_pull_removes_and_replaces_tables_and_brings_no_old_one_back(checkout):
+    colleague = checkout.clone("colleague")
     (colleague.raw / "form-00.csv").unlink()
     colleague.dvc("remove", "-q", "data/raw/form-00.csv.dvc")
     FORMS["form-01"][:-1].to_csv(colleague.raw / "form-01.csv", index=False)
@@ -269,9 +332,9 @@ def test_a_second_one_is_told_so_even_while_children_of_a_killed_one_live(checko
     finally:
         first.kill()
         first.wait()
-        if child:
-            psutil.wait_procs([child], timeout=60)
-    assert not child.is_running()
+        for process in [child, *child.children(recursive=True)] if child else []:
+            process.kill()
+            process.wait(timeout=30)
     assert len(checkout.tags()) == 1
     with only_refresh(checkout):
         pass
@@ -284,7 +347,7 @@ def test_a_second_one_is_told_so_even_while_children_of_a_killed_one_live(checko
         (lambda p: (p.root / "dvc.yaml").unlink(), "is no DVC project"),
         (lambda p: (p.root / "dvc.yaml").write_text("stages: {}"), "has no stage 'prepare'"),
         (lambda p: p.git("switch", "-q", "--detach"), "is on no branch"),
-        (lambda p: p.git("switch", "-q", "--orphan", "new"), "holds no commit"),
+        (lambda p: p.git("symbolic-ref", "HEAD", "refs/heads/new"), "holds no commit"),
         (lambda p: set_params(p, valuation__seed=3), "params.yaml: not committed"),
         (lambda p: (p.expectations / "x.json").write_text("{}"), "expectations/x.json: not comm"),
         (lambda p: p.git("branch", "--unset-upstream"), "follows no branch of a remote"),
@@ -299,8 +362,8 @@ def test_a_project_that_cannot_be_refreshed_is_told_why(checkout, damage, messag
         refresh_project(checkout, never)
 
 
-def test_branches_that_went_apart_are_for_people(checkout, drop):
-    colleague = cloned(checkout, "colleague")
+def test_branches_that_went_apart_are_for_people(checkout):
+    colleague = checkout.clone("colleague")
     for place in (colleague, checkout):
         (place.root / "notes.md").write_text(place.root.name)
         place.commit(f"notes of {place.root.name}")
@@ -308,3 +371,32 @@ def test_branches_that_went_apart_are_for_people(checkout, drop):
     with pytest.raises(InputError, match="went apart(.|\n)*git pull --rebase origin main"):
         refresh_project(checkout, never)
     assert checkout.log()[0] == "notes of project"
+
+
+def on_s3(place, address):
+    """Make the bucket the default remote; keys are in the environment."""
+    lines = ["[core]", "    remote = far", "['remote \"far\"']", "    url = s3://models/values",
+             f"    endpointurl = {address}"]  # fmt: skip
+    (place.root / ".dvc" / "config.local").write_text("\n".join(lines) + "\n")
+
+
+def test_a_refresh_pushes_to_s3_and_a_clone_pulls_from_there(s3, checkout, tmp_path):
+    """A real server process of moto's on loopback."""
+    set_params(checkout, valuation__seed=1)
+    checkout.commit("another seed")
+    on_s3(checkout, "http://127.0.0.1:9")  # cannot be reached
+    with pytest.raises(UnshapleyError, match="dvc push failed(.|\n)*Could not connect"):
+        refresh_project(checkout, value)
+    assert len(checkout.tags()) == 1
+    on_s3(checkout, s3)  # costs no second valuation
+    done = refresh_project(checkout, never)
+    assert done.pushed
+    assert checkout.published()
+    assert len(checkout.tags()) == 2
+    names = boto3.client("s3", endpoint_url=s3).list_objects_v2(Bucket="models")["Contents"]
+    assert all(one["Key"].startswith("values/files/md5/") for one in names)
+    checkout.git("clone", "-q", checkout.origin, tmp_path / "other")
+    other = Checkout(tmp_path / "other")
+    on_s3(other, s3)
+    other.dvc("pull", "-q")
+    assert outputs(other) == outputs(checkout)
