@@ -1,20 +1,19 @@
 """The scheduled job: one tagged and pushed valuation a change, whatever happens in between."""
 
 import json
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import boto3
 import pandas as pd
 import psutil
 import pytest
+import yaml
 
 import flows.refreshing
 from flows.locking import only_refresh
@@ -311,30 +310,31 @@ def test_an_imported_table_is_taken_from_its_source(checkout, tmp_path):
     assert len(pd.read_csv(checkout.raw / "form-05.csv")) == len(FORMS["form-05"])
 
 
-def test_a_second_one_is_told_so_even_while_children_of_a_killed_one_live(checkout, drop):
-    first = subprocess.Popen(
-        command(checkout, "--drop", drop), env=ENV, stderr=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+def test_a_second_one_is_told_so_even_while_children_of_a_killed_one_live(checkout):
+    content = yaml.safe_load((checkout.root / "dvc.yaml").read_text())
+    content["stages"]["prepare"]["cmd"] = "sleep 60"
+    (checkout.root / "dvc.yaml").write_text(yaml.safe_dump(content))
+    checkout.commit("a stage that takes long")
+    first = subprocess.Popen(command(checkout), env=ENV, stderr=subprocess.PIPE)
+    children = []
     try:
-        child = None
-        while child is None:
+        while not any("repro" in child.cmdline() for child in children):
             assert first.poll() is None, first.stderr.read()
-            children = psutil.Process(first.pid).children()
-            child = next((c for c in children if "pretrain" in c.cmdline()), None)
             time.sleep(0.05)
+            children = psutil.Process(first.pid).children(recursive=True)
         second = cli(checkout)
         assert second.returncode == 6
         assert "another refresh works here" in second.stderr
-        os.kill(first.pid, signal.SIGKILL)
+        children = psutil.Process(first.pid).children(recursive=True)
+        first.kill()
         first.wait()
         with pytest.raises(BusyError):
             refresh_project(checkout, never)
     finally:
-        first.kill()
-        first.wait()
-        for process in [child, *child.children(recursive=True)] if child else []:
-            process.kill()
-            process.wait(timeout=30)
+        for process in [first, *children]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(children, timeout=30)
     assert len(checkout.tags()) == 1
     with only_refresh(checkout):
         pass
