@@ -51,7 +51,7 @@ def refresh(place: Checkout, *arguments: object, after: str = "") -> tuple[int, 
         text=True,
         check=False,
     )
-    return done.returncode, time.monotonic() - begin, done.stdout + done.stderr
+    return done.returncode, time.monotonic() - begin, done.stdout or done.stderr
 
 
 def states(place: Checkout, drop: Path) -> str:
