@@ -26,15 +26,15 @@ STEPS = ("follow", "inputs", "drop", "prepare", "pretrain", "value", "record", "
 KILLED = """
 import os, signal, sys
 from contextlib import contextmanager
-import flows.refreshing as refreshing
-name, real = sys.argv.pop(), refreshing.step
+import flows.refreshed as refreshed
+name, real = sys.argv.pop(), refreshed.step
 @contextmanager
 def step(job, this):
     with real(job, this):
         yield
     if this == name:
         os.kill(os.getpid(), signal.SIGKILL)
-refreshing.step = step
+refreshed.step = step
 """
 OURS = "from flows.cli import main; main()"
 

@@ -8,7 +8,8 @@ from typing import Any
 from prefect import flow
 from prefect.runtime import flow_run
 
-from flows.refreshing import refresh_project, refusal
+from flows.refreshed import refusal
+from flows.refreshing import refresh_project
 from flows.valuation import valuation
 from unshapley.config import Params
 from unshapley.project import Project

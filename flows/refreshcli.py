@@ -42,7 +42,8 @@ def refresh(
     Examples: `unshapley refresh` · `unshapley refresh --drop /srv/deliveries --json`
     """
     _start(project, verbose=verbose)
-    from flows.refreshing import refresh_project, refusal
+    from flows.refreshed import refusal
+    from flows.refreshing import refresh_project
 
     done = refresh_project(Project(project), _value, drop=drop, push=push)
     if as_json:

@@ -15,14 +15,17 @@ import psutil
 import pytest
 import yaml
 
+import flows.refreshed
 import flows.refreshing
 from flows.locking import only_refresh
 from flows.refresh import value
-from flows.refreshing import Job, refresh_project
+from flows.refreshed import Job
+from flows.refreshing import refresh_project
 from flows.repository import Repository
 from tests.conftest import set_params
 from tests.flows.checkouts import ENV, FORMS, NAMED, Checkout, build_checkout, copied, deliver
 from tests.flows.test_valuation import outputs
+from unshapley.config import load_params
 from unshapley.errors import BusyError, InputError, UnshapleyError, UntrustedError
 
 STEPS = ["follow", "inputs", "drop", "prepare", "pretrain", "value", "record", "commit", "tag",
@@ -196,7 +199,7 @@ class Killed(BaseException):
 
 
 def die_after(monkeypatch, name):
-    real = flows.refreshing.step
+    real = flows.refreshed.step
 
     @contextmanager
     def step(job, this):
@@ -205,7 +208,7 @@ def die_after(monkeypatch, name):
         if this == name:
             raise Killed
 
-    monkeypatch.setattr(flows.refreshing, "step", step)
+    monkeypatch.setattr(flows.refreshed, "step", step)
 
 
 @pytest.mark.usefixtures("run_before")
@@ -380,17 +383,28 @@ def on_s3(place, address):
     (place.root / ".dvc" / "config.local").write_text("\n".join(lines) + "\n")
 
 
-def test_a_refresh_pushes_to_s3_and_a_clone_pulls_from_there(s3, checkout, tmp_path):
+def test_a_refresh_pushes_to_s3_and_a_clone_pulls_from_there(s3, checkout, tmp_path, monkeypatch):
     """A real server process of moto's on loopback."""
     set_params(checkout, valuation__seed=1)
     checkout.commit("another seed")
+    # the code on disk is not what this process has loaded, as after a pull: another one values
+    asked = []
+    with monkeypatch.context() as patch:
+        patch.setattr(flows.refreshing, "_LOADED", "older")
+        patch.setattr(Repository, "unshapley", lambda repo, *words: (
+            asked.append(words), value(repo.root, load_params(checkout.params))
+        ))  # fmt: skip
+        done = refresh_project(checkout, never, push=False)
+    assert asked == [("run", "--quiet")]
+    assert done.changed
+    assert not done.pushed
+    assert len(checkout.tags()) == 1
     on_s3(checkout, "http://127.0.0.1:9")  # cannot be reached
     with pytest.raises(UnshapleyError, match="dvc push failed(.|\n)*Could not connect"):
-        refresh_project(checkout, value)
+        refresh_project(checkout, never)
     assert len(checkout.tags()) == 1
-    on_s3(checkout, s3)  # costs no second valuation
-    done = refresh_project(checkout, never)
-    assert done.pushed
+    on_s3(checkout, s3)
+    assert refresh_project(checkout, never).pushed
     assert checkout.published()
     assert len(checkout.tags()) == 2
     names = boto3.client("s3", endpoint_url=s3).list_objects_v2(Bucket="models")["Contents"]
