@@ -100,7 +100,7 @@ def clear(place: Project, repo: Repository, drop: Drop) -> None:
 
 
 def _standing(place: Project, drop: Drop) -> list[Path]:
-    files = [f for f in drop.files() if f.suffix in SUFFIXES and f.is_file()]
+    files = [f for f in drop.files() if f.name not in drop.refused and f.suffix in SUFFIXES]
     return [f for f in files if recorded(place.raw / f.name) == md5(f)]
 
 

@@ -1,7 +1,7 @@
 """The raw tables of a project, one .dvc file each: what of them DVC does not know yet.
 
-A table that differs from its .dvc file, or has none, is new; unless the history of that .dvc file
-knows its content, for then it is what a pull has left behind.
+A table that differs from its .dvc file, or has none, is new; unless it is what a pull has left
+behind.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def settle(place: Project, repo: Repository) -> list[str]:
         content, known = md5(table), recorded(table)
         if content == known:
             continue
-        if content in _history(repo, table) or (known and _imported(table)):
+        if _imported(table) or _left_behind(repo, table, content):
             table.unlink()  # DVC has it; the one that its .dvc file names is pulled
         else:
             new.append(table)
@@ -102,6 +102,19 @@ def update_imports(place: Project, repo: Repository) -> None:
 def _imported(table: Path) -> bool:
     path = pointer(table)
     return path.is_file() and "deps" in read_yaml(path.read_text(encoding="utf-8"))
+
+
+def _left_behind(repo: Repository, table: Path, content: str) -> bool:
+    """Whether git moved on and the table did not: an older commit held it, and it is older than its
+    .dvc file, if it still has one. What somebody copied here is younger.
+    """
+    if content not in _history(repo, table):
+        return False
+    path = pointer(table)
+    if not path.is_file():
+        return committed(repo, table) is None
+    settled = recorded(table) == committed(repo, table)
+    return settled and table.stat().st_mtime < path.stat().st_mtime
 
 
 def _history(repo: Repository, table: Path) -> str:

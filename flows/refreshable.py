@@ -8,7 +8,7 @@ from pathlib import Path
 from flows import rawtables
 from flows.refreshed import Job
 from flows.repository import Repository, read_yaml
-from unshapley.errors import InputError
+from unshapley.errors import BusyError, InputError
 
 OWNED = ("dvc.lock", "data/valuation/", "data/raw/", "data/.gitignore")
 """What a refresh commits; all else is for people to commit first."""
@@ -34,6 +34,12 @@ def check(job: Job) -> None:
             raise InputError(f"has no stage {name!r}", where=place.root / "dvc.yaml")
     if repo.asked("rev-parse", "-q", "--verify", "HEAD") is None:
         raise InputError("holds no commit yet", where=place.root, do="commit the project first")
+    lock = place.root / repo.git("rev-parse", "--git-path", "index.lock")
+    if lock.exists():
+        raise BusyError(
+            f"{lock}: a git command works here\n"
+            "  do: wait until it has ended; if none works here, remove that file"
+        )
     if repo.branch is None:
         raise InputError("is on no branch", where=place.root, do="run `git switch main`")
     if repo.asked("var", "GIT_COMMITTER_IDENT") is None:

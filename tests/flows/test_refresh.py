@@ -17,6 +17,7 @@ import yaml
 
 import flows.refreshed
 import flows.refreshing
+from flows import rawtables
 from flows.locking import only_refresh
 from flows.refresh import value
 from flows.refreshed import Job
@@ -40,6 +41,8 @@ BAD = {
     "test.csv": FORM,
     "form-09.txt": FORM,
     "form-10.parquet": FORM,  # it is CSV
+    "form-02.csv": FORMS["form-02"],  # as it was, but beside another table of this provider
+    "form-02.parquet": FORM,
 }
 
 
@@ -172,7 +175,8 @@ def test_what_cannot_be_taken_stays_with_a_reason(refreshed):
         "form-04.csv": "'pixel' stands only", "form-05.csv": "no label", "form-06.csv": "no rows",
         "form-07.csv": "is 'dark'", "form-08.csv": "outside the range 0 to 16",
         "test.csv": "cannot be called", "form-09.txt": "ends neither",
-        "form-10.parquet": "not readable",
+        "form-10.parquet": "not readable", "form-02.csv": "lies here twice",
+        "form-02.parquet": "lies here twice",
     }.items():  # fmt: skip
         assert why in done.refused[name], done.refused[name]
     (folder / "form-08.csv").unlink()  # only the stages see what is wrong with it
@@ -301,6 +305,19 @@ def test_a_pull_removes_and_replaces_tables_and_brings_no_old_one_back(checkout)
     ]  # fmt: skip
 
 
+def test_a_table_that_is_put_back_by_hand_is_what_counts(checkout):
+    table = checkout.raw / "form-01.csv"
+    good = table.read_bytes()
+    with only_refresh(checkout) as lock:
+        repo = Repository(checkout.root, lock)
+        table.write_bytes(good[:-100])
+        assert rawtables.settle(checkout, repo) == ["form-01.csv"]
+        table.write_bytes(good)
+        assert rawtables.settle(checkout, repo) == ["form-01.csv"]
+    assert table.read_bytes() == good
+    assert checkout.git("status", "--porcelain") == ""
+
+
 def test_an_imported_table_is_taken_from_its_source(checkout, tmp_path):
     source = tmp_path / "theirs.csv"
     FORMS["form-05"][:-1].to_csv(source, index=False)
@@ -347,6 +364,10 @@ def test_a_second_one_is_told_so_even_while_children_of_a_killed_one_live(checko
     ("damage", "message"),
     [
         (lambda p: (p.root / ".git").rename(p.root / "git"), "not the top of a git repository"),
+        (
+            lambda p: (p.root / ".git" / "index.lock").touch(),
+            "index.lock: a git command works here",
+        ),
         (lambda p: (p.root / "dvc.yaml").unlink(), "is no DVC project"),
         (lambda p: (p.root / "dvc.yaml").write_text("stages: {}"), "has no stage 'prepare'"),
         (lambda p: p.git("switch", "-q", "--detach"), "is on no branch"),
@@ -361,7 +382,7 @@ def test_a_second_one_is_told_so_even_while_children_of_a_killed_one_live(checko
 )
 def test_a_project_that_cannot_be_refreshed_is_told_why(checkout, damage, message):
     damage(checkout)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises((InputError, BusyError), match=message):
         refresh_project(checkout, never)
 
 
