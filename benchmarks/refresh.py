@@ -43,15 +43,12 @@ def refresh(place: Checkout, *arguments: object, after: str = "") -> tuple[int, 
     """Exit code, seconds and what was printed; killed after the step named."""
     code = [KILLED + OURS] if after else [OURS]
     command = [sys.executable, "-c", *code, "refresh", "-p", str(place.root), *map(str, arguments)]
+    # to files: the embedded server that outlives a killed run would hold pipes open
+    out, err = (place.root.parent / name for name in ("out", "err"))
     begin = time.monotonic()
-    done = subprocess.run(
-        [*command, *([after] if after else [])],
-        env=ENV,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.returncode, time.monotonic() - begin, done.stdout or done.stderr
+    with out.open("w") as printed, err.open("w") as told:
+        done = subprocess.run(command, env=ENV, stdout=printed, stderr=told, check=False)
+    return done.returncode, time.monotonic() - begin, out.read_text() or err.read_text()
 
 
 def states(place: Checkout, drop: Path) -> str:

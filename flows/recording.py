@@ -64,11 +64,8 @@ def commit(job: Job) -> None:
     repo.git("add", "-A", "--", *there)
     if repo.asked("diff", "--cached", "--quiet") is not None:
         return
-    tables = [
-        Path(Path(line.split("\t")[-1]).stem).stem
-        for line in repo.git("diff", "--cached", "--name-status", "--", "data/raw").splitlines()
-        if line.endswith(".dvc")
-    ]
+    names = repo.git("diff", "--cached", "--name-only", "--", "data/raw/*.dvc").splitlines()
+    tables = sorted({Path(Path(name).stem).stem for name in names})
     title = f"Valuation of {datetime.now(UTC):%Y-%m-%d}"
     if tables:
         title += f": {', '.join(tables[:5])}{' …' if len(tables) > 5 else ''}"
