@@ -43,6 +43,7 @@ def refresh(place: Checkout, *arguments: object, after: str = "") -> tuple[int, 
     """Exit code, seconds and what was printed; killed after the step named."""
     code = [KILLED + OURS] if after else [OURS]
     command = [sys.executable, "-c", *code, "refresh", "-p", str(place.root), *map(str, arguments)]
+    command += [after] if after else []
     # to files: the embedded server that outlives a killed run would hold pipes open
     out, err = (place.root.parent / name for name in ("out", "err"))
     begin = time.monotonic()

@@ -8,6 +8,7 @@ branch, so that whoever sees a valuation can pull it.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
@@ -81,10 +82,14 @@ def tag(job: Job) -> None:
         return
     made, seconds = last.split()
     date = f"{datetime.fromtimestamp(int(seconds), UTC):%Y-%m-%d}"
-    content = repo.shown(MANIFEST, made)
-    mine = f"valuation/{date}-{_short(content)}"
-    if content is None or repo.asked("tag", "--list", f"valuation/*-{_short(content)}"):
+    if _tags(repo, made):
         return
+    content = repo.shown(MANIFEST, made) or ""
+    name = mine = f"valuation/{date}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+    for again in itertools.count(2):  # the same inputs as earlier that day give the same manifest
+        if repo.asked("rev-parse", "-q", "--verify", f"refs/tags/{mine}") is None:
+            break
+        mine = f"{name}.{again}"
     repo.git("tag", "-a", "-m", f"Valuation of {date}", mine, made)
     job.done.tag, job.done.commit = mine, made
 
@@ -137,7 +142,3 @@ def _is_ours(repo: Repository, commit: str) -> bool:
 
 def _tags(repo: Repository, commit: str) -> list[str]:
     return repo.git("tag", "--list", "valuation/*", "--points-at", commit).split()
-
-
-def _short(manifest: str | None) -> str:
-    return hashlib.sha256((manifest or "").encode()).hexdigest()[:8]

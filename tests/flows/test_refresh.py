@@ -244,7 +244,7 @@ def test_the_commit_is_made_anew_where_somebody_pushes_in_between(checkout):
     set_params(checkout, valuation__seed=1)
     checkout.commit("another seed")
     checkout.git("push", "-q")
-    valued = []
+    valued, before = [], checkout.tags()
 
     def overtaken(root, params):
         valued.append(params.valuation.seed)
@@ -262,6 +262,12 @@ def test_the_commit_is_made_anew_where_somebody_pushes_in_between(checkout):
     assert checkout.log()[1:3] == ["yet another", "another seed"]
     assert len(checkout.tags()) == 2
     assert json.loads((checkout.valuation / "manifest.json").read_text())["seeds"]["valuation"] == 2
+
+    first = next(iter(before))
+    set_params(checkout, valuation__seed=0)  # as it was: the same bytes, and yet another commit
+    checkout.commit("back")
+    assert refresh_project(checkout, value).tag == f"{first}.2"
+    assert checkout.tags() == {*before, done.tag, f"{first}.2"}
 
 
 @pytest.mark.usefixtures("run_before")
