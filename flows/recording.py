@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flows import rawtables, refreshed
+from flows.rawtables import SUFFIXES
 from flows.refreshable import OWNED, check_clean
 from flows.refreshed import Job
 from flows.repository import CommandError, Repository
@@ -62,7 +63,8 @@ def commit(job: Job) -> None:
     repo = job.repo
     check_clean(repo)
     there = [name for name in OWNED if (repo.root / name).exists()]
-    repo.git("add", "-A", "--", *there)
+    # a table itself is DVC's, whatever .gitignore says of it
+    repo.git("add", "-A", "--", *there, *(f":(exclude)data/raw/*{end}" for end in SUFFIXES))
     if repo.asked("diff", "--cached", "--quiet") is not None:
         return
     names = repo.git("diff", "--cached", "--name-only", "--", "data/raw/*.dvc").splitlines()

@@ -21,7 +21,8 @@ def put_back(place: Project, repo: Repository, deliveries: Sequence[Path]) -> No
     for table in (place.raw / file.name for file in deliveries):
         # the table first: killed here, its pointer brings it back, and it is put back again
         table.unlink(missing_ok=True)
-        repo.dvc("remove", relative(repo, pointer(table)))
+        if repo.shown(relative(repo, pointer(table))) is None:
+            repo.dvc("remove", relative(repo, pointer(table)))
         for suffix in SUFFIXES:
             before = table.with_suffix(suffix)
             name = relative(repo, pointer(before))
