@@ -577,3 +577,6 @@ def _escape(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
+
+
+from flows import refreshcli  # noqa: E402, F401 (its command is registered on `app`)

@@ -26,7 +26,14 @@ from unshapley.estimators import Plan, make_plan
 from unshapley.estimators.sampling import LISTED
 from unshapley.fidelity import ALL_RETRAINED, ROWS_ABSENT, stratified
 from unshapley.files import digest
-from unshapley.measurement import Resampled, Utilities, chunk_key, game_key
+from unshapley.measurement import (
+    Resampled,
+    Utilities,
+    chunk_key,
+    forgotten,
+    forgotten_rows,
+    game_key,
+)
 from unshapley.memory import chunk_size
 from unshapley.project import Project
 from unshapley.stopping import reached, rounds
@@ -84,10 +91,13 @@ def measure_chunks(
     plan: what the coalitions are a beginning of; kind: how the files of kept results begin.
     """
     inputs, numerics = inputs_of(job.source), environment.numerics(job.source.device)
-    game, tag = game_key(inputs, unlearner, names, numerics), digest(plan)[:8]
-    known = recall(job.place.results, game, tag, names)
+    game, rows = game_key(inputs, unlearner, names, numerics), forgotten_rows(inputs, unlearner)
+    tag = digest([plan, rows])[:8]
+    known = recall(job.place.results, game, tag, rows, names)
     parts = together(coalitions, job.size)
     bits = [to_bits(coalitions[part]) for part in parts]
+    gone = [forgotten(some, rows) for some in bits]
+    said = f"{plan[0]} with seed {plan[1]}, players {', '.join(rows)}"
     calls = {
         i: {
             "source": job.source,
@@ -95,10 +105,12 @@ def measure_chunks(
             "utilities": names,
             "chunk": i,
             "bits": bits[i],
-            "key": named(kind, game, tag, chunk_key(game, coalitions[part], names)),
+            "key": named(kind, game, tag, chunk_key(game, gone[i], names)),
             "known": {one: known[one] for one in bits[i] if one in known},
+            "forgotten": gone[i],
+            "plan": said,
         }
-        for i, part in enumerate(parts)
+        for i in range(len(parts))
     }
     results = run_kept(measure, calls, job.place, job.params, job.runner, tracker)
     found = [results[i]["content"] for i in calls]

@@ -7,6 +7,7 @@ import platform
 import resource
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,8 +45,8 @@ class Tracker:
     seconds: dict[str, float] = field(default_factory=dict)
     computed: int = 0
     resumed: int = 0
-    recalled: int = 0
-    """coalitions that other plans had measured"""
+    recalled: Counter[str] = field(default_factory=Counter)
+    """coalitions that other plans had measured, by plan"""
     measuring: dict[str, float] = field(default_factory=dict)
     estimated_mb: float = 0.0
     """of one chunk, before the run"""
@@ -74,7 +75,7 @@ class Tracker:
             self.resumed += 1
             return
         self.computed += 1
-        self.recalled += result["recalled"]
+        self.recalled.update(result["recalled"])
         for name, spent in result["seconds"].items():
             self.measuring[name] = self.measuring.get(name, 0.0) + spent
 
@@ -90,7 +91,8 @@ class Tracker:
             },
             "seconds_in_chunks": {n: round(spent, 3) for n, spent in self.measuring.items()},
             "chunks": {"computed": self.computed, "resumed": self.resumed},
-            "coalitions_recalled": self.recalled,
+            "coalitions_recalled": self.recalled.total(),
+            "recalled_from": dict(self.recalled),
             "memory_mb": {
                 "estimated_chunk": round(self.estimated_mb, 1),
                 "used": round(self.used_mb, 1),

@@ -35,7 +35,7 @@ from unshapley.errors import UntrustedError
 from unshapley.estimators import make_plan
 from unshapley.fidelity import Fidelity
 from unshapley.files import digest
-from unshapley.measurement import measure_endpoints_resampled
+from unshapley.measurement import game_key, measure_endpoints_resampled
 from unshapley.memory import bytes_per_coalition, chunk_size
 from unshapley.modelstore import ModelRecord
 from unshapley.project import Project
@@ -103,7 +103,7 @@ def _value(place: Project, params: Params, runner: TaskRunner[Any]) -> dict[str,
             "%d chunks computed, %d resumed; %d coalitions recalled from other plans",
             tracker.computed,
             tracker.resumed,
-            tracker.recalled,
+            tracker.recalled.total(),
         )
     utilities = measured.utilities
     again = [ends[0], *measured.resampled, ends[1]] if ends else []
@@ -131,6 +131,7 @@ def _value(place: Project, params: Params, runner: TaskRunner[Any]) -> dict[str,
         fidelity=fidelity,
         correction=learnt,
         unlearner=tuple(unlearner.described()),
+        game=game_key(inputs, unlearner, wanted.utilities, environment.numerics(wanted.device)),
     )
     with tracker.step("publish"):
         folder = publish(source, params, result, reports)

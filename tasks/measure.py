@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prefect import task
 
 from tasks.evaluate import evaluate
 from tasks.load import Source
-from tasks.memo import Known
+from tasks.memo import Known, Memory
 from tasks.options import seal
 from tasks.unlearn import unlearn
 from unshapley.unlearning import Unlearner
@@ -25,10 +26,13 @@ def measure(
     bits: Sequence[str],
     key: str,
     known: Known,
+    forgotten: Sequence[Mapping[str, str]],
+    plan: str,
 ) -> dict[str, Any]:
     """Unlearn the chunk's coalitions as one batch of models, evaluate it, keep the utilities.
 
-    known: coalitions that other plans have measured, which are not measured again.
+    known: coalitions that other plans have measured, which are not measured again; forgotten: by
+    whom this one is found again, as `unshapley.measurement.forgotten` gives it; plan: in words.
     """
     start = unlearned = time.perf_counter()
     new = [one for one in bits if one not in known]
@@ -39,12 +43,16 @@ def measure(
         fresh, again = evaluate(source, unlearner, utilities, new, batch)
         for i, one in enumerate(new):
             values = {name: measured[i] for name, measured in fresh.items()}
-            found[one] = values, again[i] if again else []
+            found[one] = Memory(values, again[i] if again else [], plan)
     content = {
         "asked": list(utilities),
-        "bits": list(bits),
-        "utilities": {name: [found[one][0][name] for one in bits] for name in found[bits[0]][0]},
-        "resampled": [found[one][1] for one in bits if found[one][1]],
+        "plan": plan,
+        "forgotten": list(forgotten),
+        "utilities": {
+            n: [found[one].utilities[n] for one in bits] for n in found[bits[0]].utilities
+        },
+        "resampled": [found[one].resampled for one in bits if found[one].resampled],
     }
+    recalled = Counter(known[one].origin for one in bits if one in known)
     seconds = {"unlearn": unlearned - start, "evaluate": time.perf_counter() - unlearned}
-    return {**seal(content), "recalled": len(bits) - len(new), "seconds": seconds}
+    return {**seal(content), "recalled": dict(recalled), "seconds": seconds}

@@ -1,17 +1,33 @@
-"""What earlier runs of the same game measured, whatever estimator or utility they were for."""
+"""What earlier runs of the same game measured, whatever they were for and whoever played.
+
+A coalition is known by who is forgotten: a run with other targets, or another provider in
+quarantine, forgets from the same model what this one does.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from prefect.results import ResultRecord  # type: ignore[attr-defined]
 
 from tasks.options import is_sealed
 
-Known = dict[str, tuple[dict[str, float], list[float]]]
-"""By coalition, as bits: its utilities by name, and the first on bootstrap samples."""
+
+class Memory(NamedTuple):
+    """What is known of a coalition: utilities by name, the first on bootstrap samples, from whom.
+
+    origin: the plan that had it measured, in words.
+    """
+
+    utilities: dict[str, float]
+    resampled: list[float]
+    origin: str
+
+
+Known = dict[str, Memory]
+"""By coalition, as bits."""
 SHORT = 16
 """Characters of a game's key in the names of its results."""
 
@@ -24,8 +40,13 @@ def named(kind: str, game: str, plan: str, chunk: str) -> str:
     return f"{kind}-{game[:SHORT]}-{plan}-{chunk}"
 
 
-def recall(results: Path, game: str, plan: str, utilities: Sequence[str]) -> Known:
-    """Coalitions that other plans of this game have measured in these utilities.
+def recall(
+    results: Path, game: str, plan: str, rows: Mapping[str, str], utilities: Sequence[str]
+) -> Known:
+    """Coalitions of the players that other plans of this game have measured in these utilities.
+
+    rows: the players in provider order, each with the hash of those of its rows that forgetting it
+    reads; what was measured with other rows is another coalition.
 
     Not those of the plan itself: its chunks are resumed as wholes, so that a run that was
     interrupted, or is continued, has the bits of one that ran through. A damaged result is passed
@@ -37,7 +58,7 @@ def recall(results: Path, game: str, plan: str, utilities: Sequence[str]) -> Kno
             continue
         content = _content(path)
         if content and _serves(content["asked"], utilities):
-            known.update(_by_coalition(content, utilities))
+            known.update(_by_coalition(content, rows, utilities))
     return known
 
 
@@ -54,8 +75,10 @@ def _serves(asked: Sequence[str], utilities: Sequence[str]) -> bool:
     return asked[0] == utilities[0] and set(utilities) <= set(asked)
 
 
-def _by_coalition(content: dict[str, Any], utilities: Sequence[str]) -> Known:
-    again = content["resampled"] or [[]] * len(content["bits"])
+def _by_coalition(
+    content: dict[str, Any], rows: Mapping[str, str], utilities: Sequence[str]
+) -> Known:
+    again = content["resampled"] or [[]] * len(content["forgotten"])
     by_name = {
         named: values
         for name in utilities
@@ -63,6 +86,15 @@ def _by_coalition(content: dict[str, Any], utilities: Sequence[str]) -> Known:
         if named == name or named.startswith(f"{name}[")  # a per-class one has several
     }
     return {
-        bits: ({name: values[i] for name, values in by_name.items()}, again[i])
-        for i, bits in enumerate(content["bits"])
+        bits: Memory({n: v[i] for n, v in by_name.items()}, again[i], content["plan"])
+        for i, bits in _shared(content["forgotten"], rows)
     }
+
+
+def _shared(
+    measured: Sequence[Mapping[str, str]], rows: Mapping[str, str]
+) -> Iterator[tuple[int, str]]:
+    """Which of the measured coalitions are ones of these players and rows, as their bits."""
+    for i, gone in enumerate(measured):
+        if gone.items() <= rows.items():
+            yield i, "".join("0" if player in gone else "1" for player in rows)

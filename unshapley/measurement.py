@@ -115,17 +115,17 @@ def measure_endpoints_resampled(
 def game_key(
     inputs: Inputs, unlearner: Unlearner, names: Sequence[str], environment: Mapping[str, Any]
 ) -> str:
-    """Content key of a game: all that utilities depend on but which of them, of which coalitions.
+    """Content key of a game: all that utilities depend on but which of them, and who is forgotten.
 
+    Nor who plays: the model for a coalition is the same whoever else could have been forgotten.
     environment: versions, device, threads and source hash, as `environment.numerics` gives them.
     """
     record = inputs.record
     return digest(
         {
-            "players": inputs.players,
             "providers": inputs.providers,
             "rows": record.rows,
-            "partitions": record.partitions if unlearner.reads_rows else {},
+            "partitions": {} if _by_forgotten(unlearner) else _rows_read(inputs, unlearner),
             "labels": [inputs.classes, inputs.label_mean, inputs.label_scale],
             "statistics": [value for _, value in inputs.statistics],
             "model": record.files,
@@ -140,9 +140,41 @@ def game_key(
     )
 
 
-def chunk_key(game: str, coalitions: Coalitions, names: Sequence[str]) -> str:
-    """Content key of a chunk of a game: everything that its utilities depend on, nothing else."""
-    return digest([game, to_bits(coalitions), list(names)])
+def forgotten_rows(inputs: Inputs, unlearner: Unlearner) -> dict[str, str]:
+    """Of every player, the hash of the rows that are read only where it is forgotten.
+
+    Empty hashes for an unlearner that reads no rows, or those of providers that stay as well.
+    """
+    read = inputs.record.partitions if _by_forgotten(unlearner) else {}
+    return {player: read.get(player, "") for player in inputs.players}
+
+
+def forgotten(bits: Sequence[str], rows: Mapping[str, str]) -> list[dict[str, str]]:
+    """Who is forgotten for each coalition, with the hash of the rows that this reads.
+
+    rows: the players in their order, as `forgotten_rows` gives them.
+    """
+    return [
+        {player: read for (player, read), bit in zip(rows.items(), one, strict=True) if bit == "0"}
+        for one in bits
+    ]
+
+
+def chunk_key(game: str, gone: Sequence[Mapping[str, str]], names: Sequence[str]) -> str:
+    """Content key of a chunk of a game: everything that its utilities depend on, nothing else.
+
+    gone: of each coalition, as `forgotten` gives it.
+    """
+    return digest([game, list(gone), list(names)])
+
+
+def _by_forgotten(unlearner: Unlearner) -> bool:
+    """Whether of all rows only those are read that are forgotten."""
+    return unlearner.retain_free and unlearner.reads_rows
+
+
+def _rows_read(inputs: Inputs, unlearner: Unlearner) -> dict[str, str]:
+    return inputs.record.partitions if unlearner.reads_rows else {}
 
 
 def _batch_of_one(state: State) -> State:

@@ -129,6 +129,7 @@ def describe(params: Params, valuation: Valuation, inputs: Mapping[str, str]) ->
         "players": list(valuation.players),
         "quarantined": dict(valuation.quarantined),
         "unlearner": list(valuation.unlearner),
+        "game": valuation.game,
         "own_utilities": source_of_utilities(params.valuation.utilities),
         "estimator": {"name": valuation.plan.estimator, "reason": valuation.plan.reason},
         "coalitions": {

@@ -50,6 +50,8 @@ class Valuation:
     correction: Correction | None = None
     unlearner: tuple[Any, ...] = ()
     """name and options, as they were resolved for the plan"""
+    game: str = ""
+    """content key of the game: utilities of the same game may be taken over, and of no other"""
 
     @property
     def table(self) -> Floats:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.flows.checkouts import FORMS, NAMED, build_checkout, deliver
 from tests.flows.test_valuation import outputs
 
 HOME = Path(__file__).resolve().parents[2]
@@ -23,12 +24,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture
-def server(tmp_path):
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
     """Environment that names a server of its own with a worker on the pool `valuations`."""
+    tmp_path = tmp_path_factory.mktemp("server")
     port = free_port()
     environment = {
         **os.environ,
+        **NAMED,
         "PREFECT_HOME": str(tmp_path / "prefect"),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "UNSHAPLEY_HOME": str(HOME),
@@ -87,3 +90,20 @@ def test_a_deployment_runs_the_flow_that_the_command_runs(project, server):
     assert artifacts["progress"]["data"] == 100
     shown = json.loads(artifacts["values"]["data"])
     assert sorted(row["provider"] for row in shown) == project.providers()
+
+
+def test_the_nightly_deployment_refreshes_a_checkout(server, tmp_path):
+    place = build_checkout(tmp_path, ["form-00", "form-01"])
+    drop = deliver(tmp_path / "drop", "form-02.csv", FORMS["form-02"]).parent
+    where = ["--param", f"project={place.root}", "--param", f"drop={drop}", "--watch"]
+    run([*PREFECT, "deployment", "run", "refresh/nightly", *where], server)
+    assert len(place.tags()) == 1
+    assert place.published()
+    assert list(drop.iterdir()) == []
+
+    request = urllib.request.Request(
+        f"{server['PREFECT_API_URL']}/deployments/name/refresh/nightly"
+    )
+    with urllib.request.urlopen(request) as answer:
+        schedules = json.load(answer)["schedules"]
+    assert [(s["schedule"]["cron"], s["active"]) for s in schedules] == [("0 3 * * *", False)]

@@ -14,7 +14,17 @@ import pytest
 from tests.conftest import USER, set_params
 from unshapley.project import Project
 
-COMMANDS = ["run", "validate", "report", "prepare", "pretrain", "suites", "init", "seeds"]
+COMMANDS = [
+    "run",
+    "validate",
+    "report",
+    "prepare",
+    "pretrain",
+    "suites",
+    "init",
+    "seeds",
+    "refresh",
+]
 
 
 def unshapley(*arguments: object, **kwargs) -> subprocess.CompletedProcess:

@@ -13,7 +13,6 @@ from sklearn import metrics
 
 from flows.init import init_project
 from flows.preflight import preflight
-from unshapley.coalitions import from_masks
 from unshapley.config import load_params
 from unshapley.errors import InputError
 from unshapley.estimators import make_plan
@@ -257,7 +256,7 @@ def test_a_run_is_refused_before_anything_starts(project, params):
 
 
 def test_kept_results_depend_on_the_source_of_the_users_function(inputs, own):
-    chunk, name = from_masks([1, 2], 5), "own_metrics:weighted"
+    chunk, name = [{"form-00": ""}], "own_metrics:weighted"
 
     def key(*names):
         return chunk_key(game_key(inputs, build_unlearner("finetune"), names, {}), chunk, names)

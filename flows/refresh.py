@@ -1,0 +1,43 @@
+"""The refresh flow: what a schedule runs, and `unshapley refresh` does at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+from flows.refreshed import refusal
+from flows.refreshing import refresh_project
+from flows.valuation import valuation
+from unshapley.config import Params
+from unshapley.project import Project
+
+
+def _run_name() -> str:
+    return f"refresh of {Path(flow_run.parameters['project']).resolve().name}"
+
+
+@flow(name="refresh", flow_run_name=_run_name)
+def refresh(
+    project: Path = Path(),
+    drop: Path | None = None,
+    push: bool = True,
+) -> dict[str, Any]:
+    """Value a project anew if its inputs changed, and publish the outcome with git and DVC.
+
+    Args:
+        project: a git and DVC checkout that holds params.yaml and dvc.yaml.
+        drop: folder where deliveries land: a CSV or parquet file a provider.
+        push: push commit, tag and data to the remotes.
+    """
+    done = refresh_project(Project(project), value, drop=drop, push=push)
+    if done.refused:
+        raise refusal(done)
+    return done.summary()
+
+
+def value(project: Path, params: Params) -> None:
+    """Run the valuation flow, as part of this one where there is one."""
+    valuation(project=project, params=params)

@@ -1,0 +1,443 @@
+"""The scheduled job: one tagged and pushed valuation a change, whatever happens in between."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager, suppress
+
+import boto3
+import pandas as pd
+import psutil
+import pytest
+import yaml
+
+import flows.refreshed
+import flows.refreshing
+from flows import rawtables
+from flows.locking import only_refresh
+from flows.refresh import value
+from flows.refreshed import Job
+from flows.refreshing import refresh_project
+from flows.repository import Repository
+from tests.conftest import set_params
+from tests.flows.checkouts import ENV, FORMS, NAMED, Checkout, build_checkout, copied, deliver
+from tests.flows.test_valuation import outputs
+from unshapley.config import load_params
+from unshapley.errors import BusyError, InputError, UnshapleyError, UntrustedError
+
+STEPS = ["follow", "inputs", "drop", "prepare", "pretrain", "value", "record", "commit", "tag",
+         "push data", "push", "clear"]  # fmt: skip
+FORM = FORMS["form-04"]
+BAD = {
+    "form-04.csv": FORM.rename(columns={"pixel_00": "pixel"}),
+    "form-05.csv": FORM.drop(columns="label"),
+    "form-06.csv": FORM[:0],
+    "form-07.csv": FORM.assign(pixel_00="dark"),
+    "form-08.csv": FORM.assign(pixel_00=99),
+    "test.csv": FORM,
+    "form-09.txt": FORM,
+    "form-10.parquet": FORM,  # it is CSV
+    "form-02.csv": FORMS["form-02"],  # as it was, but beside another table of this provider
+    "form-02.parquet": FORM,
+}
+
+
+KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}  # fmt: skip
+
+
+@pytest.fixture
+def s3(monkeypatch, tmp_path):
+    """Address of a server with the empty bucket `models`."""
+    for name, said in KEYS.items():
+        monkeypatch.setenv(name, said)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    address = f"http://127.0.0.1:{port}"
+    with (tmp_path / "moto.log").open("w") as log:
+        server = subprocess.Popen([sys.executable, "-m", "moto.server", "-p", port], stdout=log, stderr=log)  # fmt: skip
+    try:
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(address, timeout=1)
+                break
+            except OSError:
+                assert server.poll() is None
+                time.sleep(0.1)
+        boto3.client("s3", endpoint_url=address).create_bucket(Bucket="models")
+        yield address
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+@pytest.fixture(autouse=True)
+def named(monkeypatch):
+    for name, said in NAMED.items():
+        monkeypatch.setenv(name, said)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """Three providers, valued, committed, tagged and pushed by the first refresh."""
+    place = build_checkout(tmp_path_factory.mktemp("refresh"), ["form-00", "form-01", "form-02"])
+    with pytest.MonkeyPatch.context() as patch:
+        for name, said in NAMED.items():
+            patch.setenv(name, said)
+        done = refresh_project(place, value)
+    assert done.pushed
+    assert place.log() == [f"Valuation of {done.tag.split('/')[1][:10]}", "tables"]
+    assert place.tags() == {done.tag}
+    assert place.published()
+    return place
+
+
+@pytest.fixture(scope="module")
+def refreshed(published, tmp_path_factory):
+    """A copy of it after a refresh from a drop folder, what that told, and the folder."""
+    place = copied(published, tmp_path_factory.mktemp("refreshed"))
+    folder = place.root.parent / "drop"
+    delivery(folder)
+    for name, frame in BAD.items():
+        deliver(folder, name, frame)
+    (folder / ".arriving.csv").write_text("half a fi")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, said in NAMED.items():
+            patch.setenv(name, said)
+        return place, refresh_project(place, value, drop=folder), folder
+
+
+@pytest.fixture
+def checkout(published, tmp_path):
+    return copied(published, tmp_path)
+
+
+@pytest.fixture
+def drop(tmp_path):
+    return delivery(tmp_path / "drop")
+
+
+def delivery(folder):
+    """A new provider's table, and a corrected one of an old provider."""
+    deliver(folder, "form-01.csv", FORMS["form-01"][:-1])
+    return deliver(folder, "form-03.csv", FORMS["form-03"]).parent
+
+
+@pytest.fixture
+def run_before(refreshed, checkout):
+    """What DVC has run with this delivery already it takes from its cache."""
+    shutil.copytree(refreshed[0].root / ".dvc" / "cache", checkout.root / ".dvc" / "cache",
+                    dirs_exist_ok=True)  # fmt: skip
+
+
+def command(place, *arguments):
+    code = "from flows.cli import main; main()"
+    return [sys.executable, "-c", code, "refresh", "-p", str(place.root), *map(str, arguments)]
+
+
+def cli(place, *arguments):
+    return subprocess.run(command(place, *arguments), env=ENV, capture_output=True, text=True)
+
+
+def never(*_):
+    pytest.fail("valued although nothing changed")
+
+
+def test_nothing_changed_is_said_within_ten_seconds(checkout):
+    begin = time.monotonic()
+    done = cli(checkout)
+    assert (done.returncode, done.stdout) == (0, "nothing changed\n"), done.stderr
+    assert time.monotonic() - begin < 10
+    assert len(checkout.log()) == 2
+
+
+def test_what_lands_in_the_folder_is_valued_tagged_and_pushed(published, refreshed):
+    place, done, folder = refreshed
+    assert done.taken == ["form-01.csv", "form-03.csv"]
+    assert {p.name for p in folder.iterdir()} == {*BAD, ".arriving.csv"}
+    assert place.log()[0] == f"Valuation of {done.tag.split('/')[1][:10]}: form-01, form-03"
+    assert place.published()
+    assert place.tags() == {done.tag, *published.tags()}
+    before, after = ({f.name: f.read_bytes() for f in p.partitions.iterdir()} for p in (published, place))  # fmt: skip
+    changed = {name for name in after if before.get(name) != after[name]}
+    assert changed == {"form-01.parquet", "form-03.parquet"}
+    assert pd.read_csv(place.valuation / "values.csv")["provider"].tolist() == place.providers()
+
+
+def test_what_cannot_be_taken_stays_with_a_reason(refreshed):
+    place, done, folder = refreshed
+    assert done.refused.keys() == BAD.keys()
+    for name, why in {
+        "form-04.csv": "'pixel' stands only", "form-05.csv": "no label", "form-06.csv": "no rows",
+        "form-07.csv": "is 'dark'", "form-08.csv": "outside the range 0 to 16",
+        "test.csv": "cannot be called", "form-09.txt": "ends neither",
+        "form-10.parquet": "not readable", "form-02.csv": "lies here twice",
+        "form-02.parquet": "lies here twice",
+    }.items():  # fmt: skip
+        assert why in done.refused[name], done.refused[name]
+    (folder / "form-08.csv").unlink()  # only the stages see what is wrong with it
+    again = cli(place, "--drop", folder, "--json")
+    assert again.returncode == 2
+    assert json.loads(again.stdout)["changed"] is False
+    assert f"form-05.csv: {done.refused['form-05.csv']}" in again.stderr
+    assert "Traceback" not in again.stderr
+
+
+def test_a_clone_that_has_none_of_it_pulls_and_has_nothing_left_to_do(published, refreshed):
+    place = refreshed[0]
+    colleague = place.clone("colleague")
+    colleague.git("reset", "-q", "--hard", published.git("rev-parse", "HEAD"))
+    colleague.dvc("pull", "-q", "--force")
+    assert outputs(colleague) == outputs(published)
+    assert not refresh_project(colleague, never).changed
+    assert outputs(colleague) == outputs(place)
+    assert colleague.published()
+
+
+class Killed(BaseException):
+    """Nothing after it runs, and nobody catches it."""
+
+
+def die_after(monkeypatch, name):
+    real = flows.refreshed.step
+
+    @contextmanager
+    def step(job, this):
+        with real(job, this):
+            yield
+        if this == name:
+            raise Killed
+
+    monkeypatch.setattr(flows.refreshed, "step", step)
+
+
+@pytest.mark.usefixtures("run_before")
+def test_dying_after_any_step_leaves_what_the_next_one_finishes(checkout, drop, monkeypatch):
+    colleague = checkout.clone("colleague")
+    for name in STEPS:
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            die_after(patch, name)
+            refresh_project(checkout, value, drop=drop)
+        assert len(checkout.tags()) == (2 if name in ("push", "clear") else 1)
+        assert bool(list(drop.iterdir())) == (name != "clear")
+        if name == "tag":  # meanwhile somebody else was first
+            made = checkout.git("rev-parse", "HEAD")
+            (colleague.root / "notes.md").write_text("read me\n")
+            colleague.commit("notes")
+            colleague.git("push", "-q")
+    done = refresh_project(checkout, never, drop=drop)
+    assert not done.changed
+    assert checkout.published()
+    assert [title.partition(" of ")[0] for title in checkout.log()] == [
+        "Valuation", "notes", "Valuation", "tables"
+    ]  # fmt: skip
+    assert checkout.git("branch", "--contains", made) == ""
+    assert len(checkout.git("tag", "--list", "valuation/*").split()) == 2
+
+
+def test_the_commit_is_made_anew_where_somebody_pushes_in_between(checkout):
+    colleague = checkout.clone("colleague")
+    set_params(checkout, valuation__seed=1)
+    checkout.commit("another seed")
+    checkout.git("push", "-q")
+    valued, before = [], checkout.tags()
+
+    def overtaken(root, params):
+        valued.append(params.valuation.seed)
+        if len(valued) == 1:
+            colleague.git("pull", "-q")
+            set_params(colleague, valuation__seed=2)
+            colleague.commit("yet another")
+            colleague.git("push", "-q")
+        value(root, params)
+
+    done = refresh_project(checkout, overtaken)
+    assert valued == [1, 2]
+    assert done.pushed
+    assert checkout.published()
+    assert checkout.log()[1:3] == ["yet another", "another seed"]
+    assert len(checkout.tags()) == 2
+    assert json.loads((checkout.valuation / "manifest.json").read_text())["seeds"]["valuation"] == 2
+
+    first = next(iter(before))
+    set_params(checkout, valuation__seed=0)  # as it was: the same bytes, and yet another commit
+    checkout.commit("back")
+    assert refresh_project(checkout, value).tag == f"{first}.2"
+    assert checkout.tags() == {*before, done.tag, f"{first}.2"}
+
+
+@pytest.mark.usefixtures("run_before")
+def test_what_is_not_published_is_discarded_and_stays_in_the_folder(checkout, drop):
+    before, head = outputs(checkout), checkout.git("rev-parse", "HEAD")
+
+    def untrusted(root, params):
+        assert len(checkout.providers()) == 4
+        raise UntrustedError("not published")
+
+    with pytest.raises(UntrustedError):
+        refresh_project(checkout, untrusted, drop=drop)
+    assert checkout.published()
+    assert (checkout.git("rev-parse", "HEAD"), outputs(checkout)) == (head, before)
+    assert not (checkout.raw / "form-03.csv").exists()
+    assert len(pd.read_csv(checkout.raw / "form-01.csv")) == len(FORMS["form-01"])
+    assert {p.name for p in drop.iterdir()} == {"form-01.csv", "form-03.csv"}
+    assert not refresh_project(checkout, never).changed
+
+
+def test_a_pull_removes_and_replaces_tables_and_brings_no_old_one_back(checkout):
+    colleague = checkout.clone("colleague")
+    (colleague.raw / "form-00.csv").unlink()
+    colleague.dvc("remove", "-q", "data/raw/form-00.csv.dvc")
+    FORMS["form-01"][:-1].to_csv(colleague.raw / "form-01.csv", index=False)
+    colleague.dvc("add", "-q", "data/raw/form-01.csv")
+    colleague.commit("one gone, one corrected")
+    colleague.dvc("push", "-q")
+    colleague.git("push", "-q")
+    # here somebody put a table into data/raw without a word to DVC
+    FORMS["form-05"].to_csv(checkout.raw / "form-05.csv", index=False)
+    checkout.git("pull", "-q")
+    with only_refresh(checkout) as lock:
+        job = Job(checkout, Repository(checkout.root, lock), None, True, never)
+        flows.refreshing.follow(job)
+        flows.refreshing.update_inputs(job)
+    assert {p.name for p in checkout.raw.glob("*.csv")} == {"form-01.csv", "form-02.csv", "form-05.csv"}  # fmt: skip
+    assert len(pd.read_csv(checkout.raw / "form-01.csv")) == len(FORMS["form-01"]) - 1
+    assert checkout.git("status", "--porcelain", "data/raw").splitlines() == [
+        "M data/raw/.gitignore", "?? data/raw/form-05.csv.dvc"
+    ]  # fmt: skip
+
+
+def test_a_table_that_is_put_back_by_hand_is_what_counts(checkout):
+    table = checkout.raw / "form-01.csv"
+    good = table.read_bytes()
+    with only_refresh(checkout) as lock:
+        repo = Repository(checkout.root, lock)
+        table.write_bytes(good[:-100])
+        assert rawtables.settle(checkout, repo) == ["form-01.csv"]
+        table.write_bytes(good)
+        assert rawtables.settle(checkout, repo) == ["form-01.csv"]
+    assert table.read_bytes() == good
+    assert checkout.git("status", "--porcelain") == ""
+
+
+def test_an_imported_table_is_taken_from_its_source(checkout, tmp_path):
+    source = tmp_path / "theirs.csv"
+    FORMS["form-05"][:-1].to_csv(source, index=False)
+    checkout.dvc("import-url", "-q", source, "data/raw/form-05.csv")
+    FORMS["form-05"].to_csv(source, index=False)
+    with only_refresh(checkout) as lock:
+        job = Job(checkout, Repository(checkout.root, lock), None, True, never)
+        flows.refreshing.follow(job)
+        flows.refreshing.update_inputs(job)
+    assert len(pd.read_csv(checkout.raw / "form-05.csv")) == len(FORMS["form-05"])
+
+
+def test_a_second_one_is_told_so_even_while_children_of_a_killed_one_live(checkout):
+    content = yaml.safe_load((checkout.root / "dvc.yaml").read_text())
+    content["stages"]["prepare"]["cmd"] = "sleep 60"
+    (checkout.root / "dvc.yaml").write_text(yaml.safe_dump(content))
+    checkout.commit("a stage that takes long")
+    first = subprocess.Popen(command(checkout), env=ENV, stderr=subprocess.PIPE)
+    children = []
+    try:
+        while not any("repro" in child.cmdline() for child in children):
+            assert first.poll() is None, first.stderr.read()
+            time.sleep(0.05)
+            children = psutil.Process(first.pid).children(recursive=True)
+        second = cli(checkout)
+        assert second.returncode == 6
+        assert "another refresh works here" in second.stderr
+        children = psutil.Process(first.pid).children(recursive=True)
+        first.kill()
+        first.wait()
+        with pytest.raises(BusyError):
+            refresh_project(checkout, never)
+    finally:
+        for process in [first, *children]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(children, timeout=30)
+    assert len(checkout.tags()) == 1
+    with only_refresh(checkout):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda p: (p.root / ".git").rename(p.root / "git"), "not the top of a git repository"),
+        (
+            lambda p: (p.root / ".git" / "index.lock").touch(),
+            "index.lock: a git command works here",
+        ),
+        (lambda p: (p.root / "dvc.yaml").unlink(), "is no DVC project"),
+        (lambda p: (p.root / "dvc.yaml").write_text("stages: {}"), "has no stage 'prepare'"),
+        (lambda p: p.git("switch", "-q", "--detach"), "is on no branch"),
+        (lambda p: p.git("symbolic-ref", "HEAD", "refs/heads/new"), "holds no commit"),
+        (lambda p: set_params(p, valuation__seed=3), "params.yaml: not committed"),
+        (lambda p: (p.expectations / "x.json").write_text("{}"), "expectations/x.json: not comm"),
+        (lambda p: p.git("branch", "--unset-upstream"), "follows no branch of a remote"),
+        (lambda p: p.dvc("remote", "remove", "-q", "--local", "near"), "no default remote"),
+        (lambda p: (p.data / "raw.dvc").write_text("outs: []"), "tracks the folder as one"),
+        (lambda p: p.git("add", "-f", "data/raw/form-00.csv"), "is tracked by git"),
+    ],
+)
+def test_a_project_that_cannot_be_refreshed_is_told_why(checkout, damage, message):
+    damage(checkout)
+    with pytest.raises((InputError, BusyError), match=message):
+        refresh_project(checkout, never)
+
+
+def test_branches_that_went_apart_are_for_people(checkout):
+    colleague = checkout.clone("colleague")
+    for place in (colleague, checkout):
+        (place.root / "notes.md").write_text(place.root.name)
+        place.commit(f"notes of {place.root.name}")
+    colleague.git("push", "-q")
+    with pytest.raises(InputError, match="went apart(.|\n)*git pull --rebase origin main"):
+        refresh_project(checkout, never)
+    assert checkout.log()[0] == "notes of project"
+
+
+def on_s3(place, address):
+    """Make the bucket the default remote; keys are in the environment."""
+    lines = ["[core]", "    remote = far", "['remote \"far\"']", "    url = s3://models/values",
+             f"    endpointurl = {address}"]  # fmt: skip
+    (place.root / ".dvc" / "config.local").write_text("\n".join(lines) + "\n")
+
+
+def test_a_refresh_pushes_to_s3_and_a_clone_pulls_from_there(s3, checkout, tmp_path, monkeypatch):
+    """A real server process of moto's on loopback."""
+    set_params(checkout, valuation__seed=1)
+    checkout.commit("another seed")
+    # the code on disk is not what this process has loaded, as after a pull: another one values
+    asked = []
+    with monkeypatch.context() as patch:
+        patch.setattr(flows.refreshing, "_LOADED", "older")
+        patch.setattr(Repository, "unshapley", lambda repo, *words: (
+            asked.append(words), value(repo.root, load_params(checkout.params))
+        ))  # fmt: skip
+        done = refresh_project(checkout, never, push=False)
+    assert asked == [("run", "--quiet")]
+    assert done.changed
+    assert not done.pushed
+    assert len(checkout.tags()) == 1
+    on_s3(checkout, "http://127.0.0.1:9")  # cannot be reached
+    with pytest.raises(UnshapleyError, match="dvc push failed(.|\n)*Could not connect"):
+        refresh_project(checkout, never)
+    assert len(checkout.tags()) == 1
+    on_s3(checkout, s3)
+    assert refresh_project(checkout, never).pushed
+    assert checkout.published()
+    assert len(checkout.tags()) == 2
+    names = boto3.client("s3", endpoint_url=s3).list_objects_v2(Bucket="models")["Contents"]
+    assert all(one["Key"].startswith("values/files/md5/") for one in names)
+    checkout.git("clone", "-q", checkout.origin, tmp_path / "other")
+    other = Checkout(tmp_path / "other")
+    on_s3(other, s3)
+    other.dvc("pull", "-q")
+    assert outputs(other) == outputs(checkout)
