@@ -30,18 +30,20 @@ from tasks.validation import state_of, tables, verdict
 from unshapley import environment
 from unshapley.coalitions import Coalitions, to_masks, together
 from unshapley.config import Params, load_params
+from unshapley.config import Valuation as Wanted
 from unshapley.curvaturestore import CurvatureRecord
 from unshapley.errors import UntrustedError
 from unshapley.estimators import make_plan
 from unshapley.fidelity import Fidelity
 from unshapley.files import digest
+from unshapley.game import Game
 from unshapley.measurement import game_key, measure_endpoints_resampled
 from unshapley.memory import bytes_per_coalition, chunk_size
 from unshapley.modelstore import ModelRecord
 from unshapley.project import Project
 from unshapley.publication import is_published
 from unshapley.stopping import affordable, check_rules, paid
-from unshapley.unlearning import build_unlearner
+from unshapley.unlearning import Unlearner, build_unlearner
 from unshapley.valuation import Valuation, metrics
 
 log = logging.getLogger("unshapley.run")
@@ -87,9 +89,7 @@ def _value(place: Project, params: Params, runner: TaskRunner[Any]) -> dict[str,
         # by the game, never by the budget, so that a larger one continues with the same chunks
         shown = typical(wanted.estimator, plan.n, budget, wanted.seed)
         unlearner = unlearner.fitted(inputs.pretrained, inputs.staying(shown))
-        costliest = np.vstack([np.eye(plan.n, dtype=bool), ~np.eye(plan.n, dtype=bool)])
-        size = chunk_size(inputs, unlearner, costliest, wanted)
-        one = bytes_per_coalition(inputs, unlearner, costliest)
+        size, one = _sizes(inputs, unlearner, wanted)
         tracker.estimated_mb = min(size, len(plan.coalitions)) * one / 2**20
         endpoints, ends = measure_endpoints_resampled(inputs, unlearner, wanted.utilities)
     log.info("estimator %s: %s", plan.estimator, plan.reason)
@@ -148,6 +148,18 @@ def _value(place: Project, params: Params, runner: TaskRunner[Any]) -> dict[str,
     if not is_published(result, params):
         raise UntrustedError(_refusal(fidelity, folder))
     return {"folder": str(folder), "metrics": metrics(result), "run": summary}
+
+
+def _sizes(game: Game, unlearner: Unlearner, wanted: Wanted) -> tuple[int, int]:
+    """Coalitions a chunk, and bytes that the costliest of all coalitions takes: of a size 1, or
+    n − 1.
+    """
+    alone = np.eye(len(game.players), dtype=bool)
+    costliest = np.vstack([alone, ~alone])
+    return (
+        chunk_size(game, unlearner, costliest, wanted),
+        bytes_per_coalition(game, unlearner, costliest),
+    )
 
 
 def typical(estimator: str, n: int, budget: int, seed: int) -> Coalitions:

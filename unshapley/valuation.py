@@ -105,10 +105,11 @@ def with_test_noise(estimate: Estimate, resampled: Floats) -> Estimate:
     the utility is not defined are left out.
     """
     assert estimate.operator is not None
-    defined = np.isfinite(resampled).all(axis=0)
-    if defined.sum() < 2:
+    samples = resampled.shape[1]
+    defined = np.flatnonzero(np.isfinite(resampled).all(axis=0))
+    if len(defined) < 2:
         raise InputError(
-            f"the utility is defined on {defined.sum()} of {len(defined)} bootstrap samples of the "
+            f"the utility is defined on {len(defined)} of {samples} bootstrap samples of the "
             "test rows: its error by them is not known",
             expected="at least 2",
             do="use more test rows, or a utility that needs less of them",

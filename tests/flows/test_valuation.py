@@ -11,7 +11,7 @@ from pandas.testing import assert_frame_equal
 from flows.cli import _print_values
 from flows.locking import only_run
 from flows.preflight import preflight
-from flows.valuation import valuation
+from flows.valuation import typical, valuation
 from tests.conftest import set_params
 from unshapley.config import load_params
 from unshapley.errors import BusyError, InputError, UntrustedError, ValidationError
@@ -141,10 +141,10 @@ def test_a_larger_budget_goes_on_where_a_smaller_one_ended(project, tmp_path):
 def test_another_estimator_measures_only_what_none_has_measured(project):
     newton = {"valuation__unlearner": "newton", "valuation__options": {}}
     several = {"valuation__utilities": ["neg_log_loss", "recall_per_class", "accuracy"]}
-    set_params(project, valuation__budget=20, **newton, **several)
+    set_params(project, valuation__estimator="leverage", valuation__budget=20, **newton, **several)
     valuation(project=project.root)
     fewer = {"valuation__utilities": ["neg_log_loss", "recall_per_class"]}
-    set_params(project, valuation__budget=1000, **fewer)
+    set_params(project, valuation__estimator="auto", valuation__budget=1000, **fewer)
     valuation(project=project.root)
     assert run_of(project)["coalitions_recalled"] == 20
     recalled = pd.read_parquet(project.valuation / "utilities.parquet")
@@ -160,10 +160,44 @@ def test_another_estimator_measures_only_what_none_has_measured(project):
     assert run_of(project)["coalitions_recalled"] == 0, "accuracy was not resampled before"
 
 
-def test_rules_leave_a_plan_of_all_coalitions_alone(project):
-    """Its beginning is no plan of fewer: values of half of it would be wrong."""
+@pytest.mark.parametrize("approximator", ["KernelSHAP", "SVARM"])
+def test_an_estimator_of_shapiq_is_published_without_errors(project, approximator):
     newton = {"valuation__unlearner": "newton", "valuation__options": {}}
-    set_params(project, valuation__chunk_size=2, valuation__budget=1000, **newton)
+    named = {"valuation__estimator": f"shapiq:{approximator}", "valuation__budget": 20}
+    set_params(project, **newton, **named)
+    valuation(project=project.root)
+    values = pd.read_csv(project.valuation / "values.csv")
+    assert values["value"].notna().all()
+    assert values["std_error"].isna().all()
+    metrics = json.loads((project.valuation / "metrics.json").read_text())
+    assert metrics["largest_std_error"] is None
+
+
+def test_all_coalitions_go_on_where_a_few_ended_and_rules_may_end_them(project):
+    newton = {"valuation__unlearner": "newton", "valuation__options": {}}
+    set_params(project, valuation__chunk_size=5, valuation__budget=20, **newton)
+    valuation(project=project.root)
+    set_params(project, valuation__budget=1000)
+    valuation(project=project.root)
+    assert chunks_of(project) == {"computed": 2, "resumed": 4}
+    set_params(project, valuation__stop={"half_width": 9.0})
+    valuation(project=project.root)
+    manifest = json.loads((project.valuation / "manifest.json").read_text())
+    assert manifest["coalitions"]["measured"] == 20
+
+
+def test_the_unlearner_is_fitted_alike_whatever_the_budget():
+    for n in (5, 11):
+        plans = [typical("auto", n, budget, 0) for budget in (20, 500, 1500, 2**n - 2)]
+        for plan in plans[1:]:
+            np.testing.assert_array_equal(plan, plans[0])
+
+
+def test_rules_leave_exact_values_alone(project):
+    """Who asks for them gets them: values of a beginning would not be exact."""
+    newton = {"valuation__unlearner": "newton", "valuation__options": {}}
+    exact = {"valuation__estimator": "exact", "valuation__budget": 1000}
+    set_params(project, valuation__chunk_size=2, **exact, **newton)
     valuation(project=project.root)
     first = pd.read_csv(project.valuation / "values.csv")
     set_params(project, valuation__stop={"half_width": 9.0, "seconds": 0.001})
@@ -171,6 +205,7 @@ def test_rules_leave_a_plan_of_all_coalitions_alone(project):
     manifest = json.loads((project.valuation / "manifest.json").read_text())
     assert manifest["coalitions"] == {"planned": 30, "measured": 30}
     assert manifest["estimator"]["name"] == "exact"
+    assert "no part of this plan gives values" in manifest["estimator"]["reason"]
     assert_frame_equal(pd.read_csv(project.valuation / "values.csv"), first)
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import permutations as orders
 
 import numpy as np
@@ -513,3 +514,24 @@ def test_coalitions_round_trip():
     coalitions = from_masks(masks, 4)
     assert to_bits(coalitions) == ["1000", "0101", "1111"]
     assert to_masks(from_bits(to_bits(coalitions))) == masks
+
+
+def test_a_plan_of_all_coalitions_continues_one_of_a_few():
+    few, everything = make_plan("auto", 6, 20, 3), make_plan("auto", 6, 62, 3)
+    assert (few.estimator, everything.estimator) == ("gaussian_process", "exact")
+    np.testing.assert_array_equal(everything.coalitions[:20], few.coalitions)
+    assert len(np.unique(everything.coalitions, axis=0)) == 62
+
+
+def test_a_beginning_of_all_coalitions_is_no_exact_plan():
+    plan = make_plan("exact", 4, 14, 0)
+    part = replace(plan, coalitions=plan.coalitions[:10])
+    with pytest.raises(InputError, match="exact values from 10 coalitions"):
+        estimate(part, np.zeros(12))
+
+
+def test_permutations_of_another_plan_are_told():
+    plan, other = make_plan("permutations", 6, 40, 0), make_plan("permutations", 6, 40, 1)
+    mixed = replace(plan, permutations=other.permutations)
+    with pytest.raises(InputError, match="does not measure"):
+        estimate(mixed, np.zeros(len(plan.coalitions) + 2))

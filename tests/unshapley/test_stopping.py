@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from unshapley.config import Stop
 from unshapley.errors import InputError
 from unshapley.estimators import SAMPLING, Estimate
-from unshapley.stopping import affordable, reached, rounds, top_k_probability
+from unshapley.stopping import (
+    affordable,
+    check_rules,
+    paid,
+    reached,
+    rounds,
+    top_k_probability,
+)
 
 
 def estimate(value, std_error):
@@ -55,3 +62,25 @@ def test_what_costs_just_as_much_as_there_is_can_be_afforded():
     """In floats 0.7 / 0.1 is below 7."""
     for cost, price, count in ((0.3, 0.1, 3), (0.7, 0.1, 7), (2.3, 0.01, 230)):
         assert affordable(1000, Stop(cost=cost, price=price)) == count
+
+
+@pytest.mark.parametrize(
+    ("rules", "estimator", "told"),
+    [
+        ({"top_k": 4}, "auto", "at most 3"),
+        ({"half_width": 0.1}, "shapiq:KernelSHAP", "cannot be stopped early"),
+        ({"seconds": 1}, "shapiq:SVARM", "cannot be stopped early"),
+    ],
+)
+def test_rules_that_can_tell_nothing_are_refused(rules, estimator, told):
+    with pytest.raises(InputError, match=told):
+        check_rules(Stop(**rules), estimator, 4)
+
+
+def test_the_reason_says_what_a_cost_left_of_the_budget():
+    assert paid(Stop(cost=25, price=2.5), 28) == "; a cost of 25 pays for 10 of the budget of 28"
+    assert paid(Stop(cost=100, price=2.5), 28) == ""
+
+
+def test_without_errors_no_top_set_is_probable():
+    assert top_k_probability(estimate([3.0, 2.0, 1.0], [np.nan] * 3), 1) == 0.0
