@@ -467,15 +467,21 @@ def _print_values(place: Project) -> None:
     for row in sorted(content["values"], key=lambda r: r["rank"] or 10**9):
         numbers = ["", "", ""]
         if row["value"] is not None:
-            value, error, low, high = (row[k] for k in ("value", "std_error", "ci_low", "ci_high"))
-            numbers = [f"{value:.4f}", f"{error:.4f}", f"{low:.4f} … {high:.4f}"]
+            numbers = [f"{row['value']:.4f}", "unknown", "unknown"]
+        if row["std_error"] is not None:
+            error, low, high = (row[k] for k in ("std_error", "ci_low", "ci_high"))
+            numbers[1:] = [f"{error:.4f}", f"{low:.4f} … {high:.4f}"]
         rank = "" if row["rank"] is None else str(row["rank"])
         table.add_row(rank, row["provider"], str(row["rows"]), *numbers, row["status"])
     out = Console(width=None if sys.stdout.isatty() else 100)
     out.print(table)
-    check = figures["fidelity"]
+    check, total = figures["fidelity"], figures["sum_of_values"]
+    gap = abs(total - (figures["u_all"] - figures["u_none"]))
+    relation = (
+        "=" if gap < 1e-6 * max(1.0, abs(total)) else "≠"
+    )  # not all of shapiq's are efficient
     out.print(
-        f"sum {figures['sum_of_values']:.6f} = U(all) {figures['u_all']:.6f} "
+        f"sum {total:.6f} {relation} U(all) {figures['u_all']:.6f} "
         f"− U(none) {figures['u_none']:.6f}, {figures['coalitions']} coalitions",
         highlight=False,
     )

@@ -141,7 +141,8 @@ def measure_rounds(
     begin, done, looked = time.monotonic(), 0, False
     series = (series_of(plan), wanted.seed)
     found = Measured({}, [])
-    for end in rounds(len(plan.coalitions), WINDOW * job.size, stop):
+    steps = rounds(len(plan.coalitions), WINDOW * job.size, stop)
+    for end in steps:
         part = plan.coalitions[done:end]
         found = found.joined(measure_chunks(job, unlearner, part, names, series, tracker))
         done = end
@@ -164,10 +165,8 @@ def measure_rounds(
         if enough:
             why = f"{shorter.reason}; stopped before {len(plan.coalitions)}, as {enough}"
             return replace(shorter, reason=why), first
-    if stop.looks and not looked:
-        why = (
-            "no rule of valuation.stop was met: no part of the plan that was measured gives values"
-        )
+    if len(steps) > 1 and not looked:
+        why = "no part of this plan gives values that valuation.stop could look at"
         plan = replace(plan, reason=f"{plan.reason}; {why}")
     return plan, found
 

@@ -30,7 +30,7 @@ def test_other_targets_recall_whom_the_full_valuation_has_forgotten(project):
     # of the six coalitions and the eight that are checked, everything was forgotten before
     assert said["coalitions_recalled"] == 6
     assert said["recalled_from"] == {
-        f"exact with seed 0, players {', '.join(project.providers())}": 6
+        f"gaussian_process with seed 0, players {', '.join(project.providers())}": 6
     }
     assert json.loads((project.valuation / "manifest.json").read_text())["game"] == full
     recalled = pd.read_csv(project.valuation / "values.csv")

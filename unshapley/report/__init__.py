@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,7 +36,7 @@ def render_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    env.filters["num"] = lambda value, digits=4: f"{value:.{digits}f}".replace("-", "−")
+    env.filters["num"] = _number
     table = values_table(valuation)
     pairs = interactions_table(valuation)
     shown = pairs if len(pairs) <= SHOWN else pd.concat([pairs[: SHOWN // 2], pairs[-SHOWN // 2 :]])
@@ -55,6 +56,12 @@ def render_report(
         else None,
         fidelity=_svg(plots.fidelity(fidelity)) if len(fidelity) else None,
     )
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    if value is None or math.isnan(value):
+        return "–"
+    return f"{value:.{digits}f}".replace("-", "−")
 
 
 def _svg(text: str) -> Markup:
