@@ -477,9 +477,7 @@ def _print_values(place: Project) -> None:
     out.print(table)
     check, total = figures["fidelity"], figures["sum_of_values"]
     gap = abs(total - (figures["u_all"] - figures["u_none"]))
-    relation = (
-        "=" if gap < 1e-6 * max(1.0, abs(total)) else "≠"
-    )  # not all of shapiq's are efficient
+    relation = "=" if gap < 1e-6 * max(1.0, abs(total)) else "≠"
     out.print(
         f"sum {total:.6f} {relation} U(all) {figures['u_all']:.6f} "
         f"− U(none) {figures['u_none']:.6f}, {figures['coalitions']} coalitions",
