@@ -583,4 +583,4 @@ def _escape(text: str) -> str:
     return escape(text)
 
 
-from flows import refreshcli  # noqa: E402, F401 (its command is registered on `app`)
+from flows import refreshcli, verifycli  # noqa: E402, F401 (their commands are registered on `app`)
