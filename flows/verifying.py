@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping
 from typing import Any
 
+from unshapley.chain import MANIFEST, broken_links
+from unshapley.environment import git
 from unshapley.errors import UnshapleyError
 from unshapley.files import read_json
 from unshapley.integrity import Altered, altered
 from unshapley.project import Project
-from unshapley.publication import MANIFEST
 
 
 class AlteredError(UnshapleyError):
@@ -49,30 +49,17 @@ def verify_files(place: Project) -> tuple[Mapping[str, Any], list[Altered]]:
     found += [
         Altered(one, "differs from git's last commit") for one in changed & read if one not in known
     ]
+    found += [Altered(name, problem) for problem in broken_links(place.root, place.valuation)]
     return manifest, sorted(found, key=lambda one: one.path)
 
 
 def _changed(place: Project) -> set[str]:
     """Tracked files under the project that differ from HEAD, by their path in the project."""
     name = place.relative(place.valuation / MANIFEST)
-    if _git(place, "cat-file", "-e", f"HEAD:./{name}") is None:
+    if git(place.root, "cat-file", "-e", f"HEAD:./{name}") is None:
         raise UncheckableError(
             f"{name}: no commit of git holds it, so nothing vouches for it\n"
             "  do: commit the valuation, then verify it"
         )
-    told = _git(place, "diff", "--name-only", "--relative", "-z", "HEAD")
-    return set((told or "").split("\0")) - {""}
-
-
-def _git(place: Project, *arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=place.root,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise UncheckableError("git is not installed\n  do: install it") from None
-    return None if done.returncode else done.stdout
+    told = git(place.root, "diff", "--name-only", "--relative", "-z", "HEAD")
+    return set((told or b"").decode().split("\0")) - {""}

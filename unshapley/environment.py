@@ -91,10 +91,15 @@ def code() -> dict[str, Any]:
     }
 
 
-def _git(*arguments: str) -> str | None:
+def git(folder: Path, *arguments: str) -> bytes | None:
+    """What a git command prints in a folder; None where it fails, or there is no git."""
     try:
-        return subprocess.run(
-            ["git", "-C", str(_HOME), *arguments], capture_output=True, text=True, check=True
-        ).stdout.strip()
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def _git(*arguments: str) -> str | None:
+    told = git(_HOME, *arguments)
+    return None if told is None else told.decode().strip()

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unshapley.chain import MANIFEST
 from unshapley.config import load_params
 from unshapley.errors import InputError
 from unshapley.files import sha256
 from unshapley.project import Project
-from unshapley.publication import MANIFEST, RUN, SCHEMA_VERSION
+from unshapley.publication import RUN, SCHEMA_VERSION
 
 COVERED = ("data/partitions", "data/curvature", "data/model", "data/expectations", "data/valuation")
 """Folders in which a valuation reads, or writes, every file."""

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from unshapley import environment
+from unshapley.chain import MANIFEST, committed, predecessor
 from unshapley.config import Params
 from unshapley.files import sha256, unwritable, write_json
 from unshapley.inputs import Inputs
@@ -32,7 +33,7 @@ from unshapley.valuation import (
 )
 
 SCHEMA_VERSION = 1
-MANIFEST, RUN = "manifest.json", "run.json"
+RUN = "run.json"
 
 
 def publish(
@@ -64,7 +65,9 @@ def publish(
             for p in sorted(staging.rglob("*"))
             if p.is_file()
         }
-        write_json(staging / MANIFEST, {**provenance, "outputs": outputs})
+        content = {**provenance, "outputs": outputs}
+        content["previous"] = predecessor(content, committed(project.root, project.valuation))
+        write_json(staging / MANIFEST, content)
         # without its manifest a valuation is none: nobody takes a mix of two for one
         (folder / MANIFEST).unlink(missing_ok=True)
         for name in [*outputs, MANIFEST]:

@@ -1,5 +1,6 @@
 """A valuation on disk against its manifest and git: what is altered is named."""
 
+import hashlib
 import json
 import subprocess
 
@@ -10,6 +11,7 @@ from flows.cli import app
 from flows.valuation import valuation
 from flows.verifying import UncheckableError, verify_files
 from tests.conftest import set_params
+from unshapley.chain import broken_links
 from unshapley.errors import InputError
 from unshapley.project import Project
 
@@ -86,3 +88,36 @@ def test_what_cannot_be_checked_says_why(valued):
     result = CliRunner().invoke(app, ["verify", "-p", str(valued.root)])
     assert result.exit_code == 5
     assert "there is no valuation" in result.output
+
+
+def test_a_valuation_follows_the_one_that_git_had(valued):
+    path = valued.valuation / "manifest.json"
+    first = path.read_bytes()
+    valuation(project=valued.root)
+    assert path.read_bytes() == first, "the same again is no other valuation"
+    set_params(valued, valuation__seed=1)
+    valuation(project=valued.root)
+    second = path.read_bytes()
+    assert json.loads(second)["previous"] == hashlib.sha256(first).hexdigest()
+    valuation(project=valued.root)
+    assert path.read_bytes() == second
+    git(valued, "commit", "-qam", "second")
+    assert problems(valued) == {}
+    path.write_bytes(first)  # brought back
+    git(valued, "commit", "-qam", "the first again")
+    assert list(broken_links(valued.root, valued.valuation)) == []
+
+
+def test_a_changed_predecessor_breaks_the_chain(valued):
+    path = valued.valuation / "manifest.json"
+    set_params(valued, valuation__seed=1)
+    valuation(project=valued.root)
+    second = path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(b'"planned": 30', b'"planned": 29'))
+    git(valued, "add", "-A")
+    git(valued, "commit", "-q", "--amend", "-m", "not what was valued first")
+    path.write_bytes(second)
+    git(valued, "commit", "-qam", "second")
+    (problem,) = broken_links(valued.root, valued.valuation)
+    assert "which no older commit holds" in problem
+    assert "manifest.json" in "".join(problems(valued))
