@@ -37,6 +37,7 @@ valuation-faulty: setup
 	  --set 'faults.wrong_labels={form-03: 0.6}' --set 'faults.noise={form-08: 4.0}' \
 	  --set 'faults.duplicate={form-11: form-02}'
 	$(BIN)/unshapley prepare --project .faulty
+	$(BIN)/unshapley suites --project .faulty
 	$(BIN)/unshapley pretrain --project .faulty
 	$(BIN)/unshapley run --project .faulty
 

@@ -14,7 +14,7 @@ import numpy as np
 from synthetic import learning
 
 from unshapley.estimators import ESTIMATORS, make_plan
-from unshapley.semivalues import shapley
+from unshapley.estimators.semivalues import shapley
 
 N, COALITIONS = 100, 100_000
 MOST_S, MOST_GB = 10.0, 1.0

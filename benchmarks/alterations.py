@@ -20,8 +20,8 @@ from pathlib import Path
 HOME = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(HOME))
 
-from flows.verifying import verify_files  # noqa: E402
 from unshapley.project import Project  # noqa: E402
+from unshapley.results.verification import verify_files  # noqa: E402
 
 ALTERATIONS, CLEAN, SEED = 100, 20, 0
 

@@ -14,12 +14,13 @@ import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_diabetes, load_digits
 
-from unshapley.config import Curvature, Pretrain
-from unshapley.curvature import Rows
-from unshapley.digits import load_forms
-from unshapley.game import Game
-from unshapley.pretraining import fit, with_statistics
-from unshapley.rows import split
+from unshapley.config import CurvatureSettings, PretrainSettings
+from unshapley.curvature.statistics import with_statistics
+from unshapley.data.digits import load_forms
+from unshapley.data.splits import split
+from unshapley.game.game import Game
+from unshapley.models.fitting import fit
+from unshapley.models.rows import Rows
 
 HOSPITALS = ("cleveland", "hungarian", "switzerland", "va")
 Array = NDArray[np.generic]
@@ -38,7 +39,7 @@ class Dataset:
     reference: Rows
     test: Rows
     outputs: int
-    recipe: Pretrain
+    recipe: PretrainSettings
     budget: int
     pairs: tuple[tuple[int, int], ...]
     utility: str = "neg_log_loss"
@@ -53,7 +54,7 @@ class Dataset:
         recipe = self.recipe.model_copy(update={"seed": seed})
         pretrained = fit(recipe, self.partitions, self.reference, outputs=self.outputs)
         if statistics:
-            pretrained = with_statistics(pretrained, self.partitions, Curvature())
+            pretrained = with_statistics(pretrained, self.partitions, CurvatureSettings())
         pretrained = replace(pretrained, test=self.test)
         return Game(self.providers, self.providers, pretrained, *self.test, *self.label)
 
@@ -75,7 +76,7 @@ def digits_forms() -> Dataset:
         _digits(pd.concat([s.reference for s in splits.values()])),
         _digits(pd.concat([s.test for s in splits.values()])),
         10,
-        Pretrain(kwargs={"hidden": [32]}, steps=300, learning_rate=0.01, weight_decay=0.01),
+        PretrainSettings(kwargs={"hidden": [32]}, steps=300, learning_rate=0.01, weight_decay=0.01),
         240,
         ((0, 1), (4, 9), (8, 12)),
     )
@@ -104,7 +105,7 @@ def digits_uneven() -> Dataset:
         _tensors(*reference),
         _tensors(*test),
         10,
-        Pretrain(kwargs={"hidden": [32]}, steps=300, learning_rate=0.01, weight_decay=0.01),
+        PretrainSettings(kwargs={"hidden": [32]}, steps=300, learning_rate=0.01, weight_decay=0.01),
         1022,
         ((0, 9), (6, 8), (3, 7)),
     )
@@ -132,7 +133,7 @@ def heart() -> Dataset:
         rows(reference),
         rows(pd.concat([s.test for s in splits.values()])),
         2,
-        Pretrain(kwargs={"hidden": [16]}, steps=300, learning_rate=0.01, weight_decay=0.05),
+        PretrainSettings(kwargs={"hidden": [16]}, steps=300, learning_rate=0.01, weight_decay=0.05),
         14,
         ((0, 1), (0, 3), (2, 3)),
     )
@@ -154,7 +155,7 @@ def diabetes() -> Dataset:
         _tensors(x[reference], y[reference]),
         _tensors(x[test], y[test]),
         1,
-        Pretrain(kwargs={"hidden": [16]}, steps=300, learning_rate=0.01, weight_decay=0.05),
+        PretrainSettings(kwargs={"hidden": [16]}, steps=300, learning_rate=0.01, weight_decay=0.05),
         254,
         ((0, 7), (1, 4), (3, 6)),
         "neg_mse",
@@ -164,7 +165,7 @@ def diabetes() -> Dataset:
 
 def with_cnn(dataset: Dataset) -> Dataset:
     """The same rows with the small convolutional network; fewer coalitions, as each costs more."""
-    recipe = Pretrain(
+    recipe = PretrainSettings(
         architecture="unshapley.models:cnn",
         kwargs={"channels": [2, 4]},
         steps=160,

@@ -20,9 +20,9 @@ from synthetic import SYNTHETIC
 import unshapley.estimators as ours
 from unshapley.errors import InputError
 from unshapley.estimators import ESTIMATORS, Estimate, Plan, make_plan
+from unshapley.estimators.semivalues import shapley
+from unshapley.estimators.shapiq_adapter import PREFIX
 from unshapley.files import digest
-from unshapley.semivalues import shapley
-from unshapley.shapiq_game import PREFIX
 
 CACHE = Path(__file__).resolve().parents[1] / ".benchmarks"
 BUDGETS = (32, 64, 128, 256, 512)

@@ -27,7 +27,7 @@ from speed_peers import pydvl_python
 
 from unshapley.environment import versions
 from unshapley.estimators import ESTIMATORS
-from unshapley.shapiq_game import PREFIX
+from unshapley.estimators.shapiq_adapter import PREFIX
 
 CHOSEN_SIZES = (8, 10, 12, 20, 50, 100)
 AGGREGATED = ("permutations", "auto")

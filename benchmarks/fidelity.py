@@ -23,8 +23,9 @@ from truth import available, fill, partial_coalitions, plan_of, retrained
 
 from unshapley.environment import versions
 from unshapley.estimators import make_plan
-from unshapley.game import Game
-from unshapley.harness import CHEAP, compare
+from unshapley.fidelity.benchmark import CHEAP, compare_unlearners
+from unshapley.game.game import Game
+from unshapley.game.utilities import build_utility
 from unshapley.unlearning import UNLEARNERS, Unlearner
 
 COLUMNS = (
@@ -46,7 +47,9 @@ def full(dataset: Dataset, games: Sequence[Game], *, quick: bool) -> list[Line]:
     """The game of all providers."""
     plan = plan_of(dataset)
     truth = np.array([retrained(dataset, game, plan.coalitions) for game in games])
-    rows = compare(games, plan, unlearners(quick=quick), dataset.utility, truth=truth)
+    rows = compare_unlearners(
+        games, plan, unlearners(quick=quick), build_utility(dataset.utility), truth=truth
+    )
     return [_line(dataset.name, "full", asdict(row)) for row in rows]
 
 
@@ -58,7 +61,13 @@ def partial(dataset: Dataset, games: Sequence[Game], *, quick: bool) -> list[Lin
         partly = [replace(game, players=players) for game in games]
         truth = np.array([retrained(dataset, game, staying) for game in games])
         plan = make_plan("exact", 2, 2, 0)
-        rows = compare(partly, plan, unlearners(quick=quick), dataset.utility, truth=truth)
+        rows = compare_unlearners(
+            partly,
+            plan,
+            unlearners(quick=quick),
+            build_utility(dataset.utility),
+            truth=truth,
+        )
         tables.append([asdict(row) for row in rows])
     found = []
     for rows in zip(*tables, strict=True):

@@ -17,9 +17,10 @@ import torch
 from datasets import Dataset, digits_forms, digits_uneven
 from stored import FOLDER, GAMES, UNLEARNERS, UTILITIES, path_of
 
-from unshapley.coalitions import chunks, to_bits
 from unshapley.estimators.sampling import everything
-from unshapley.measurement import measure, measure_endpoints
+from unshapley.game.coalitions import chunks, to_bits
+from unshapley.game.measuring import measure, measure_endpoints
+from unshapley.game.utilities import build_utilities
 from unshapley.unlearning import build_unlearner
 
 CHUNK = 64
@@ -53,9 +54,12 @@ def measured(dataset: Dataset, unlearner: str) -> pd.DataFrame:
     coalitions = everything(n)
     coalitions = coalitions[np.argsort(coalitions.sum(axis=1), kind="stable")]
     fitted = build_unlearner(unlearner, {}).fitted(game.pretrained, game.staying(coalitions))
-    found = {u: list(ends) for u, ends in measure_endpoints(game, fitted, UTILITIES).items()}
+    found = {
+        u: list(ends)
+        for u, ends in measure_endpoints(game, fitted, build_utilities(UTILITIES)).utilities.items()
+    }
     for part in chunks(coalitions, CHUNK):
-        for name, utilities in measure(game, fitted, part, UTILITIES).items():
+        for name, utilities in measure(game, fitted, part, build_utilities(UTILITIES)).items():
             found[name] += utilities
     return pd.DataFrame({"coalition": ["0" * n, "1" * n, *to_bits(coalitions)], **found})
 

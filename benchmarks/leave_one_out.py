@@ -15,15 +15,16 @@ from pathlib import Path
 
 import numpy as np
 
-from unshapley.fidelity import leave_one_out, spearman, stratified
-from unshapley.inputs import Inputs, load_inputs
-from unshapley.measurement import measure
-from unshapley.modelstore import ModelRecord
+from unshapley.fidelity.gate import leave_one_out, spearman, stratified
+from unshapley.game.loading import LoadedGame, load_game
+from unshapley.game.measuring import measure
+from unshapley.game.utilities import build_utilities
+from unshapley.models.store import ModelRecord
 from unshapley.project import Project
 from unshapley.unlearning import build_unlearner
 
 
-def rows(inputs: Inputs, names: list[str], utility: str) -> list[dict[str, object]]:
+def rows(inputs: LoadedGame, names: list[str], utility: str) -> list[dict[str, object]]:
     """One row an unlearner: rank and error of leave-one-out and of coalitions of all sizes."""
     n = len(inputs.players)
     coalitions = np.vstack([leave_one_out(n), stratified(n, 24, seed=1)])
@@ -31,7 +32,9 @@ def rows(inputs: Inputs, names: list[str], utility: str) -> list[dict[str, objec
     for name in ["retrain", *names]:
         begin = time.process_time()
         unlearner = build_unlearner(name).fitted(inputs.pretrained, inputs.staying(coalitions))
-        found[name] = np.array(measure(inputs, unlearner, coalitions, [utility])[utility])
+        found[name] = np.array(
+            measure(inputs, unlearner, coalitions, build_utilities([utility]))[utility]
+        )
         spent[name] = time.process_time() - begin
     truth = found["retrain"]
     return [
@@ -54,7 +57,7 @@ def main() -> None:
     arguments = parser.parse_args()
     project = Project(arguments.project)
     players = tuple(sorted(ModelRecord.load(project.model).partitions))
-    inputs = load_inputs(project, players, needs="curvature")
+    inputs = load_game(project, players, needs="curvature")
     names = ["hybrid", "shrink_finetune", "finetune", "newton", "no_unlearning"]
     table = [row for u in ("neg_log_loss", "accuracy") for row in rows(inputs, names, u)]
     print(f"{len(players)} providers, {platform.machine()}, {os.cpu_count()} cores, 1 thread used")

@@ -38,11 +38,12 @@ from speed_rows import COLUMNS, Row, print_table, spent, with_errors
 from speed_scaling import Memory, scale_coalitions, scale_rows
 from speed_targets import targets
 
-from unshapley.coalitions import chunks
 from unshapley.environment import versions
 from unshapley.estimators import Plan, make_plan
-from unshapley.game import Game
-from unshapley.measurement import Utilities, measure
+from unshapley.game.coalitions import chunks
+from unshapley.game.game import Game
+from unshapley.game.measuring import Utilities, measure
+from unshapley.game.utilities import build_utilities
 from unshapley.unlearning import build_unlearner
 
 PARTS = ("engine", "pydvl", "sequential", "scaling", "memory", "cuda")
@@ -101,7 +102,7 @@ def engine_row(setting: Setting, name: str, threads: int) -> dict[str, Row]:
     parts = chunks(plan.coalitions, CHUNK)
     if name == "retrain":
         parts = parts[3::9] or parts
-    measure(game, unlearner, parts[0][:2], UTILITIES)
+    measure(game, unlearner, parts[0][:2], build_utilities(UTILITIES))
     with spent() as cost:
         found = measure_all(game, unlearner, parts, threads)
     measured = sum(map(len, parts))

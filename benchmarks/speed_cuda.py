@@ -10,9 +10,10 @@ from speed_data import RECIPE, Split, add_statistics, make_game, measure_all, sp
 from speed_rows import Row, print_table, spent
 from speed_scaling import random_coalitions
 
-from unshapley.coalitions import chunks
-from unshapley.game import Game
-from unshapley.measurement import measure
+from unshapley.game.coalitions import chunks
+from unshapley.game.game import Game
+from unshapley.game.measuring import measure
+from unshapley.game.utilities import build_utilities
 from unshapley.unlearning import build_unlearner
 
 SMALL = ("newton", "newton_finetune", "finetune", "retrain")
@@ -30,7 +31,7 @@ def cuda_rows(device: str = "cuda") -> list[Row]:
     rows = device_rows(game, SMALL, 1024, 512, f"unshapley {{}}, {device}")
     recipe = RECIPE.model_copy(update={"kwargs": TEN_MILLION, "steps": 3})
     large = on_device(make_game(split, recipe), device)
-    large = add_statistics(large, moved(split, device), rank=50)
+    large = add_statistics(large, moved(split, device), directions=50)
     rows += device_rows(large, LARGE, 64, 16, f"unshapley {{}}, 10 M weights, {device}")
     print_table(f"on {device}", rows)
     return rows
@@ -45,7 +46,7 @@ def device_rows(
     rows = []
     for name in names:
         unlearner = build_unlearner(name)
-        measure(game, unlearner, parts[0][:2], ("accuracy",))
+        measure(game, unlearner, parts[0][:2], build_utilities(("accuracy",)))
         with spent() as cost:
             measure_all(game, unlearner, parts, threads=1)
         count = len(game.pretrained.rows.y)

@@ -13,23 +13,26 @@ import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from unshapley.coalitions import Coalitions, chunks, to_masks
-from unshapley.config import Curvature, Pretrain
-from unshapley.curvature import Rows
+from tests.unshapley.games import to_masks
+from unshapley.config import CurvatureSettings, PretrainSettings
+from unshapley.curvature.statistics import with_statistics
 from unshapley.environment import SOURCES
 from unshapley.estimators import Plan, estimate
-from unshapley.fidelity import spearman
+from unshapley.fidelity.gate import spearman
 from unshapley.files import digest
-from unshapley.game import Game
-from unshapley.measurement import Utilities, measure, measure_endpoints
-from unshapley.pretraining import fit, with_statistics
+from unshapley.game.coalitions import Coalitions, chunks
+from unshapley.game.game import Game
+from unshapley.game.measuring import Utilities, measure, measure_endpoints
+from unshapley.game.utilities import build_utilities
+from unshapley.models.fitting import fit
+from unshapley.models.rows import Rows
 from unshapley.unlearning import NoUnlearning, Unlearner
 from unshapley.unlearning.retrain import RetrainUnlearner
 
 SEED = 123
 CHUNK = 64
 UTILITIES = ("accuracy", "neg_log_loss")
-RECIPE = Pretrain(
+RECIPE = PretrainSettings(
     architecture="unshapley.models:mlp",
     kwargs={"hidden": [32]},
     steps=300,
@@ -84,16 +87,18 @@ def split_digits(n: int, rows: int | None = None) -> Split:
     )
 
 
-def make_game(split: Split, recipe: Pretrain = RECIPE) -> Game:
+def make_game(split: Split, recipe: PretrainSettings = RECIPE) -> Game:
     """The game of all providers, pretrained, without curvature statistics."""
     pretrained = fit(recipe, split.partitions, split.reference, outputs=10)
     names = tuple(split.partitions)
     return Game(names, names, replace(pretrained, test=split.test), *split.test)
 
 
-def add_statistics(game: Game, split: Split, rank: int = 200) -> Game:
+def add_statistics(game: Game, split: Split, directions: int = 200) -> Game:
     """`game` with the curvature statistics of its providers."""
-    found = with_statistics(game.pretrained, split.partitions, Curvature(rank=rank))
+    found = with_statistics(
+        game.pretrained, split.partitions, CurvatureSettings(directions=directions)
+    )
     return replace(game, pretrained=found)
 
 
@@ -103,7 +108,7 @@ def measure_all(
     """Utilities of all chunks in order; each chunk runs on one thread, so many at a time."""
 
     def one(part: Coalitions) -> Utilities:
-        return measure(game, unlearner, part, UTILITIES)
+        return measure(game, unlearner, part, build_utilities(UTILITIES))
 
     if threads == 1:
         found = [one(part) for part in parts]
@@ -115,7 +120,9 @@ def measure_all(
 
 def values_of(game: Game, plan: Plan, utilities: Utilities, name: str) -> Floats:
     """Exact Shapley values from the utilities of all coalitions of a plan `(n,)`."""
-    none, everybody = measure_endpoints(game, NoUnlearning(), [name])[name]
+    none, everybody = measure_endpoints(game, NoUnlearning(), build_utilities([name])).utilities[
+        name
+    ]
     table = np.array([none, *utilities[name], everybody])
     return estimate(plan, table).value
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unshapley.coalitions import Coalitions
-from unshapley.game import Game
-from unshapley.training import deterministic
+from unshapley.game.coalitions import Coalitions
+from unshapley.game.game import Game
+from unshapley.models.training import deterministic
 from unshapley.unlearning import Unlearner
 from unshapley.unlearning.hybrid import HybridUnlearner
 from unshapley.unlearning.newton import NewtonUnlearner

@@ -16,9 +16,10 @@ from plain_mlp import PlainMLP
 from speed_data import Floats
 from speed_rows import Row, spent
 
-from unshapley.coalitions import Coalitions
-from unshapley.game import Game
-from unshapley.measurement import measure_endpoints
+from unshapley.game.coalitions import Coalitions
+from unshapley.game.game import Game
+from unshapley.game.measuring import measure_endpoints
+from unshapley.game.utilities import build_utilities
 from unshapley.unlearning import NoUnlearning
 
 PYDVL = "0.10.0"
@@ -66,7 +67,9 @@ def pydvl_python(cache: Path) -> Path | None:
 def write_arrays(game: Game, path: Path) -> None:
     """The game as arrays, for who has no unshapley."""
     pretrained, recipe = game.pretrained, game.pretrained.recipe
-    nobody = measure_endpoints(game, NoUnlearning(), ["accuracy"])["accuracy"][0]
+    nobody = measure_endpoints(game, NoUnlearning(), build_utilities(["accuracy"])).utilities[
+        "accuracy"
+    ][0]
     np.savez(
         path,
         x=pretrained.rows.x,

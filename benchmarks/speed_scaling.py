@@ -16,9 +16,10 @@ import numpy as np
 from speed_data import CHUNK, RECIPE, UTILITIES, add_statistics, make_game, split_digits
 from speed_rows import Row, best, spent
 
-from unshapley.coalitions import Coalitions, chunks
-from unshapley.game import Game
-from unshapley.measurement import measure
+from unshapley.game.coalitions import Coalitions, chunks
+from unshapley.game.game import Game
+from unshapley.game.measuring import measure
+from unshapley.game.utilities import build_utilities
 from unshapley.unlearning.newton import NewtonUnlearner
 
 FEW_STEPS = RECIPE.model_copy(update={"steps": 20})
@@ -55,10 +56,10 @@ def scale_rows(sizes: Sequence[int], coalitions: int) -> list[Row]:
 
 def newton_row(game: Game, plan: Coalitions) -> Row:
     """The row of newton on one thread, chunk by chunk; what is returned is dropped."""
-    measure(game, NewtonUnlearner(), plan[:CHUNK], UTILITIES)
+    measure(game, NewtonUnlearner(), plan[:CHUNK], build_utilities(UTILITIES))
     with spent() as cost:
         for part in chunks(plan, CHUNK):
-            measure(game, NewtonUnlearner(), part, UTILITIES)
+            measure(game, NewtonUnlearner(), part, build_utilities(UTILITIES))
     rows = len(game.pretrained.rows.y)
     return cost.row("unshapley newton, by rows", 1, len(game.players), rows, len(plan))
 
@@ -91,7 +92,7 @@ def main() -> None:
 
     def run(begin: int, end: int) -> None:
         part = random_coalitions(end - begin, MEMORY_PROVIDERS, seed=begin)
-        found = measure(game, NewtonUnlearner(), part, UTILITIES)
+        found = measure(game, NewtonUnlearner(), part, build_utilities(UTILITIES))
         utilities[begin:end] = np.array([found[name] for name in UTILITIES]).T
 
     run(0, min(CHUNK, count))

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from unshapley.coalitions import Coalitions, from_bits
+from unshapley.game.coalitions import Coalitions, from_bits
 
 FOLDER = Path(__file__).resolve().parents[1] / "tests" / "games"
 GAMES = ("uneven8", "uneven10", "forms12")

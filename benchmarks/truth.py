@@ -17,11 +17,12 @@ import torch
 from datasets import DATASETS, Dataset
 from numpy.typing import NDArray
 
-from unshapley.coalitions import Coalitions, chunks, to_bits
 from unshapley.estimators import Plan, make_plan
 from unshapley.files import digest, written_whole
-from unshapley.game import Game
-from unshapley.measurement import measure
+from unshapley.game.coalitions import Coalitions, chunks, to_bits
+from unshapley.game.game import Game
+from unshapley.game.measuring import measure
+from unshapley.game.utilities import build_utilities
 from unshapley.unlearning.retrain import RetrainUnlearner
 
 CACHE = Path(__file__).resolve().parents[1] / ".benchmarks"
@@ -53,7 +54,9 @@ def retrained(dataset: Dataset, game: Game, staying: Coalitions) -> Floats:
     paths = [_path(dataset, game, part) for part in parts]
     for path, part in zip(paths, parts, strict=True):
         if not path.exists():
-            utilities = measure(game, RetrainUnlearner(), part, [dataset.utility])[dataset.utility]
+            utilities = measure(game, RetrainUnlearner(), part, build_utilities([dataset.utility]))[
+                dataset.utility
+            ]
             with written_whole(path) as beside, beside.open("wb") as file:
                 np.savez(file, coalitions=part, utilities=utilities)
     return np.concatenate([np.load(path)["utilities"] for path in paths])

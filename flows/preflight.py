@@ -2,45 +2,45 @@
 
 from __future__ import annotations
 
-from tasks.validation import check_complete, check_parameters
+from tasks.expectations.validation import check_complete, check_parameters
 from unshapley.config import Params
-from unshapley.curvaturestore import CurvatureRecord
+from unshapley.curvature.store import check_settings
+from unshapley.data.tables import Schema
 from unshapley.errors import InputError
 from unshapley.estimators import make_plan
-from unshapley.modelstore import ModelRecord
+from unshapley.estimators.stopping import affordable, check_rules
+from unshapley.game.utilities import build_utilities
+from unshapley.models.store import ModelRecord
 from unshapley.project import Project
-from unshapley.rows import Schema
-from unshapley.stopping import affordable, check_rules
 from unshapley.unlearning import Unlearner, build_unlearner
 from unshapley.unlearning.base import out_of_reach
-from unshapley.utilities import check_utilities
 
 
-def preflight(place: Project, params: Params) -> None:
+def preflight(project: Project, params: Params) -> None:
     """Raise `InputError` where tables, suites or model are missing or not of these parameters, and
     where what is to be measured does not fit them.
     """
-    check_targets(place, params)
-    check_complete(place, params.valuation.targets)
-    check_parameters(place, params)
+    check_targets(project, params)
+    check_complete(project, params.valuation.targets)
+    check_parameters(project, params)
     unlearner = build_unlearner(params.valuation.unlearner, params.valuation.options)
-    check_reach(place, unlearner)
+    check_reach(project, unlearner)
     if unlearner.needs:
-        check_statistics(place, params)
-    check_plan(place, params)
-    check_utilities(params.valuation.utilities, Schema.load(place.schema).task)
-    if ModelRecord.load(place.model).recipe != params.pretrain:
+        check_settings(project, params.curvature)
+    check_plan(project, params)
+    build_utilities(params.valuation.utilities, Schema.load(project.schema).task)
+    if ModelRecord.load(project.model).recipe != params.pretrain:
         raise InputError(
             "the model was trained with another recipe than params.yaml states under pretrain",
-            where=place.model / "model.json",
+            where=project.model / "model.json",
             do="run `unshapley pretrain` (or `dvc repro`), or restore params.yaml",
         )
 
 
-def check_targets(place: Project, params: Params) -> None:
+def check_targets(project: Project, params: Params) -> None:
     """Raise `InputError` for targets that are unknown, named twice, or fewer than two."""
     targets = params.valuation.targets
-    known = sorted(ModelRecord.load(place.model).partitions)
+    known = sorted(ModelRecord.load(project.model).partitions)
     strangers = [name for name in targets if name not in known]
     if strangers or len(set(targets)) < len(targets) or len(targets) == 1:
         problem = "names a provider twice"
@@ -55,33 +55,23 @@ def check_targets(place: Project, params: Params) -> None:
         )
 
 
-def check_plan(place: Project, params: Params) -> None:
+def check_plan(project: Project, params: Params) -> None:
     """Raise `InputError` for an estimator that does not exist or needs a larger budget, and for
     rules of stopping that it cannot follow.
 
     Who will be quarantined is not known yet: fewer players never need more.
     """
-    wanted = params.valuation
-    named = wanted.targets or place.providers()
-    check_rules(wanted.stop, wanted.estimator, len(named))
-    make_plan(wanted.estimator, len(named), affordable(wanted.budget, wanted.stop), wanted.seed)
+    settings = params.valuation
+    players = settings.targets or project.providers()
+    check_rules(settings.stop, settings.estimator, len(players))
+    make_plan(
+        settings.estimator, len(players), affordable(settings.budget, settings.stop), settings.seed
+    )
 
 
-def check_reach(place: Project, unlearner: Unlearner) -> None:
+def check_reach(project: Project, unlearner: Unlearner) -> None:
     """Raise `InputError` where the unlearner reads retained rows and some are absent."""
-    providers = ModelRecord.load(place.model).partitions
-    lacking = sum(not place.partition(name).is_file() for name in providers)
+    providers = ModelRecord.load(project.model).partitions
+    lacking = sum(not project.partition(name).is_file() for name in providers)
     if lacking and unlearner.reads_rows and not unlearner.retain_free:
         raise out_of_reach(unlearner.name, "stays", lacking, len(providers))
-
-
-def check_statistics(place: Project, params: Params) -> None:
-    """Raise `InputError` where the curvature statistics were made with other parameters."""
-    settings = CurvatureRecord.load(place.curvature).settings
-    if settings != params.curvature:
-        raise InputError(
-            f"the statistics were made with {settings}",
-            where=place.curvature / "curvature.json",
-            expected=f"{params.curvature}, as params.yaml says under curvature",
-            do="run `unshapley curvature` (or `dvc repro`), or restore params.yaml",
-        )

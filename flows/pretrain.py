@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tasks.validation import check_parameters, validate_project, verdict
+from tasks.expectations.validation import check_parameters, validate_project, verdict
 from unshapley.config import Params
-from unshapley.modelstore import ModelRecord
-from unshapley.pretraining import pretrain as train_model
+from unshapley.game.pretraining import pretrain as train_model
+from unshapley.models.store import ModelRecord
 from unshapley.project import Project
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from prefect import flow
 from prefect.runtime import flow_run
 
-from flows.refreshed import refusal
-from flows.refreshing import refresh_project
+from flows.refresh_steps.job import refusal
+from flows.refresh_steps.steps import refresh_project
 from flows.valuation import valuation
 from unshapley.config import Params
 from unshapley.project import Project
@@ -32,10 +32,10 @@ def refresh(
         drop: folder where deliveries land: a CSV or parquet file a provider.
         push: push commit, tag and data to the remotes.
     """
-    done = refresh_project(Project(project), value, drop=drop, push=push)
-    if done.refused:
-        raise refusal(done)
-    return done.summary()
+    outcome = refresh_project(Project(project), value, drop=drop, push=push)
+    if outcome.refused:
+        raise refusal(outcome)
+    return outcome.summary()
 
 
 def value(project: Path, params: Params) -> None:

@@ -1,4 +1,4 @@
-"""Task: compare what unlearning says of a few coalitions with their real retraining."""
+"""Task: compare unlearned with really retrained utilities of a few coalitions."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from unshapley.fidelity import Fidelity, compare
+from unshapley.fidelity import gate
+from unshapley.fidelity.gate import Fidelity
+from unshapley.game.coalitions import Coalitions
 
 
 @task(name="check fidelity", cache_policy=NO_CACHE, persist_result=False)
 def check_fidelity(
-    bits: Sequence[str],
+    coalitions: Coalitions,
     retrained: Sequence[float],
     unlearned: Sequence[float],
     full: float,
     reason: str = "",
 ) -> Fidelity:
     """The verdict on the primary utility; `full` is U(all), `reason` why nothing is compared."""
-    return compare(bits, retrained, unlearned, full, reason)
+    return gate.check_fidelity(coalitions, retrained, unlearned, full, reason)

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.load import Source, inputs_of
-from unshapley import correction
-from unshapley.coalitions import Coalitions
+from tasks.load import WORKER, GameSource
+from unshapley.fidelity import correction
+from unshapley.fidelity.correction import Correction, Floats, Ints
+from unshapley.game.coalitions import Coalitions
 from unshapley.unlearning import Unlearner
 
 
 @task(name="correct", cache_policy=NO_CACHE, persist_result=False)
 def correct(
-    source: Source,
+    source: GameSource,
     unlearner: Unlearner,
     plan: Coalitions,
-    unlearned: Sequence[float],
-    retrained: Mapping[int, float],
+    unlearned: Floats,
+    retrained: tuple[Ints, Floats],
     seed: int,
-) -> correction.Correction:
+) -> Correction:
     """Corrected utilities of a plan, with draws that say how sure they are."""
-    game = inputs_of(source)
+    game = WORKER.load(source)
     staying = game.staying(plan)
     shares = game.pretrained.share(staying).cpu().numpy()
     exact = unlearner.exact(game.pretrained, staying).cpu().numpy()

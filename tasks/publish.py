@@ -12,23 +12,24 @@ from prefect import task
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from tasks.load import Source, inputs_of
-from unshapley import publication
+from tasks.load import WORKER, GameSource
 from unshapley.config import Params
 from unshapley.project import Project
-from unshapley.report.plots import bars_png
-from unshapley.valuation import Valuation, metrics, values_table
+from unshapley.results.publishing import publish_valuation
+from unshapley.results.report.plots import bars_png
+from unshapley.results.tables import metrics, values_table
+from unshapley.results.valuation import Valuation
 
 log = logging.getLogger("unshapley.publish")
 
 
 @task(name="publish", cache_policy=NO_CACHE, persist_result=False)
 def publish(
-    source: Source, params: Params, valuation: Valuation, validation: Sequence[dict[str, Any]]
+    source: GameSource, params: Params, valuation: Valuation, validation: Sequence[dict[str, Any]]
 ) -> Path:
     """Write data/valuation (or data/untrusted) and the artifacts; give the folder."""
-    inputs = inputs_of(source)
-    folder = publication.publish(Project(source.root), params, valuation, inputs, validation)
+    game = WORKER.load(source)
+    folder = publish_valuation(Project(source.root), params, valuation, game, validation)
     try:
         show(valuation, folder)
     except Exception as error:  # noqa: BLE001 (the record is on disk; the UI is a convenience)

@@ -1,17 +1,18 @@
-"""Task: check one table against its expectation suite."""
+"""Task: check every table against its expectation suite."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from prefect import task
+from prefect.cache_policies import NO_CACHE
 
-from tasks.options import seal
-from tasks.validation import validate_one
+from tasks.expectations.validation import validate_project
+from unshapley.project import Project
 
 
-@task(name="validate", task_run_name="validate {name}")
-def validate(root: Path, name: str, state: str, key: str) -> dict[str, Any]:
-    """Findings of table `name`; `state` is the hash of all tables that it is compared with."""
-    return seal(validate_one(root, name, state))
+@task(name="validate", cache_policy=NO_CACHE, persist_result=False)
+def validate(project: Project, targets: Sequence[str]) -> list[dict[str, Any]]:
+    """Findings of all tables; those of tables that were checked before are kept."""
+    return validate_project(project, targets)

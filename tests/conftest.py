@@ -12,21 +12,21 @@ import pytest
 # one Prefect home for all tests of a process, so that the embedded server is made once
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="unshapley-prefect-")
 os.environ.pop("PREFECT_API_URL", None)
-from flows.settings import configure
+from flows.runtime.settings import configure
 
 configure(Path(os.environ["PREFECT_HOME"]), verbose=False)
 
 from ruamel.yaml import YAML  # noqa: E402
 
-from flows.init import init_project  # noqa: E402
 from flows.pretrain import pretrain  # noqa: E402
-from tasks.expectations import save_suites  # noqa: E402
+from tasks.expectations.suites import save_suites  # noqa: E402
 from unshapley.config import Params, load_params  # noqa: E402
-from unshapley.digits import load_forms  # noqa: E402
-from unshapley.inputs import Inputs, load_inputs  # noqa: E402
-from unshapley.preparation import prepare  # noqa: E402
+from unshapley.data.digits import load_forms  # noqa: E402
+from unshapley.data.preparation import prepare  # noqa: E402
+from unshapley.data.tables import Schema  # noqa: E402
+from unshapley.game.loading import LoadedGame, load_game  # noqa: E402
+from unshapley.new_project import init_project  # noqa: E402
 from unshapley.project import Project  # noqa: E402
-from unshapley.rows import Schema  # noqa: E402
 
 # commands are run on a home of their own: two embedded servers on one SQLite file lock each other out
 USER = {**os.environ, "PREFECT_HOME": tempfile.mkdtemp(prefix="unshapley-user-")}
@@ -74,8 +74,8 @@ def params(project: Project) -> Params:
 
 
 @pytest.fixture(scope="session")
-def inputs(built: Project) -> Inputs:
-    return load_inputs(built, tuple(built.providers()), needs="curvature")
+def inputs(built: Project) -> LoadedGame:
+    return load_game(built, tuple(built.providers()), needs="curvature")
 
 
 def set_params(project: Project, **settings: object) -> None:

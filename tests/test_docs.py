@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from flows.cli import app
-from tasks.expectations import KINDS, build_suite
+from tasks.expectations.suites import KINDS, build_suite
 from unshapley.config import Params, load_params
+from unshapley.data.tables import Schema
 from unshapley.estimators import ESTIMATORS
-from unshapley.rows import Schema
+from unshapley.game.utilities import UTILITIES
 from unshapley.unlearning import UNLEARNERS
-from unshapley.utilities import UTILITIES
 
 HOME = Path(__file__).resolve().parents[1]
 PAGES = [HOME / "README.md", HOME / "CONTRIBUTING.md", *sorted((HOME / "docs").glob("*.md"))]
@@ -35,9 +35,9 @@ def test_every_command_is_shown(command):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_expectation_is_explained(kind):
-    from unshapley.config import Validation
+    from unshapley.config import ValidationSettings
 
-    suite = build_suite(kind, Schema(("a",), "b", ("c",)), Validation(feature_range=(0, 1)))
+    suite = build_suite(kind, Schema(("a",), "b", ("c",)), ValidationSettings(feature_range=(0, 1)))
     page = (HOME / "docs" / "validation.md").read_text()
     for expectation in suite.to_json_dict()["expectations"]:
         assert expectation["type"] in page

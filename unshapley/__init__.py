@@ -20,15 +20,15 @@ _EXPORTS = {
     "Params": "config",
     "load_params": "config",
     "Project": "project",
-    "prepare": "preparation",
-    "pretrain": "pretraining",
-    "load_inputs": "inputs",
-    "measure": "measurement",
-    "measure_endpoints": "measurement",
+    "prepare": "data.preparation",
+    "pretrain": "game.pretraining",
+    "load_game": "game.loading",
+    "measure": "game.measuring",
+    "measure_endpoints": "game.measuring",
     "build_unlearner": "unlearning",
     "make_plan": "estimators",
-    "estimate_values": "valuation",
-    "compare": "fidelity",
+    "estimate_values": "results.valuation",
+    "check_fidelity": "fidelity.gate",
 }
 
 __all__ = sorted(_EXPORTS)  # noqa: PLE0605 (a list of strings, whatever ruff can see)

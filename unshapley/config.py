@@ -15,6 +15,12 @@ from unshapley.errors import InputError
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
+RENAMED = {
+    "fidelity.retrain": "correction.coalitions",
+    "curvature.rank": "curvature.directions",
+}
+"""Keys of earlier versions, and what they are called now."""
+
 
 class Section(BaseModel):
     """A section of params.yaml: immutable, and unknown keys are errors."""
@@ -22,7 +28,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Prepare(Section):
+class PrepareSettings(Section):
     """Where the rows come from and how they are split."""
 
     source: Literal["digits", "files"] = Field(
@@ -37,13 +43,13 @@ class Prepare(Section):
     seed: int = Field(0, ge=0, description="seed of the split and of planted faults")
 
     @model_validator(mode="after")
-    def _rows_are_left(self) -> Prepare:
+    def _rows_are_left(self) -> PrepareSettings:
         if self.test_share + self.reference_share >= 1:
             raise ValueError("test_share and reference_share leave no row for training")
         return self
 
 
-class Faults(Section):
+class FaultSettings(Section):
     """Faults planted into training rows, for demonstrations and tests; empty means none."""
 
     wrong_labels: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
@@ -57,7 +63,7 @@ class Faults(Section):
     )
 
 
-class Validation(Section):
+class ValidationSettings(Section):
     """What happens when a partition breaks its expectation suite."""
 
     policy: Literal["stop", "quarantine"] = Field(
@@ -69,7 +75,7 @@ class Validation(Section):
     )
 
 
-class Pretrain(Section):
+class PretrainSettings(Section):
     """Architecture and training recipe; retrainings of the fidelity check use the same."""
 
     architecture: str = Field(
@@ -86,16 +92,16 @@ class Pretrain(Section):
     )
 
 
-class Curvature(Section):
+class CurvatureSettings(Section):
     """What is stored of every provider's rows, so that they can be forgotten unread."""
 
     layers: Literal["all", "last"] = Field("all", description="whose weights the statistics cover")
-    rank: int = Field(
+    directions: int = Field(
         200, ge=1, description="directions that are kept; a model with fewer weights keeps all"
     )
 
 
-class Stop(Section):
+class StopSettings(Section):
     """When a run ends before its budget: whichever comes first; empty rules are not looked at."""
 
     half_width: float | None = Field(
@@ -112,12 +118,12 @@ class Stop(Section):
     price: float = Field(1.0, gt=0, description="… so much for each")
 
     @property
-    def looks(self) -> bool:
-        """Whether a rule has to look at what was measured so far."""
+    def needs_interim_estimates(self) -> bool:
+        """Whether a rule depends on the values so far."""
         return any(rule is not None for rule in (self.half_width, self.top_k, self.seconds))
 
 
-class Valuation(Section):
+class ValuationSettings(Section):
     """The game that is measured and how it is aggregated."""
 
     targets: list[str] = Field(
@@ -133,7 +139,7 @@ class Valuation(Section):
         "auto", description="auto: the most exact for so many coalitions; see below"
     )
     budget: int = Field(1000, ge=2, description="most coalitions measured")
-    stop: Stop = Stop()
+    stop: StopSettings = StopSettings()
     seed: int = Field(0, ge=0, description="seed of the plan")
     chunk_size: int = Field(64, ge=1, description="most coalitions that one task measures together")
     memory_mb: int = Field(
@@ -142,24 +148,30 @@ class Valuation(Section):
     device: Literal["cpu", "cuda"] = Field("cpu", description="where models run")
 
 
-class Fidelity(Section):
+class FidelitySettings(Section):
     """The check against real retraining that gates publication."""
 
     coalitions: int = Field(8, ge=0, description="coalitions retrained; 0 leaves it unchecked")
-    retrain: int = Field(
-        0, ge=0, description="coalitions retrained to correct the utilities, 4 or more; 0: none"
-    )
     seed: int = Field(0, ge=0)
     publish_unchecked: bool = Field(False, description="publish although nothing was checked")
 
+
+class CorrectionSettings(Section):
+    """The correction of unlearned utilities by a few real retrainings."""
+
+    coalitions: int = Field(
+        0, ge=0, description="coalitions retrained to correct the utilities, 4 or more; 0: none"
+    )
+    seed: int = Field(0, ge=0)
+
     @model_validator(mode="after")
-    def _enough_to_learn_from(self) -> Fidelity:
-        if 0 < self.retrain < 4:
-            raise ValueError(f"retrain = {self.retrain}: at least 4 are needed, or 0")
+    def _enough_to_learn_from(self) -> CorrectionSettings:
+        if 0 < self.coalitions < 4:
+            raise ValueError(f"coalitions = {self.coalitions}: at least 4 are needed, or 0")
         return self
 
 
-class Run(Section):
+class RunSettings(Section):
     """How the work is spread; the values do not depend on it."""
 
     runner: Literal["threads", "processes"] = "threads"
@@ -170,14 +182,15 @@ class Run(Section):
 class Params(Section):
     """All of params.yaml."""
 
-    prepare: Prepare = Prepare()
-    faults: Faults = Faults()
-    validation: Validation = Validation()
-    pretrain: Pretrain = Pretrain()
-    curvature: Curvature = Curvature()
-    valuation: Valuation = Valuation()
-    fidelity: Fidelity = Fidelity()
-    run: Run = Run()
+    prepare: PrepareSettings = PrepareSettings()
+    faults: FaultSettings = FaultSettings()
+    validation: ValidationSettings = ValidationSettings()
+    pretrain: PretrainSettings = PretrainSettings()
+    curvature: CurvatureSettings = CurvatureSettings()
+    valuation: ValuationSettings = ValuationSettings()
+    fidelity: FidelitySettings = FidelitySettings()
+    correction: CorrectionSettings = CorrectionSettings()
+    run: RunSettings = RunSettings()
 
 
 def load_params(path: Path) -> Params:
@@ -208,7 +221,8 @@ def parse_params(content: object, where: object) -> Params:
 def _explain(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"]) or "the file"
     if error["type"] == "extra_forbidden":
-        return f"unknown key {key!r}"
+        renamed = f", which is now called {RENAMED[key]!r}" if key in RENAMED else ""
+        return f"unknown key {key!r}{renamed}"
     if error["type"] == "value_error":  # of a whole section, and it names the keys itself
         return f"{key}: {error['ctx']['error']}"
     return f"{key} = {error['input']!r}: {error['msg']}"

@@ -38,7 +38,18 @@ CODE = (
 _HOME = Path(__file__).resolve().parent.parent
 
 
-SOURCES = sha256(_HOME / "unshapley")
+def source_hash(*folders: str) -> str:
+    """Hash of the sources in folders of ours: Python files and templates, nothing else."""
+    files = {
+        path.relative_to(_HOME).as_posix(): sha256(path)
+        for folder in folders
+        for pattern in ("*.py", "*.j2")
+        for path in (_HOME / folder).rglob(pattern)
+    }
+    return digest(files)
+
+
+SOURCES = source_hash("unshapley")
 """Hash of the library as it was when imported: results are named by the code that made them."""
 
 
@@ -56,7 +67,7 @@ def numerics(device: str = "cpu") -> dict[str, Any]:
 
 def check_sources() -> None:
     """Raise `UnshapleyError` if the library on disk is no longer the one that runs."""
-    if sha256(_HOME / "unshapley") != SOURCES:
+    if source_hash("unshapley") != SOURCES:
         raise UnshapleyError(
             "the sources of unshapley changed while it ran: nothing was published\n"
             "  do: run the same command again"
@@ -66,13 +77,13 @@ def check_sources() -> None:
 @cache
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that matter."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            installed[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            found[package] = "absent"
-    return found
+            installed[package] = "absent"
+    return installed
 
 
 @cache
@@ -81,11 +92,10 @@ def code() -> dict[str, Any]:
     from it. A commit that only adds outputs leaves all this as it was.
     """
     present = [name for name in CODE if (_HOME / name).exists()]
-    sources = {name: sha256(_HOME / name) for name in ("unshapley", "tasks", "flows")}
     changes = _git("status", "--porcelain", "--", *present)
     return {
         "version": importlib.metadata.version("unshapley"),
-        "sources": digest(sources),
+        "sources": source_hash("unshapley", "tasks", "flows"),
         "commit": _git("log", "-1", "--format=%H", "--", *present) or None,
         "dirty": None if changes is None else bool(changes),
     }
@@ -101,5 +111,5 @@ def git(folder: Path, *arguments: str) -> bytes | None:
 
 
 def _git(*arguments: str) -> str | None:
-    told = git(_HOME, *arguments)
-    return None if told is None else told.decode().strip()
+    output = git(_HOME, *arguments)
+    return None if output is None else output.decode().strip()

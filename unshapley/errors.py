@@ -4,6 +4,8 @@ UnshapleyError
 ├── InputError         the user's data, model, parameters or environment are wrong (exit 2)
 │   └── ValidationError   partitions that break their expectations
 ├── UntrustedError     the fidelity check failed: values are not published (exit 3)
+├── AlteredError       files are not those that were recorded (exit 4)
+├── UncheckableError   what a check needs is not there (exit 5)
 └── BusyError          another run works in the same project (exit 6)
 """
 
@@ -48,6 +50,18 @@ class UntrustedError(UnshapleyError):
     """Unlearning predicts retraining no better than not unlearning: nothing was published."""
 
     exit_code = 3
+
+
+class AlteredError(UnshapleyError):
+    """Files are not those that were recorded."""
+
+    exit_code = 4
+
+
+class UncheckableError(UnshapleyError):
+    """What a check needs is not there."""
+
+    exit_code = 5
 
 
 class BusyError(UnshapleyError):

@@ -9,9 +9,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unshapley.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def sha256(path: Path) -> str:
@@ -48,6 +51,22 @@ def read_json(path: Path, *, do: str) -> Any:
         raise InputError("file is missing", where=path, do=do) from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"not readable as JSON ({error})", where=path, do=do) from None
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV, atomically."""
+    with written_whole(path) as part:
+        frame.to_csv(part, index=False, lineterminator="\n")
+
+
+def seal(content: Any) -> dict[str, Any]:
+    """A result with the hash of its content, so that a damaged file is recognised."""
+    return {"content": content, "sha256": digest(content)}
+
+
+def is_sealed(result: Any) -> bool:
+    """Whether a result is as it was sealed."""
+    return isinstance(result, dict) and result.get("sha256") == digest(result.get("content"))
 
 
 @contextmanager

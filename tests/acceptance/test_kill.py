@@ -11,7 +11,7 @@ import time
 import psutil
 import pytest
 
-from flows.reaping import OWNER, reap_servers
+from flows.runtime.orphans import OWNER, end_orphaned_servers
 from tests.conftest import USER, build_project, set_params
 from tests.flows.test_valuation import chunks_of, outputs
 from unshapley.project import Project
@@ -108,4 +108,4 @@ def test_worker_processes_end_with_the_run_that_started_them(undisturbed, monkey
     assert alive == []
     # what is left are embedded servers, which the next run on this home would end
     monkeypatch.setenv("PREFECT_HOME", USER["PREFECT_HOME"])
-    assert reap_servers() >= 1
+    assert end_orphaned_servers() >= 1

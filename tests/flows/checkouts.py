@@ -12,20 +12,20 @@ from typing import Any, Self
 import pandas as pd
 import yaml
 
-from flows.init import init_project
-from tasks.expectations import save_suites
+from tasks.expectations.suites import save_suites
 from tests.conftest import SMALL, USER
 from unshapley.config import load_params
-from unshapley.digits import load_forms
-from unshapley.preparation import prepare
+from unshapley.data.digits import load_forms
+from unshapley.data.preparation import prepare
+from unshapley.data.tables import Schema
+from unshapley.new_project import init_project
 from unshapley.project import Project
-from unshapley.rows import Schema
 
 HOME = Path(__file__).resolve().parents[2]
 FORMS = load_forms()
 QUICK = [
     "pretrain.steps=20", "valuation.unlearner=retrain", "valuation.options={}",
-    "curvature.rank=5",
+    "curvature.directions=5",
 ]  # fmt: skip
 NAMED = {f"GIT_{who}_{what}": f"test@{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}  # fmt: skip
 ENV = {**USER, **NAMED, "PYTHONPATH": str(HOME), "PATH": f"{Path(sys.executable).parent}:{USER['PATH']}"}  # fmt: skip

@@ -9,11 +9,15 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from flows.valuation import valuation
-from tasks.memo import Memory, recall
+from tasks.recall import recall
 from tests.conftest import set_params
 from tests.flows.test_valuation import chunks_of, outputs, run_of
-from unshapley.inputs import load_inputs
-from unshapley.measurement import forgotten, forgotten_rows, game_key
+from unshapley.game.coalitions import from_bits
+from unshapley.game.coalitions import keys as coalition_keys
+from unshapley.game.keys import forgotten_of, game_key, rows_read_to_forget
+from unshapley.game.loading import load_game
+from unshapley.game.measuring import CachedUtility
+from unshapley.game.utilities import build_utilities
 from unshapley.unlearning import build_unlearner
 
 NEWTON = {"valuation__unlearner": "newton", "valuation__options": {}}
@@ -58,12 +62,15 @@ def test_a_provider_in_quarantine_leaves_the_coalitions_where_it_stays(project):
 
 def test_what_is_measured_anew(built, tmp_path):
     """By whom and what an unlearner reads: of the forgotten, of all, or of nobody."""
-    inputs = load_inputs(built, built.providers(), needs="curvature")
+    inputs = load_game(built, built.providers(), needs="curvature")
     other = {**inputs.record.partitions, "form-02": "0" * 64}
     corrected = inputs.record.model_copy(update={"partitions": other})
     changed = inputs.__class__(**{**vars(inputs), "record": corrected})
     keys = {
-        name: [game_key(i, build_unlearner(name), ["accuracy"], {}) for i in (inputs, changed)]
+        name: [
+            game_key(i, build_unlearner(name), build_utilities(["accuracy"]), {})
+            for i in (inputs, changed)
+        ]
         for name in ("gradient_ascent", "finetune", "newton")
     }
     assert keys["gradient_ascent"][0] == keys["gradient_ascent"][1]
@@ -71,18 +78,24 @@ def test_what_is_measured_anew(built, tmp_path):
     # newton reads the statistics, of those who stay too, and these are hashed by themselves
     assert keys["newton"][0] == keys["newton"][1]
     restated = inputs.__class__(**{**vars(inputs), "statistics": inputs.statistics[:-1]})
-    assert keys["newton"][0] != game_key(restated, build_unlearner("newton"), ["accuracy"], {})
+    assert keys["newton"][0] != game_key(
+        restated, build_unlearner("newton"), build_utilities(["accuracy"]), {}
+    )
 
     kind = build_unlearner("gradient_ascent")
-    before, after = forgotten_rows(inputs, kind), forgotten_rows(changed, kind)
+    before, after = rows_read_to_forget(inputs, kind), rows_read_to_forget(changed, kind)
     bits = ["11011", "01111", "00111", "01011"]
-    store(tmp_path, forgotten(bits, before))
-    assert set(recall(tmp_path, "game", "mine", before, ["accuracy"])) == set(bits)
+
+    def named(*some):
+        return set(coalition_keys(from_bits(some)))
+
+    store(tmp_path, forgotten_of(from_bits(bits), before))
+    assert set(recall(tmp_path, "game", "mine", before, ["accuracy"])) == named(*bits)
     # the rows of form-02 are others now: what forgets them is unknown, all else is as it was
-    assert set(recall(tmp_path, "game", "mine", after, ["accuracy"])) == {"01111", "00111"}
+    assert set(recall(tmp_path, "game", "mine", after, ["accuracy"])) == named("01111", "00111")
     two = {name: after[name] for name in ("form-00", "form-03")}
     assert recall(tmp_path, "game", "mine", two, ["accuracy"]) == {
-        "01": Memory({"accuracy": 1.0}, [], "p")
+        coalition_keys(from_bits(["01"]))[0]: CachedUtility({"accuracy": 1.0}, [], "p")
     }
     assert recall(tmp_path, "game", "p", before, ["accuracy"]) == {}
 
@@ -92,7 +105,7 @@ def store(folder, gone) -> None:
     from prefect.results import ResultRecord, ResultRecordMetadata
     from prefect.serializers import JSONSerializer
 
-    from tasks.options import seal
+    from unshapley.files import seal
 
     content = {"asked": ["accuracy"], "plan": "p", "forgotten": gone, "resampled": [],
                "utilities": {"accuracy": np.arange(len(gone), dtype=float).tolist()}}  # fmt: skip
@@ -103,10 +116,12 @@ def store(folder, gone) -> None:
 
 @pytest.mark.parametrize("changed", ["data", "model"])
 def test_nothing_is_taken_over_from_another_model_or_test_set(project, changed):
-    inputs = load_inputs(project, project.providers(), needs="curvature")
+    inputs = load_game(project, project.providers(), needs="curvature")
     record = inputs.record
     update = {"test": "0" * 64} if changed == "data" else {"files": {}}
     other = inputs.__class__(**{**vars(inputs), "record": record.model_copy(update=update)})
     for name in ("gradient_ascent", "newton", "retrain"):
         kind = build_unlearner(name)
-        assert game_key(inputs, kind, ["r2"], {}) != game_key(other, kind, ["r2"], {})
+        assert game_key(inputs, kind, build_utilities(["r2"]), {}) != game_key(
+            other, kind, build_utilities(["r2"]), {}
+        )

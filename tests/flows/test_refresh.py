@@ -15,14 +15,12 @@ import psutil
 import pytest
 import yaml
 
-import flows.refreshed
-import flows.refreshing
-from flows import rawtables
-from flows.locking import only_refresh
 from flows.refresh import value
-from flows.refreshed import Job
-from flows.refreshing import refresh_project
-from flows.repository import Repository
+from flows.refresh_steps import rawtables, steps
+from flows.refresh_steps.job import RefreshJob
+from flows.refresh_steps.repository import Repository
+from flows.refresh_steps.steps import refresh_project
+from flows.runtime.locks import only_refresh
 from tests.conftest import set_params
 from tests.flows.checkouts import ENV, FORMS, NAMED, Checkout, build_checkout, copied, deliver
 from tests.flows.test_valuation import outputs
@@ -201,7 +199,7 @@ class Killed(BaseException):
 
 
 def die_after(monkeypatch, name):
-    real = flows.refreshed.step
+    real = RefreshJob.step
 
     @contextmanager
     def step(job, this):
@@ -210,7 +208,7 @@ def die_after(monkeypatch, name):
         if this == name:
             raise Killed
 
-    monkeypatch.setattr(flows.refreshed, "step", step)
+    monkeypatch.setattr(RefreshJob, "step", step)
 
 
 @pytest.mark.usefixtures("run_before")
@@ -300,9 +298,9 @@ def test_a_pull_removes_and_replaces_tables_and_brings_no_old_one_back(checkout)
     FORMS["form-05"].to_csv(checkout.raw / "form-05.csv", index=False)
     checkout.git("pull", "-q")
     with only_refresh(checkout) as lock:
-        job = Job(checkout, Repository(checkout.root, lock), None, True, never)
-        flows.refreshing.follow(job)
-        flows.refreshing.update_inputs(job)
+        job = RefreshJob(checkout, Repository(checkout.root, lock), None, True, never)
+        steps.follow(job)
+        steps.update_inputs(job)
     assert {p.name for p in checkout.raw.glob("*.csv")} == {"form-01.csv", "form-02.csv", "form-05.csv"}  # fmt: skip
     assert len(pd.read_csv(checkout.raw / "form-01.csv")) == len(FORMS["form-01"]) - 1
     assert checkout.git("status", "--porcelain", "data/raw").splitlines() == [
@@ -329,9 +327,9 @@ def test_an_imported_table_is_taken_from_its_source(checkout, tmp_path):
     checkout.dvc("import-url", "-q", source, "data/raw/form-05.csv")
     FORMS["form-05"].to_csv(source, index=False)
     with only_refresh(checkout) as lock:
-        job = Job(checkout, Repository(checkout.root, lock), None, True, never)
-        flows.refreshing.follow(job)
-        flows.refreshing.update_inputs(job)
+        job = RefreshJob(checkout, Repository(checkout.root, lock), None, True, never)
+        steps.follow(job)
+        steps.update_inputs(job)
     assert len(pd.read_csv(checkout.raw / "form-05.csv")) == len(FORMS["form-05"])
 
 
@@ -416,7 +414,7 @@ def test_a_refresh_pushes_to_s3_and_a_clone_pulls_from_there(s3, checkout, tmp_p
     # the code on disk is not what this process has loaded, as after a pull: another one values
     asked = []
     with monkeypatch.context() as patch:
-        patch.setattr(flows.refreshing, "_LOADED", "older")
+        patch.setattr(steps, "_LOADED", "older")
         patch.setattr(Repository, "unshapley", lambda repo, *words: (
             asked.append(words), value(repo.root, load_params(checkout.params))
         ))  # fmt: skip

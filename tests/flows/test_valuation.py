@@ -8,18 +8,20 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from flows.cli import _print_values
-from flows.locking import only_run
+from flows.cli.printing import print_valuation
 from flows.preflight import preflight
-from flows.valuation import typical, valuation
+from flows.runtime.locks import only_run
+from flows.valuation import valuation
+from flows.valuation_steps.planning import representative
 from tests.conftest import set_params
-from unshapley.config import load_params
+from unshapley.analysis.summary import summarize_valuation
+from unshapley.config import ValuationSettings, load_params
 from unshapley.errors import BusyError, InputError, UntrustedError, ValidationError
-from unshapley.fidelity import ALL_RETRAINED, ROWS_ABSENT
+from unshapley.fidelity.gate import ALL_RETRAINED, ROWS_ABSENT
 from unshapley.files import sha256
-from unshapley.modelstore import ModelRecord
+from unshapley.models.store import ModelRecord
 from unshapley.project import Project
-from unshapley.publication import RUN
+from unshapley.results.manifest import RUN
 
 
 def outputs(project: Project) -> dict[str, str]:
@@ -188,7 +190,8 @@ def test_all_coalitions_go_on_where_a_few_ended_and_rules_may_end_them(project):
 
 def test_the_unlearner_is_fitted_alike_whatever_the_budget():
     for n in (5, 11):
-        plans = [typical("auto", n, budget, 0) for budget in (20, 500, 1500, 2**n - 2)]
+        budgets = (20, 500, 1500, 2**n - 2)
+        plans = [representative(ValuationSettings(budget=budget), n) for budget in budgets]
         for plan in plans[1:]:
             np.testing.assert_array_equal(plan, plans[0])
 
@@ -358,7 +361,7 @@ def test_a_corrected_partial_valuation_has_the_true_ends(project):
             valuation__targets=targets,
             valuation__unlearner=name,
             valuation__options={},
-            fidelity__retrain=retrain,
+            correction__coalitions=retrain,
         )
         valuation(project=project.root)
         found.append(pd.read_csv(project.valuation / "values.csv")["value"].to_numpy())
@@ -377,7 +380,7 @@ def test_a_few_retrainings_correct_the_utilities(project):
             project,
             valuation__unlearner=name,
             valuation__options=options,
-            fidelity__retrain=retrain,
+            correction__coalitions=retrain,
         )
         valuation(project=project.root)
         values = pd.read_csv(project.valuation / "values.csv")
@@ -402,14 +405,14 @@ def test_really_retrained_coalitions_are_not_held_against_themselves(project, ca
         project,
         valuation__unlearner="hybrid",
         valuation__options={},
-        fidelity__retrain=corrections,
+        correction__coalitions=corrections,
     )
     valuation(project=project.root)
     check = json.loads((project.valuation / "metrics.json").read_text())["fidelity"]
     assert (check["status"], check["reason"]) == ("trusted", ALL_RETRAINED)
     assert (check["coalitions"], check["rmse"]) == (0, None)
     assert ALL_RETRAINED.capitalize() in (project.valuation / "report.html").read_text()
-    _print_values(project)
+    print_valuation(summarize_valuation(project))
     assert f"fidelity trusted: {ALL_RETRAINED}" in " ".join(capsys.readouterr().out.split())
 
 
@@ -447,7 +450,7 @@ def test_two_runs_at_once_are_kept_apart(project):
         ),
         (
             lambda p: set_params(
-                p, valuation__unlearner="newton", valuation__options={}, curvature__rank=9
+                p, valuation__unlearner="newton", valuation__options={}, curvature__directions=9
             ),
             InputError,
             "statistics were made with",

@@ -5,14 +5,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.expectations import build_suite, check_table, load_suite, run_suite
-from tasks.validation import validate_project, verdict
-from unshapley.config import Validation
+from tasks.expectations.checking import check_table, run_suite
+from tasks.expectations.suites import build_suite, load_suite
+from tasks.expectations.validation import validate_project, verdict
+from unshapley.config import ValidationSettings
+from unshapley.data.tables import Schema, fingerprints
 from unshapley.errors import InputError, ValidationError
-from unshapley.rows import Schema, fingerprints
 
 SCHEMA = Schema(("a", "b"), "label", ("no", "yes"))
-CONFIG = Validation(min_rows=5, feature_range=(0, 10))
+CONFIG = ValidationSettings(min_rows=5, feature_range=(0, 10))
 SUITE = build_suite("partition", SCHEMA, CONFIG).to_json_dict()
 
 

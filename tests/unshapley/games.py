@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from sklearn.datasets import load_diabetes, load_digits
 
-from unshapley.config import Curvature, Pretrain
-from unshapley.game import Game
-from unshapley.pretraining import fit, with_statistics
+from unshapley.config import CurvatureSettings, PretrainSettings
+from unshapley.curvature.statistics import with_statistics
+from unshapley.game.coalitions import to_bits
+from unshapley.game.game import Game
+from unshapley.models.fitting import fit
 
 
 def digits_game(providers: int = 3, hidden: Any = (8,), steps: int = 5, **recipe: Any) -> Game:
@@ -18,24 +21,37 @@ def digits_game(providers: int = 3, hidden: Any = (8,), steps: int = 5, **recipe
     bunch = load_digits()
     x, y = torch.from_numpy(bunch.data[:400]).float(), torch.from_numpy(bunch.target[:400])
     kwargs = {} if "architecture" in recipe else {"kwargs": {"hidden": list(hidden)}}
-    return _game(x, y, 10, providers, Pretrain(steps=steps, **kwargs, **recipe))
+    return _game(x, y, 10, providers, PretrainSettings(steps=steps, **kwargs, **recipe))
 
 
 def diabetes_game(providers: int = 4, steps: int = 60) -> Game:
     """scikit-learn's diabetes: a number is predicted."""
     bunch = load_diabetes()
     x, y = torch.from_numpy(bunch.data).float(), torch.from_numpy(bunch.target).float()
-    recipe = Pretrain(steps=steps, weight_decay=0.05, kwargs={"hidden": [8]})
+    recipe = PretrainSettings(steps=steps, weight_decay=0.05, kwargs={"hidden": [8]})
     game = _game(x, (y - y.mean()) / y.std(), 1, providers, recipe)
     return replace(game, label_mean=float(y.mean()), label_scale=float(y.std()))
 
 
-def _game(x: torch.Tensor, y: torch.Tensor, outputs: int, providers: int, recipe: Pretrain) -> Game:
+def _game(
+    x: torch.Tensor, y: torch.Tensor, outputs: int, providers: int, recipe: PretrainSettings
+) -> Game:
     test, reference, train = slice(0, 80), slice(80, 160), slice(160, None)
     x_train, y_train = x[train], y[train]
     owner = torch.arange(len(y_train)) % providers
     parts = {f"p{i}": (x_train[owner == i], y_train[owner == i]) for i in range(providers)}
     pretrained = fit(recipe, parts, (x[reference], y[reference]), outputs=outputs)
-    pretrained = with_statistics(pretrained, parts, Curvature(rank=20))
+    pretrained = with_statistics(pretrained, parts, CurvatureSettings(directions=20))
     names = tuple(parts)
     return Game(names, names, replace(pretrained, test=(x[test], y[test])), x[test], y[test])
+
+
+def to_masks(coalitions: np.ndarray) -> list[int]:
+    """Each coalition as an integer whose bit i says whether provider i stays."""
+    return [int(bits[::-1], 2) for bits in to_bits(coalitions)]
+
+
+def from_masks(masks, n: int) -> np.ndarray:
+    """The inverse of `to_masks` for n providers."""
+    rows = [[mask >> i & 1 for i in range(n)] for mask in masks]
+    return np.array(rows, dtype=bool).reshape(-1, n)

@@ -7,7 +7,7 @@ import unshapley
 def test_what_is_exported_resolves():
     assert unshapley.__all__ == sorted(
         ["BusyError", "InputError", "Params", "Project", "UnshapleyError", "UntrustedError",
-         "ValidationError", "build_unlearner", "compare", "estimate_values", "load_inputs",
+         "ValidationError", "build_unlearner", "check_fidelity", "estimate_values", "load_game",
          "load_params", "make_plan", "measure", "measure_endpoints", "prepare", "pretrain"]
     )  # fmt: skip
     assert all(getattr(unshapley, name) for name in unshapley.__all__)
@@ -15,7 +15,10 @@ def test_what_is_exported_resolves():
 
 def test_the_library_loads_no_orchestration_and_the_command_line_no_torch():
     for module, absent in (
-        ("unshapley.valuation, unshapley.publication", "prefect dvc great_expectations"),
+        (
+            "unshapley.results.valuation, unshapley.results.publishing",
+            "prefect dvc great_expectations",
+        ),
         ("flows.cli", "torch prefect great_expectations"),
     ):
         script = f"import sys, {module}; print([m for m in {absent!r}.split() if m in sys.modules])"

@@ -13,7 +13,9 @@ from unshapley.errors import InputError
         ({"valuation": {"stop": {"half_width": 0}}}, "valuation.stop.half_width = 0"),
         ({"prepare": {"test_share": 1.5}}, "prepare.test_share = 1.5"),
         ([1, 2], "the file"),
-        ({"fidelity": {"retrain": 3}}, "params.yaml: fidelity: retrain = 3: at least 4"),
+        ({"correction": {"coalitions": 3}}, "params.yaml: correction: coalitions = 3: at least 4"),
+        ({"fidelity": {"retrain": 8}}, "which is now called 'correction.coalitions'"),
+        ({"curvature": {"rank": 8}}, "which is now called 'curvature.directions'"),
     ],
 )
 def test_what_is_wrong_and_where_is_said(content, message):

@@ -28,14 +28,10 @@ from unshapley.estimators.permutations import PermutationEstimator
 from unshapley.estimators.plain_permutations import PlainPermutationEstimator
 from unshapley.estimators.regression import KernelShapEstimator, LeverageEstimator
 from unshapley.estimators.regression_msr import RegressionMsrEstimator, TreeMsrEstimator
-from unshapley.estimators.strata import (
-    ComplementaryEstimator,
-    StratifiedEstimator,
-    SvarmEstimator,
-)
+from unshapley.estimators.semivalues import shapley
+from unshapley.estimators.shapiq_adapter import PREFIX, WithShapiq
+from unshapley.estimators.strata import ComplementaryEstimator, StratifiedEstimator, SvarmEstimator
 from unshapley.estimators.truncated_permutations import TruncatedPermutationEstimator
-from unshapley.semivalues import shapley
-from unshapley.shapiq_game import PREFIX, WithShapiq
 
 _ALL: tuple[Estimator, ...] = (
     ExactEstimator(),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from unshapley.coalitions import Coalitions
 from unshapley.estimators.base import SAMPLING, Estimate, Floats, Plan
 from unshapley.estimators.permutations import PermutationEstimator, mean_operator
 from unshapley.estimators.posterior import Posterior, posterior
+from unshapley.game.coalitions import Coalitions
 
 BLOCK = 1024
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from unshapley.coalitions import Coalitions, to_bits
 from unshapley.errors import InputError
+from unshapley.game.coalitions import Coalitions, to_bits
 
 Floats = NDArray[np.float64]
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 from torch import Tensor
 
-from unshapley.coalitions import Coalitions
+from unshapley.game.coalitions import Coalitions
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unshapley.coalitions import Coalitions
 from unshapley.estimators.countkernel import CountKernel, Floats
+from unshapley.game.coalitions import Coalitions
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from unshapley.coalitions import Coalitions
 from unshapley.estimators.base import NORMAL, SAMPLING, Estimate, Floats, Plan
+from unshapley.game.coalitions import Coalitions
 
 Operator = Callable[[Coalitions], Floats]
 """Measured coalitions `(m, n)` → what the values are of the utilities `(n, m + 2)`."""

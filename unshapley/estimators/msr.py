@@ -7,11 +7,11 @@ from typing import ClassVar
 import numpy as np
 from scipy import special
 
-from unshapley.coalitions import Coalitions
 from unshapley.errors import InputError
 from unshapley.estimators.base import Estimate, Floats, Plan, check_budget, is_shapley
 from unshapley.estimators.linear import PER_PROVIDER, efficient, linear_estimate
 from unshapley.estimators.sampling import inclusion, mixed_weights, paired
+from unshapley.game.coalitions import Coalitions
 
 
 class MsrEstimator:

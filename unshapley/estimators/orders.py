@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from unshapley.coalitions import Coalitions
 from unshapley.errors import InputError
 from unshapley.estimators.base import SAMPLING, Estimate, Floats, Plan, check_budget
+from unshapley.game.coalitions import Coalitions
 
 Ints = NDArray[np.int64]
 HISTORY = 12

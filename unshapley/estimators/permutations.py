@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from unshapley.coalitions import Coalitions
 from unshapley.estimators.base import SAMPLING, Estimate, Floats, Plan, check_budget, check_shapley
 from unshapley.estimators.orders import keyed, paths_of
+from unshapley.game.coalitions import Coalitions
 
 HISTORY = 60
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from unshapley.coalitions import Coalitions
 from unshapley.estimators.base import SAMPLING, Estimate, Floats
 from unshapley.estimators.countkernel import CountKernel, fit
 from unshapley.estimators.functional import semivalue_of
+from unshapley.game.coalitions import Coalitions
 
 WIDER = 1.2
 """By which the posterior's deviations grow: the kernel was chosen from the same utilities. Measured

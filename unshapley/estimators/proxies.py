@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from unshapley.coalitions import Coalitions
 from unshapley.estimators.base import Floats
+from unshapley.game.coalitions import Coalitions
 
 TREES: dict[str, Any] = {"n_estimators": 50, "max_depth": 3, "learning_rate": 0.2}
 LEAF = -1

@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 from scipy import special
 
-from unshapley.coalitions import Coalitions
 from unshapley.estimators.base import Estimate, Floats, Plan, check_budget, check_shapley
 from unshapley.estimators.linear import PER_PROVIDER, linear_estimate
 from unshapley.estimators.sampling import inclusion, kernel_weights, leverage_weights, paired
+from unshapley.game.coalitions import Coalitions
 
 
 class RegressionEstimator:

@@ -6,12 +6,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from unshapley.coalitions import Coalitions
 from unshapley.estimators.base import SAMPLING, Estimate, Floats, Plan
 from unshapley.estimators.linear import first, history_steps, jackknife
 from unshapley.estimators.msr import check_reach, mixed_plan, sample_reuse, size_weights
 from unshapley.estimators.proxies import Fit, fit_linear, fit_trees
 from unshapley.estimators.sampling import inclusion, mixed_weights
+from unshapley.game.coalitions import Coalitions
 
 FOLDS = 5
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from unshapley.coalitions import Coalitions
+from unshapley.game.coalitions import Coalitions
 
 Floats = NDArray[np.float64]
 LISTED = 16

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from unshapley.coalitions import Coalitions
 from unshapley.estimators.base import Estimate, Floats, Plan, check_budget, is_shapley
 from unshapley.estimators.linear import PER_PROVIDER, efficient, linear_estimate
 from unshapley.estimators.sampling import in_turn
+from unshapley.game.coalitions import Coalitions
 
 
 class StratumEstimator:

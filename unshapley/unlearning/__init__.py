@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from unshapley.errors import InputError
-from unshapley.unlearning.base import Pretrained, TrainingRows, Unlearner
+from unshapley.extensions import check_parameters_of, find, source_of
+from unshapley.unlearning.base import Unlearner
 from unshapley.unlearning.finetune import FinetuneUnlearner
 from unshapley.unlearning.gradient_ascent import GradientAscentUnlearner
 from unshapley.unlearning.hybrid import HybridUnlearner
@@ -25,6 +26,7 @@ from unshapley.unlearning.scrub import ScrubUnlearner
 from unshapley.unlearning.shrink_finetune import ShrinkFinetuneUnlearner
 from unshapley.unlearning.simnpo import SimNPOUnlearner
 
+WHERE = "valuation.unlearner"
 UNLEARNERS: Mapping[str, type[Unlearner]] = {
     kind.name: kind
     for kind in (
@@ -49,22 +51,51 @@ UNLEARNERS: Mapping[str, type[Unlearner]] = {
 
 
 def build_unlearner(name: str, options: Mapping[str, Any] | None = None) -> Unlearner:
-    """The unlearner of that name; `InputError` names what exists, or the option that is wrong."""
-    if name not in UNLEARNERS:
-        raise InputError(
-            f"there is no unlearner {name!r}",
-            where="valuation.unlearner",
-            expected=f"one of {', '.join(UNLEARNERS)}",
-        )
-    kind = UNLEARNERS[name]
+    """The unlearner of that name, built in, installed or 'package.module:Class'.
+
+    Raises `InputError` for one that does not exist or is none, and names the option that is wrong.
+    """
+    kind = find(name, UNLEARNERS, "unlearner", WHERE)
+    check_kind(name, kind)
     try:
-        return kind(**(options or {}))
+        unlearner: Unlearner = kind(**(options or {}))
     except (ValidationError, TypeError) as error:
         raise InputError(
             _explain(error, kind),
             where="valuation.options",
             expected=f"options of {name}: {', '.join(kind.model_fields) or 'none'}",
         ) from None
+    return unlearner
+
+
+def check_kind(name: str, kind: Any) -> None:
+    """Raise `InputError` for what is no subclass of `Unlearner`, or an unfinished one."""
+    if not (isinstance(kind, type) and issubclass(kind, Unlearner)):
+        what = f"of type {type(kind).__name__}" if not isinstance(kind, type) else "another class"
+        raise InputError(
+            f"unlearner {name!r} is {what}",
+            where=WHERE,
+            expected="a subclass of unshapley.unlearning.Unlearner",
+        )
+    lacking = [a for a in ("name", "retain_free") if not hasattr(kind, a)]
+    if kind.__call__ is Unlearner.__call__:
+        lacking.append("__call__")
+    if lacking:
+        raise InputError(
+            f"unlearner {name!r} lacks {', '.join(lacking)}",
+            where=WHERE,
+            expected="name and retain_free as class variables, and __call__(pretrained, staying)",
+            do="see CONTRIBUTING.md, or the files of unshapley/unlearning",
+        )
+    check_parameters_of(kind.__call__, ("self", "pretrained", "staying"), name, WHERE)
+
+
+def source_of_unlearner(unlearner: Unlearner) -> str | None:
+    """Hash of the source of an unlearner of the user's own; None for those that come with us."""
+    kind = type(unlearner)
+    if kind in UNLEARNERS.values():
+        return None
+    return source_of(f"{kind.__module__}:{kind.__qualname__}", kind)
 
 
 def _explain(error: ValidationError | TypeError, kind: type[Unlearner]) -> str:
@@ -77,4 +108,4 @@ def _explain(error: ValidationError | TypeError, kind: type[Unlearner]) -> str:
     return f"{key} = {first['input']!r}: {first['msg']}"
 
 
-__all__ = ["UNLEARNERS", "Pretrained", "TrainingRows", "Unlearner", "build_unlearner"]
+__all__ = ["UNLEARNERS", "Unlearner", "build_unlearner", "source_of_unlearner"]

@@ -11,10 +11,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from unshapley.batching import State, batched_outputs
-from unshapley.losses import row_loss
-from unshapley.training import stack, trainable
-from unshapley.unlearning.base import Pretrained, TrainingRows, Unlearner, padded, reachable_rows
+from unshapley.models.batching import State, batched_outputs
+from unshapley.models.losses import row_loss
+from unshapley.models.pretrained import Pretrained, TrainingRows
+from unshapley.models.training import stack, trainable
+from unshapley.unlearning.base import Unlearner, padded, reachable_rows
 
 Ascent = Callable[[State, State], tuple[Tensor, Tensor]]
 """(trained tensors `(m, …)`, what they share) → objective `(m,)` and forget loss `(m,)`"""

@@ -2,88 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, ClassVar, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict
-from torch import Tensor, nn
+from torch import Tensor
 
-from unshapley.batching import State
-from unshapley.config import Pretrain
-from unshapley.curvature import Curvature
 from unshapley.errors import InputError
-from unshapley.features import HeadFeatures
-from unshapley.training import train
-
-
-@dataclass(frozen=True)
-class TrainingRows:
-    """Training rows of the providers that are reachable.
-
-    x: `(rows, features)`; y: `(rows,)`; owner: index of each row's provider `(rows,)`.
-    """
-
-    x: Tensor
-    y: Tensor
-    owner: Tensor
-
-
-@dataclass(frozen=True)
-class Pretrained:
-    """The pretrained model and what is stored beside it; `n` providers in provider order.
-
-    model: the module that runs the states; trained, initial: its weights after and before training;
-    rewind: its weights early in training; counts: training rows of each provider `(n,)`, reachable
-    or not; rows: those that can be read; reference: rows `(x, y)` for regularisers and tuning;
-    test: the test set, for an option that leaks it and says so; recipe: how it was trained.
-    """
-
-    model: nn.Module
-    trained: State
-    initial: State
-    recipe: Pretrain
-    counts: Tensor
-    rows: TrainingRows
-    reference: tuple[Tensor, Tensor]
-    rewind: State | None = None
-    curvature: Curvature | None = None
-    features: HeadFeatures | None = None
-    test: tuple[Tensor, Tensor] | None = None
-
-    def share(self, staying: Tensor) -> Tensor:
-        """Share of all training rows that each coalition keeps `(m,)`, float64."""
-        counts = self.counts.double()
-        return (staying.double() @ counts) / counts.sum()
-
-    def to(self, device: str) -> Pretrained:
-        """The same with every tensor on `device` ("cpu" or "cuda").
-
-        Raises `InputError` where there is no such device.
-        """
-        if device == "cpu":
-            return self
-        if not torch.cuda.is_available():
-            raise InputError(
-                "there is no CUDA device", where="valuation.device", do="set it to cpu"
-            )
-        moved = {f.name: _on(device, getattr(self, f.name)) for f in fields(self)}
-        return replace(self, **moved)
-
-
-def _on(device: str, value: Any) -> Any:
-    """`value` with the tensors in it on `device`."""
-    if isinstance(value, Tensor | nn.Module):
-        return value.to(device)
-    if isinstance(value, dict):
-        return {key: _on(device, one) for key, one in value.items()}
-    if isinstance(value, tuple):
-        return tuple(_on(device, one) for one in value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return replace(
-            value, **{f.name: _on(device, getattr(value, f.name)) for f in fields(value)}
-        )
-    return value
+from unshapley.models.batching import State
+from unshapley.models.pretrained import Pretrained, TrainingRows
+from unshapley.models.training import train
 
 
 class Unlearner(BaseModel):

@@ -9,8 +9,8 @@ from pydantic import Field
 from torch import Tensor
 
 from unshapley.errors import InputError
+from unshapley.models.pretrained import Pretrained
 from unshapley.unlearning.ascent import AscentUnlearner
-from unshapley.unlearning.base import Pretrained
 
 log = logging.getLogger("unshapley.unlearning")
 

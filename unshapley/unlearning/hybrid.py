@@ -9,8 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unshapley.batching import State
-from unshapley.unlearning.base import Pretrained
+from unshapley.models.batching import State
+from unshapley.models.pretrained import Pretrained
 from unshapley.unlearning.newton_finetune import NewtonFinetuneUnlearner
 from unshapley.unlearning.retrain import RetrainUnlearner
 

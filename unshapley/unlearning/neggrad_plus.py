@@ -7,11 +7,12 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from unshapley.batching import State, batched_outputs
-from unshapley.losses import row_loss
-from unshapley.training import descend, stack
+from unshapley.models.batching import State, batched_outputs
+from unshapley.models.losses import row_loss
+from unshapley.models.pretrained import Pretrained
+from unshapley.models.training import descend, stack
 from unshapley.unlearning.ascent import capped, held_out_loss, shares
-from unshapley.unlearning.base import Pretrained, Unlearner, reachable_rows
+from unshapley.unlearning.base import Unlearner, reachable_rows
 
 
 class NegGradPlusUnlearner(Unlearner):

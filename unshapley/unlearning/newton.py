@@ -8,10 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unshapley.batching import State
-from unshapley.curvature import Curvature
 from unshapley.errors import InputError
-from unshapley.unlearning.base import Pretrained, Unlearner
+from unshapley.models.batching import State
+from unshapley.models.pretrained import CurvatureStatistics, Pretrained
+from unshapley.unlearning.base import Unlearner
 
 NEAR = 0.1
 """Share of ρ with which the length of the step is found, and the least that is applied."""
@@ -69,7 +69,9 @@ class NewtonUnlearner(Unlearner):
         ]
         return curvature.move(pretrained.trained, -torch.cat(steps))
 
-    def step(self, curvature: Curvature, stays: Tensor, slope: Tensor, decay: float) -> Tensor:
+    def step(
+        self, curvature: CurvatureStatistics, stays: Tensor, slope: Tensor, decay: float
+    ) -> Tensor:
         """What is taken from the pretrained weights, in coordinates `(m, k)`."""
         k = slope.shape[1]
         rows = stays @ curvature.rows

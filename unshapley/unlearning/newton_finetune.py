@@ -7,9 +7,10 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from unshapley.batching import State
-from unshapley.training import stack
-from unshapley.unlearning.base import Pretrained, train_on_retained
+from unshapley.models.batching import State
+from unshapley.models.pretrained import Pretrained
+from unshapley.models.training import stack
+from unshapley.unlearning.base import train_on_retained
 from unshapley.unlearning.newton import NewtonUnlearner
 
 

@@ -6,9 +6,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from unshapley.batching import State
-from unshapley.training import stack, trainable
-from unshapley.unlearning.base import Pretrained, Unlearner
+from unshapley.models.batching import State
+from unshapley.models.pretrained import Pretrained
+from unshapley.models.training import stack, trainable
+from unshapley.unlearning.base import Unlearner
 
 
 class NoUnlearning(Unlearner):

@@ -8,11 +8,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unshapley.batching import State, batched_outputs
-from unshapley.losses import row_loss
-from unshapley.training import descend, stack, trainable
+from unshapley.models.batching import State, batched_outputs
+from unshapley.models.losses import row_loss
+from unshapley.models.pretrained import Pretrained, TrainingRows
+from unshapley.models.training import descend, stack, trainable
 from unshapley.unlearning.ascent import shares
-from unshapley.unlearning.base import Pretrained, TrainingRows, Unlearner, reachable_rows
+from unshapley.unlearning.base import Unlearner, reachable_rows
 
 
 class RandomLabelUnlearner(Unlearner):

@@ -8,9 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unshapley.batching import State
-from unshapley.training import stack
-from unshapley.unlearning.base import Pretrained, Unlearner, train_on_retained
+from unshapley.models.batching import State
+from unshapley.models.pretrained import Pretrained
+from unshapley.models.training import stack
+from unshapley.unlearning.base import Unlearner, train_on_retained
 
 
 class RetrainUnlearner(Unlearner):

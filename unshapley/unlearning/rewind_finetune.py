@@ -7,10 +7,11 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from unshapley.batching import State
 from unshapley.errors import InputError
-from unshapley.training import stack
-from unshapley.unlearning.base import Pretrained, Unlearner, train_on_retained
+from unshapley.models.batching import State
+from unshapley.models.pretrained import Pretrained
+from unshapley.models.training import stack
+from unshapley.unlearning.base import Unlearner, train_on_retained
 
 
 class RewindFinetuneUnlearner(Unlearner):

@@ -10,12 +10,12 @@ from pydantic import Field
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from unshapley.batching import State
 from unshapley.errors import InputError
-from unshapley.features import HeadFeatures
-from unshapley.losses import row_loss
-from unshapley.models import output_layer
-from unshapley.unlearning.base import Pretrained, Unlearner
+from unshapley.models.batching import State
+from unshapley.models.layers import output_layer
+from unshapley.models.losses import row_loss
+from unshapley.models.pretrained import HeadFeatures, Pretrained
+from unshapley.unlearning.base import Unlearner
 
 SCALES = (math.log(0.05), math.log(500))
 """Where the scale from scores to logits is sought, as logarithms."""

@@ -8,11 +8,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unshapley.batching import State, batched_outputs
-from unshapley.losses import row_loss
-from unshapley.training import descend, stack, trainable
+from unshapley.models.batching import State, batched_outputs
+from unshapley.models.losses import row_loss
+from unshapley.models.pretrained import Pretrained
+from unshapley.models.training import descend, stack, trainable
 from unshapley.unlearning.ascent import divergence, held_out_loss, shares
-from unshapley.unlearning.base import Pretrained, Unlearner, reachable_rows
+from unshapley.unlearning.base import Unlearner, reachable_rows
 
 
 class ScrubUnlearner(Unlearner):

@@ -1,0 +1,25 @@
+"""The command line `unshapley`: a file a group of commands. Heavy imports wait for a command."""
+
+from __future__ import annotations
+
+import typer
+
+from flows.cli import analysis, fidelity, project, refresh, valuation, verify
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="What each provider's data is worth to a model: Shapley values by unlearning.\n\n"
+    "Exit codes: 0 done, 1 failed, 2 wrong input, 3 not published because untrusted, "
+    "4 files are not as recorded, 5 not checkable, 6 another run works in the project.",
+)
+for group in (project, valuation, verify, refresh, analysis, fidelity):
+    for command in group.COMMANDS:
+        app.command()(command)
+
+
+def main() -> None:
+    """Entry point."""
+    app()

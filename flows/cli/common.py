@@ -1,0 +1,117 @@
+"""What all commands share: options, the one way to end with an error, the start of a session."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from unshapley.errors import InputError, UnshapleyError
+
+ProjectOption = Annotated[
+    Path, typer.Option("--project", "-p", help="Folder that holds params.yaml and data/.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's log too.")]
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+CLOSED = {errno.EACCES, errno.EPERM}
+"""What keeps a file from being written and is for the user to mend."""
+
+
+def reported(command: Callable[..., None]) -> Callable[..., None]:
+    """End with one clear message and the right exit code; tracebacks are for defects only."""
+
+    @wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except UnshapleyError as error:
+            _print_error(str(error))
+            raise typer.Exit(error.exit_code) from None
+        except OSError as error:
+            if error.errno not in NO_ROOM | CLOSED:
+                raise
+            _print_error(str(_of_the_disk(error)))
+            raise typer.Exit(InputError.exit_code) from None
+        except KeyboardInterrupt:
+            warn("interrupted; the same command goes on where this one stopped")
+            raise typer.Exit(130) from None
+
+    return wrapper
+
+
+def _of_the_disk(error: OSError) -> InputError:
+    from unshapley.files import unwritable
+
+    path = Path(str(error.filename or "a file"))
+    if error.errno in CLOSED:
+        return InputError(
+            f"cannot be opened: {error.strerror}", where=path, do="correct its permissions"
+        )
+    return unwritable(path, error)
+
+
+def _print_error(message: str) -> None:
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False)
+    console.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+
+
+def warn(message: str) -> None:
+    """Print a line for people, apart from what a command gives."""
+    print(message, file=sys.stderr)
+
+
+def print_json(content: Any) -> None:
+    """Print what a command gives, for programs."""
+    print(json.dumps(content, indent=2, ensure_ascii=False, default=str))
+
+
+def escape(text: str) -> str:
+    """Text that rich shows as it stands."""
+    from rich.markup import escape as escaped
+
+    return escaped(text)
+
+
+def start(project: Path, *, verbose: bool = False) -> None:
+    """Set up Prefect and Great Expectations, which read their settings when they are imported."""
+    from flows.runtime.orphans import end_orphaned_servers, own
+    from flows.runtime.settings import configure
+
+    configure(project, verbose=verbose)
+    end_orphaned_servers()
+    own()
+    logger = logging.getLogger("unshapley")
+    logger.setLevel(logging.INFO)
+    if not verbose:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+
+
+@contextmanager
+def options_for(names: Mapping[str, str], do: str = "") -> Iterator[None]:
+    """Report a mistake in a key of params.yaml as one in the option that was given instead.
+
+    names: option by key.
+    """
+    try:
+        yield
+    except InputError as error:
+        if error.where not in names:
+            raise
+        option = names[str(error.where)]
+        raise InputError(
+            error.what, where=option, expected=error.expected, do=do or error.do
+        ) from None

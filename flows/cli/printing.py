@@ -1,0 +1,154 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.cli.common import escape
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from unshapley.analysis.payout import Payout
+    from unshapley.fidelity.benchmark import UnlearnerRow
+    from unshapley.results.published import Published
+
+WIDTH = 100
+"""Columns where the output is no terminal."""
+
+
+def print_valuation(summary: Mapping[str, Any]) -> None:
+    """Print the last valuation, as `analysis.summary.summarize_valuation` gives it."""
+    out, figures = _console(), summary["metrics"]
+    table = _table(f"Values for {figures['utility']}")
+    for column in ("rank", "provider", "rows", "value", "± std. error", "95 % interval", "status"):
+        _column(table, column, left=("provider", "status"))
+    for row in sorted(summary["values"], key=lambda r: r["rank"] or 10**9):
+        numbers = ["", "", ""]
+        if row["value"] is not None:
+            numbers = [f"{row['value']:.4f}", "unknown", "unknown"]
+        if row["std_error"] is not None:
+            error, low, high = (row[k] for k in ("std_error", "ci_low", "ci_high"))
+            numbers[1:] = [f"{error:.4f}", f"{low:.4f} … {high:.4f}"]
+        rank = "" if row["rank"] is None else str(row["rank"])
+        table.add_row(rank, escape(str(row["provider"])), str(row["rows"]), *numbers, row["status"])
+    out.print(table)
+    _print_figures(out, figures)
+    if "detection" in summary:
+        from unshapley.analysis.detection import sentence
+
+        out.print(escape(sentence(summary["detection"])), soft_wrap=True)
+    if "copies" in summary:
+        from unshapley.analysis.detection import sentence_of_copies
+
+        out.print(escape(sentence_of_copies(summary["copies"])), soft_wrap=True)
+    out.print(f"report: {escape(summary['report'])}", soft_wrap=True)
+
+
+def _print_figures(out: Console, figures: Mapping[str, Any]) -> None:
+    check, total = figures["fidelity"], figures["sum_of_values"]
+    gap = abs(total - (figures["u_all"] - figures["u_none"]))
+    relation = "=" if gap < 1e-6 * max(1.0, abs(total)) else "≠"
+    out.print(
+        f"sum {total:.6f} {relation} U(all) {figures['u_all']:.6f} "
+        f"− U(none) {figures['u_none']:.6f}, {figures['coalitions']} coalitions"
+    )
+    line = f"fidelity {check['status']}"
+    if check["rmse"] is None:
+        line += f": {check.get('reason') or 'no coalition was retrained to check these values'}"
+    else:
+        line += (
+            f": error against retraining {check['rmse']:.4f}, "
+            f"without unlearning {check['rmse_no_unlearning']:.4f}"
+        )
+    out.print(line)
+    if check["weak"]:
+        out.print(
+            f"[bold red]warning:[/] unlearning explains only {check['explained']:.0%} of what "
+            "forgetting does; ranks may be wrong, compare with valuation.unlearner: retrain"
+        )
+
+
+def print_payouts(
+    payouts: Sequence[Payout], published: Published, budget_file: Path | None
+) -> None:
+    """Print who gets what; budget_file: where the table was written too."""
+    out = _console()
+    table = _table(f"Payout by values for {published.utility}")
+    for column in ("provider", "value", "share", "95 % interval", "payout", "note"):
+        _column(table, column, left=("provider", "note"))
+    for payout in sorted(payouts, key=lambda p: (-p.payout, p.value is None, p.provider)):
+        numbers = ["", "", ""]
+        if payout.value is not None:
+            span = f"{payout.share_low:.2%} … {payout.share_high:.2%}"
+            numbers = [f"{payout.value:.4f}", f"{payout.share:.2%}", span]
+        table.add_row(escape(payout.provider), *numbers, f"{payout.payout:f}", payout.note)
+    out.print(table)
+    out.print(f"sum {sum(payout.payout for payout in payouts):f}")
+    if published.warning:
+        out.print(f"[bold red]warning:[/] {published.warning}")
+    if budget_file:
+        out.print(f"written: {escape(str(budget_file))}", soft_wrap=True)
+
+
+def print_seeds(values: pd.DataFrame, title: str) -> None:
+    """Print values over several models."""
+    table = _table(f"Values for {title}")
+    for column in ("provider", "value", "95 % interval", "own error", "seeds error"):
+        _column(table, column, left=("provider",))
+    rows: Any = values.sort_values("rank").itertuples()
+    for row in rows:
+        span = f"{row.ci_low:.4f} … {row.ci_high:.4f}"
+        errors = f"{row.within_error:.4f}", f"{row.seeds_error:.4f}"
+        table.add_row(escape(row.provider), f"{row.value:.4f}", span, *errors)
+    _console().print(table)
+
+
+def print_benchmark(rows: Sequence[UnlearnerRow], folder: Path) -> None:
+    """Print unlearners beside real retraining."""
+    out = _console(width=120)
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    table.add_column("unlearner", min_width=max(len(row.unlearner.split()[0]) for row in rows))
+    heads = ("rmse", "noise floor", "Spearman", "± seeds", "relative L2", "± seeds", "cost")
+    for name in heads:
+        _column(table, name)
+    for row in rows:
+        figures = [
+            row.rmse,
+            row.noise_floor,
+            row.spearman,
+            row.spearman_std,
+            row.rel_l2,
+            row.rel_l2_std,
+        ]
+        cost = "–" if row.cost_share is None else f"{row.cost_share:.1%}"
+        texts = ("–" if figure is None else _short(figure) for figure in figures)
+        table.add_row(f"{row.unlearner}{' (control)' if row.control else ''}", *texts, cost)
+    out.print(table)
+    for row in rows:
+        if row.reason:
+            out.print(f"{row.unlearner}: {escape(row.reason)}", soft_wrap=True)
+    out.print(f"written: {folder / 'fidelity.csv'}, {folder / 'fidelity.svg'}", soft_wrap=True)
+
+
+def _console(width: int = WIDTH) -> Console:
+    return Console(width=None if sys.stdout.isatty() else width, highlight=False)
+
+
+def _table(title: str) -> Table:
+    return Table(title=escape(title), title_justify="left")
+
+
+def _column(table: Table, name: str, left: Sequence[str] = ()) -> None:
+    table.add_column(name, justify="left" if name in left else "right")
+
+
+def _short(figure: float) -> str:
+    """Three digits, without an exponent for large numbers."""
+    return f"{figure:.0f}" if abs(figure) >= 1000 else f"{figure:.3g}"

@@ -1,0 +1,144 @@
+"""Commands that make a project ready: init, prepare, suites, validate, pretrain, curvature."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.common import JsonOption, ProjectOption, print_json, reported, start, warn
+from unshapley.project import Project
+
+
+@reported
+def init(
+    folder: Annotated[Path, typer.Argument(help="The new project's folder.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Set a key of params.yaml; may be repeated."
+        ),
+    ] = None,
+) -> None:
+    """Start a project of your own: params.yaml, and room for raw data.
+
+    Example: `unshapley init my-data --set prepare.source=files --set prepare.label=target`
+    """
+    from unshapley.new_project import init_project
+
+    params = init_project(folder, set_ or [])
+    print(f"{params}\nnext, in {folder}: prepare, suites, pretrain, run; raw files go to data/raw")
+
+
+@reported
+def prepare(project: ProjectOption = Path()) -> None:
+    """Write partitions, test and reference set from digits or from data/raw."""
+    from flows.runtime.locks import only_run
+    from unshapley.config import load_params
+    from unshapley.data.preparation import prepare as write
+
+    paths = Project(project)
+    params = load_params(paths.params)
+    with only_run(paths):
+        for provider, rows in write(paths, params).items():
+            print(f"{provider}: {rows} training rows")
+
+
+@reported
+def suites(project: ProjectOption = Path()) -> None:
+    """Write the expectation suites that params.yaml and the prepared data ask for."""
+    start(project)
+    from flows.runtime.locks import only_run
+    from tasks.expectations.suites import save_suites
+    from unshapley.config import load_params
+    from unshapley.data.tables import Schema
+
+    paths = Project(project)
+    schema = Schema.load(paths.schema)
+    params = load_params(paths.params)
+    with only_run(paths):
+        for path in save_suites(paths.expectations, schema, params.validation):
+            print(path)
+
+
+@reported
+def validate(
+    project: ProjectOption = Path(),
+    as_json: JsonOption = False,
+    data_docs: Annotated[
+        Path | None, typer.Option(help="Also write Great Expectations' pages to this folder.")
+    ] = None,
+) -> None:
+    """Check partitions, test and reference set against data/expectations.
+
+    Exit code 2 if a table breaks its expectations and the policy is to stop.
+
+    Examples: `unshapley validate` · `unshapley validate --data-docs docs-out`
+    """
+    start(project)
+    from tasks.expectations.validation import check_parameters, validate_project, verdict
+    from unshapley.config import load_params
+
+    paths = Project(project)
+    params = load_params(paths.params)
+    check_parameters(paths, params)
+    reports = validate_project(paths, params.valuation.targets)
+    if data_docs:
+        from tasks.expectations.data_docs import write_data_docs
+
+        warn(f"Data Docs: {write_data_docs(paths, data_docs)}")
+    if as_json:
+        print_json(reports)
+    else:
+        for report in reports:
+            texts = [*report["critical"], *(f"(warning) {t}" for t in report["warnings"])]
+            print(f"{report['table']}: {'; '.join(texts) or 'meets all expectations'}")
+    verdict(reports, params.validation.policy)
+
+
+@reported
+def pretrain(project: ProjectOption = Path()) -> None:
+    """Validate, then pretrain the model and store it with its curvature statistics."""
+    start(project)
+    from flows.pretrain import pretrain as train
+    from flows.runtime.locks import only_run
+    from unshapley.config import load_params
+
+    paths = Project(project)
+    params = load_params(paths.params)
+    with only_run(paths):
+        record = train(paths, params)
+    print(", ".join(f"{name} {value:.4f}" for name, value in record.score.items()))
+    for provider, reason in record.quarantined.items():
+        warn(f"quarantined {provider}: {reason}")
+
+
+@reported
+def curvature(
+    project: ProjectOption = Path(),
+    provider: Annotated[
+        list[str] | None,
+        typer.Option(help="Only of this provider, in the basis there is; may be repeated."),
+    ] = None,
+) -> None:
+    """Store curvature statistics of every provider's rows, so that newton can forget them unread.
+
+    Pretraining does so too. With --provider only that provider's rows are read, beside model,
+    data/curvature, schema and params.yaml: run it where the rows are, and hand its file over.
+
+    Examples: `unshapley curvature` · `unshapley curvature --provider cleveland`
+    """
+    from flows.runtime.locks import only_run
+    from unshapley.config import load_params
+    from unshapley.curvature.store import renew
+
+    paths = Project(project)
+    params = load_params(paths.params)
+    with only_run(paths):
+        record = renew(paths, params.curvature, provider or ())
+    for name in provider or record.providers:
+        print(f"{name}: {record.providers[name].rows} rows")
+
+
+COMMANDS = (init, prepare, suites, validate, pretrain, curvature)

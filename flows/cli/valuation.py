@@ -1,0 +1,77 @@
+"""Commands that value the providers, and show the last valuation."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.common import (
+    JsonOption,
+    ProjectOption,
+    VerboseOption,
+    print_json,
+    reported,
+    start,
+    warn,
+)
+from unshapley.project import Project
+
+
+@reported
+def run(
+    project: ProjectOption = Path(),
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no table.")] = False,
+) -> None:
+    """Value the providers: validate, unlearn, aggregate, check, publish.
+
+    A run that was killed goes on where it stopped.
+
+    Examples: `unshapley run` · `unshapley run --project my-data --json`
+    """
+    start(project, verbose=verbose)
+    from flows.preflight import preflight
+    from flows.runtime.locks import only_run
+    from unshapley.config import load_params
+
+    paths = Project(project)
+    params = load_params(paths.params)
+    with only_run(paths):  # report a mistake before the server starts, which takes seconds
+        preflight(paths, params)
+    from flows.valuation import valuation
+
+    if "PREFECT_HOME" in os.environ:
+        warn(f"starting Prefect's embedded server, home {os.environ['PREFECT_HOME']}")
+    summary = valuation(project=project, params=params)
+    if as_json:
+        print_json(summary)
+    elif not quiet:
+        _print(paths)
+
+
+@reported
+def report(project: ProjectOption = Path(), as_json: JsonOption = False) -> None:
+    """Show the last valuation: values, figures and where the report lies.
+
+    Examples: `unshapley report` · `unshapley report --json | jq .values`
+    """
+    if as_json:
+        from unshapley.analysis.summary import summarize_valuation
+
+        print_json(summarize_valuation(Project(project)))
+    else:
+        _print(Project(project))
+
+
+def _print(project: Project) -> None:
+    from flows.cli.printing import print_valuation
+    from unshapley.analysis.summary import summarize_valuation
+
+    print_valuation(summarize_valuation(project))
+
+
+COMMANDS = (run, report)

@@ -1,0 +1,31 @@
+"""Where tasks run: the runner that params.yaml names."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import Any
+
+from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
+
+from unshapley.config import RunSettings
+
+
+def end_with_parent() -> None:
+    """End this worker process soon after the run that started it, however that ended."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def make_runner(run: RunSettings) -> TaskRunner[Any]:
+    """A runner with `run.workers` workers, to be used as a context manager."""
+    if run.runner == "processes":
+        return ProcessPoolTaskRunner(max_workers=run.workers, initializer=end_with_parent)
+    return ThreadPoolTaskRunner(max_workers=run.workers)

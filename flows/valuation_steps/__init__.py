@@ -1,0 +1,1 @@
+"""The steps of the valuation flow, a file each, in the order of the flow."""

@@ -1,0 +1,48 @@
+"""Step: values from utilities."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flows.valuation_steps.checking import RetrainingCheck
+from flows.valuation_steps.measuring import MeasuredPlan
+from flows.valuation_steps.run import ValuationRun
+from flows.valuation_steps.validating import ValidatedTables
+from tasks.aggregate import aggregate
+from unshapley import environment
+from unshapley.game.coalitions import Coalitions, batches_by_size
+from unshapley.game.keys import game_key
+from unshapley.results.valuation import Valuation
+
+
+def aggregate_values(
+    run: ValuationRun, measured: MeasuredPlan, check: RetrainingCheck, tables: ValidatedTables
+) -> Valuation:
+    """The valuation, with all that it was computed from."""
+    plan, game = measured.plan, measured.plan.game
+    with run.tracker.step("aggregate"):
+        estimate = aggregate(plan.plan, measured.measured, check.endpoints, check.correction)
+    numerics = environment.numerics(plan.source.device)
+    return Valuation(
+        players=game.players,
+        rows={**game.rows, **tables.quarantined_rows},
+        quarantined=tables.quarantined,
+        plan=plan.plan,
+        chunk_ids=_chunk_ids(plan.plan.coalitions, plan.size),
+        measured=measured.measured,
+        endpoints=check.endpoints,
+        estimate=estimate,
+        fidelity=check.fidelity,
+        correction=check.correction,
+        unlearner=tuple(plan.unlearner.described()),
+        game=game_key(game, plan.unlearner, game.utilities, numerics),
+        unit=game.utilities[0].unit,
+    )
+
+
+def _chunk_ids(coalitions: Coalitions, size: int) -> tuple[int, ...]:
+    """Number of the chunk that measured each coalition."""
+    ids = np.empty(len(coalitions), dtype=int)
+    for i, batch in enumerate(batches_by_size(coalitions, size)):
+        ids[batch] = i
+    return tuple(ids.tolist())

@@ -1,0 +1,59 @@
+"""Step: write the outputs; values that the fidelity check refuses are kept apart."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from flows.runtime.tracking import write_run
+from flows.valuation_steps.loading import OpenedGame
+from flows.valuation_steps.run import ValuationRun
+from flows.valuation_steps.validating import ValidatedTables
+from tasks.publish import publish
+from unshapley.errors import UntrustedError
+from unshapley.fidelity.gate import Fidelity
+from unshapley.results.publishing import is_published
+from unshapley.results.tables import metrics
+from unshapley.results.valuation import Valuation
+
+log = logging.getLogger("unshapley.run")
+
+
+def publish_valuation(
+    run: ValuationRun, opened: OpenedGame, valuation: Valuation, tables: ValidatedTables
+) -> dict[str, Any]:
+    """Raises `UntrustedError` where the values are not published."""
+    tracker, workers = run.tracker, run.params.run.workers
+    with tracker.step("publish"):
+        folder = publish(opened.source, run.params, valuation, tables.reports)
+    summary = tracker.summary(run.params.run.model_dump(mode="json"))
+    write_run(run.project, folder.name, summary)
+    log.info(
+        "memory: %.0f MiB estimated for %d chunks at a time, %.0f MiB used",
+        tracker.estimated_mb * workers,
+        workers,
+        tracker.used_mb,
+    )
+    seconds = ", ".join(f"{name} {value:.1f}" for name, value in summary["seconds"].items())
+    log.info("seconds: %s", seconds)
+    if not is_published(valuation, run.params):
+        raise UntrustedError(_refusal(valuation.fidelity, folder))
+    return {"folder": str(folder), "metrics": metrics(valuation), "run": summary}
+
+
+def _refusal(fidelity: Fidelity, folder: Path) -> str:
+    if fidelity.status == "unchecked":
+        why = fidelity.reason or "no coalition was retrained to check the values"
+        remedy = "restore the rows" if fidelity.reason else "set fidelity.coalitions"
+        return (
+            f"not published: {why}\n"
+            f"  the values are in {folder}\n"
+            f"  do: {remedy}, or set fidelity.publish_unchecked: true"
+        )
+    return (
+        "not published: unlearning predicts retraining no better than leaving the model as it is\n"
+        f"  root mean squared error {fidelity.rmse:.4f}, without unlearning "
+        f"{fidelity.rmse_no_unlearning:.4f}; the values are in {folder}\n"
+        "  do: use another unlearner or other options of it"
+    )

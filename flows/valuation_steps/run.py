@@ -1,0 +1,36 @@
+"""What all steps of one valuation share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect.task_runners import TaskRunner
+
+from flows.runtime.locks import only_run
+from flows.runtime.runners import make_runner
+from flows.runtime.tracking import Tracker
+from unshapley.config import Params, load_params
+from unshapley.project import Project
+
+
+@dataclass(frozen=True)
+class ValuationRun:
+    """The project and its parameters, where tasks run, and how the run stands."""
+
+    project: Project
+    params: Params
+    runner: TaskRunner[Any]
+    tracker: Tracker
+
+
+@contextmanager
+def started(folder: Path, params: Params | None) -> Iterator[ValuationRun]:
+    """A run that holds the project's lock; without `params`, those of params.yaml."""
+    project = Project(folder.resolve())
+    params = params or load_params(project.params)
+    with only_run(project), make_runner(params.run) as runner:
+        yield ValuationRun(project, params, runner, Tracker())

@@ -1,0 +1,1 @@
+"""Great Expectations' room: suites, and tables checked against them."""

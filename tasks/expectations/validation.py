@@ -1,0 +1,149 @@
+"""Validate a whole project: every table against its suite, then the verdict by policy."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+from tasks.expectations.checking import Findings, check_table
+from tasks.expectations.suites import KINDS, check_suites, load_suite
+from tasks.expectations.views import Index
+from unshapley import environment
+from unshapley.config import Params
+from unshapley.data.preparation import check_prepared
+from unshapley.data.tables import Schema, fingerprints, read_table
+from unshapley.errors import InputError, ValidationError
+from unshapley.files import digest, is_sealed, seal, sha256, write_json
+from unshapley.project import Project
+
+Report = dict[str, Any]
+"""What was found in one table, as `Findings` in JSON."""
+
+
+def tables(project: Project) -> dict[str, Path]:
+    """Every table on disk, by name: the partitions, the test and the reference set."""
+    providers = project.providers()
+    if not providers:
+        raise InputError(
+            "no partition is there",
+            where=project.partitions,
+            do="run `unshapley prepare` or `dvc checkout`",
+        )
+    paths = {name: project.partition(name) for name in providers}
+    reserved = sorted(set(paths) & set(KINDS))
+    if reserved:
+        raise InputError(
+            f"a provider cannot be called {reserved[0]!r}",
+            where=paths[reserved[0]],
+            do="rename its partition",
+        )
+    for path in (project.test, project.reference):
+        if not path.is_file():
+            raise InputError("file is missing", where=path, do="run `unshapley prepare`")
+    return {**paths, "test": project.test, "reference": project.reference}
+
+
+def check_complete(project: Project, targets: Sequence[str] = ()) -> None:
+    """Raise `InputError` where a partition is missing: of a target, or, where none are named, of
+    any provider that was prepared.
+    """
+    there = tables(project)
+    for name in targets or Schema.load(project.schema).providers:
+        if name not in there:
+            raise InputError(
+                f"partition of provider {name!r} is missing",
+                where=project.partition(name),
+                expected=f"the partition of every {'target' if targets else 'prepared provider'}",
+                do="restore it with `dvc checkout`, or run `unshapley prepare`",
+            )
+
+
+def state_of(project: Project) -> str:
+    """One hash of all tables, schema and suites: what a validation result depends on."""
+    Schema.load(project.schema)
+    suites = {kind: digest(load_suite(project.expectations, kind)) for kind in KINDS}
+    hashes = {name: sha256(path) for name, path in tables(project).items()}
+    return digest([hashes, suites, sha256(project.schema)])
+
+
+def check_parameters(project: Project, params: Params) -> None:
+    """Raise `InputError` where tables or suites were not made with these parameters."""
+    check_prepared(Schema.load(project.schema), params, project.schema)
+    check_suites(project.expectations, params.validation)
+
+
+def kind_of(name: str) -> str:
+    """Which suite a table is held against."""
+    return name if name in ("test", "reference") else "partition"
+
+
+def validate_project(project: Project, targets: Sequence[str] = ()) -> list[Report]:
+    """Check all tables that are there: of the targets at least, or, where none are named, of all
+    providers. What was found in a table is kept until it, or another one, or a suite changes.
+    """
+    check_complete(project, targets)
+    checker = _Checker(project, state_of(project))
+    return [checker.report(name) for name in tables(project)]
+
+
+class _Checker:
+    """Checks the tables of a project, whose content hashes to `state`."""
+
+    def __init__(self, project: Project, state: str) -> None:
+        self.project, self.schema = project, Schema.load(project.schema)
+        self.paths = tables(project)
+        code = environment.source_hash("tasks", "unshapley")
+        self.version = [state, importlib.metadata.version("great-expectations"), code]
+
+    def report(self, name: str) -> Report:
+        """What was found in a table, now or before."""
+        kept = self.project.results / f"validate-{digest([name, *self.version])}.json"
+        if kept.is_file():
+            with contextlib.suppress(ValueError):
+                result = json.loads(kept.read_text(encoding="utf-8"))
+                if is_sealed(result):
+                    report: Report = result["content"]
+                    return report
+        report = asdict(self._check(name))
+        write_json(kept, seal(report))
+        # as it will be read from then on: a first run must not differ from later ones
+        return cast("Report", json.loads(json.dumps(report)))
+
+    def _check(self, name: str) -> Findings:
+        kind = kind_of(name)
+        suite = load_suite(self.project.expectations, kind)
+        frame = read_table(self.paths[name])
+        return check_table(frame, name, kind, suite, self.schema, self.index)
+
+    @cached_property
+    def index(self) -> Index:
+        """Fingerprints of the rows of all tables."""
+        return fingerprints_of(self.paths, self.schema)
+
+
+def verdict(reports: Sequence[Report], policy: str) -> dict[str, str]:
+    """Quarantined providers with the reason; `ValidationError` where the run must stop.
+
+    A test or reference set that fails always stops it.
+    """
+    failed = {r["table"]: "; ".join(r["critical"]) for r in reports if r["critical"]}
+    stops = [n for n in failed if policy == "stop" or n in ("test", "reference")]
+    if stops:
+        raise ValidationError(
+            f"{len(failed)} of {len(reports)} tables break their expectations\n"
+            + "\n".join(f"  {name}: {failed[name]}" for name in failed),
+            do="correct the rows or change the suites in data/expectations"
+            + (", or set validation.policy to quarantine" if policy == "stop" else ""),
+        )
+    return failed
+
+
+def fingerprints_of(paths: Mapping[str, Path], schema: Schema) -> Index:
+    """Fingerprints of the rows of tables, by name."""
+    return {n: fingerprints(read_table(path), schema.features) for n, path in paths.items()}

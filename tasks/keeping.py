@@ -1,0 +1,54 @@
+"""How tasks are cached, kept and retried.
+
+A result is JSON below .unshapley/results, named by a content key that the caller computes (the
+parameter `key`), and sealed with a hash, so that a damaged file is recognised and computed again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import Task
+from prefect.cache_policies import CacheKeyFnPolicy
+from prefect.tasks import exponential_backoff
+
+from unshapley.config import RunSettings
+from unshapley.errors import UnshapleyError
+
+BY_KEY = CacheKeyFnPolicy(cache_key_fn=lambda _context, parameters: parameters["key"])
+
+
+def kept(
+    task: Task[..., Any], results: Path, run: RunSettings, *, refresh: bool = False
+) -> Task[..., Any]:
+    """`task` with its results kept in `results` under their key, retried with backoff."""
+    return task.with_options(
+        cache_policy=BY_KEY,
+        persist_result=True,
+        result_storage=results,  # a Path is resolved at run time
+        result_serializer="json",
+        refresh_cache=refresh,
+        **retried(run),
+    )
+
+
+def retried(run: RunSettings) -> dict[str, Any]:
+    """Retry options of a task: backoff of 1, 2, 4 … seconds with jitter."""
+    return {
+        "retries": run.retries,
+        "retry_delay_seconds": exponential_backoff(1),
+        "retry_jitter_factor": 0.5,
+        "retry_condition_fn": is_transient,
+    }
+
+
+def is_transient(_task: Any, _run: Any, state: Any) -> bool:
+    """A user's mistake or a diverged model is the same on every try; all else may pass."""
+    try:
+        state.result()
+    except UnshapleyError:
+        return False
+    except Exception:  # noqa: BLE001 (whatever it was, it is no mistake of the user's)
+        return True
+    return False

@@ -1,0 +1,197 @@
+"""Removal and addition curves: whether the order that values give beats a random one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from unshapley.game.coalitions import Coalitions, chunks, distinct, keys, to_bits
+from unshapley.game.game import Game
+from unshapley.game.measuring import measure, measure_endpoints
+from unshapley.game.utilities import Utility
+from unshapley.progress import Advance
+from unshapley.unlearning import Unlearner
+
+Floats = NDArray[np.float64]
+
+MOST, LEAST, RANDOM = "most_valuable_first", "least_valuable_first", "random"
+REVERSED = {MOST: LEAST, LEAST: MOST}
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Utility after each removal, by order.
+
+    orders: who is removed first, second, …, as indices of players; utilities: before the first
+    removal and after each, `(n + 1,)`. Adding in an order meets the same coalitions as removing in
+    the reverse of it, so these are the addition curves too, read from their end.
+    """
+
+    players: tuple[str, ...]
+    utility: str
+    orders: Mapping[str, tuple[int, ...]]
+    utilities: Mapping[str, Floats]
+
+    def table(self) -> pd.DataFrame:
+        """curves.csv: `direction, order, step, provider, coalition, utility`.
+
+        direction: remove or add; step 0 is before anybody was removed or added, with no provider.
+        """
+        parts = []
+        for name, order in self.orders.items():
+            bits, line = to_bits(removals(order)), self.utilities[name].tolist()
+            who = [self.players[i] for i in order]
+            parts.append(_lines("remove", name, who, bits, line))
+            backwards = REVERSED.get(name, name)
+            parts.append(_lines("add", backwards, who[::-1], bits[::-1], line[::-1]))
+        table = pd.concat(parts, ignore_index=True)
+        return table.sort_values("direction", ascending=False, kind="stable", ignore_index=True)
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Areas between the curves by value and the mean of random orders."""
+        areas = {name: area(line) for name, line in self.utilities.items()}
+        random = [a for name, a in areas.items() if name.startswith(RANDOM)]
+        mean, spread = float(np.mean(random)), float(np.std(random, ddof=1))
+        return Verdict(self.utility, mean - areas[MOST], areas[LEAST] - mean, spread, len(random))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the order by value differs from random ones, in units of the utility.
+
+    most: mean utility, over the steps of removal, that is lost by removing the most valuable first
+    instead of in random order; least: that is kept by removing the least valuable first; spread:
+    standard deviation of the mean utility between random orders.
+    """
+
+    utility: str
+    most: float
+    least: float
+    spread: float
+    random: int
+
+    @property
+    def needed(self) -> float:
+        """Times the spread that one more random order exceeds in one of twenty cases (Student)."""
+        quantile = float(stats.t.ppf(CONFIDENCE, self.random - 1))
+        return quantile * math.sqrt(1 + 1 / self.random)
+
+    @property
+    def ratios(self) -> tuple[float, float] | None:
+        """Both areas over the spread; None where random orders do not differ."""
+        if self.spread <= 1e-9 * max(abs(self.most), abs(self.least), 1e-9):
+            return None
+        return self.most / self.spread, self.least / self.spread
+
+    @property
+    def finding(self) -> str:
+        """`meaningful` where both areas exceed what is needed, `partly` where one does, `random`
+        where none does, `undecided` where random orders do not differ.
+        """
+        if self.ratios is None:
+            return "undecided"
+        return ("random", "partly", "meaningful")[sum(r > self.needed for r in self.ratios)]
+
+    def __str__(self) -> str:
+        words = {
+            "meaningful": "the values order the providers better than chance, from both ends",
+            "partly": "the values order the providers better than chance from one end only",
+            "random": "the order by value cannot be told from a random one",
+            "undecided": "random orders do not differ, so nothing can be told",
+        }
+        by = [f" ({ratio:.1f} × the spread)" for ratio in self.ratios or ()] or ["", ""]
+        return (
+            f"{words[self.finding]}: against {self.random} random orders, removing the most "
+            f"valuable first loses {self.most:.4f} {self.utility}{by[0]}, the least valuable first "
+            f"keeps {self.least:.4f}{by[1]}; more than {self.needed:.1f} × is needed"
+        )
+
+
+def removal_curves(
+    game: Game,
+    unlearner: Unlearner,
+    values: Mapping[str, float],
+    utility: Utility,
+    *,
+    random: int,
+    seed: int,
+    size: int,
+    advance: Advance = lambda _count: None,
+) -> Curves:
+    """Measure the curves by value, from both ends, and in `random` random orders.
+
+    values: of every player; size: coalitions measured in one batch; advance: called as coalitions
+    are done, `planned` in all. Nobody and everybody are measured as a valuation does.
+    """
+    orders = removal_orders([values[p] for p in game.players], random, seed)
+    coalitions = planned(orders)
+    fitted = unlearner.fitted(game.pretrained, game.staying(coalitions))
+    endpoints = measure_endpoints(game, fitted, [utility])
+    measured = dict(zip(keys(endpoints.coalitions), endpoints.utilities[utility.name], strict=True))
+    for part in chunks(coalitions, size):
+        utilities = measure(game, fitted, part, [utility])[utility.name]
+        measured.update(zip(keys(part), utilities, strict=True))
+        advance(len(part))
+    lines = {
+        name: np.array([measured[key] for key in keys(removals(order))])
+        for name, order in orders.items()
+    }
+    return Curves(game.players, utility.name, orders, lines)
+
+
+def removal_orders(values: Sequence[float], random: int, seed: int) -> dict[str, tuple[int, ...]]:
+    """Players by value from both ends, equal ones in provider order, and `random` random orders.
+
+    A random order depends on the seed and its number only: asking for more leaves the first ones.
+    """
+    most = tuple(sorted(range(len(values)), key=lambda i: (-values[i], i)))
+    orders = {MOST: most, LEAST: most[::-1]}
+    for k in range(random):
+        shuffled = np.random.default_rng([seed, k]).permutation(len(values))
+        orders[f"{RANDOM}_{k + 1}"] = tuple(map(int, shuffled))
+    return orders
+
+
+def removals(order: Sequence[int]) -> Coalitions:
+    """Coalitions `(n + 1, n)` from everybody to nobody, one player less at a time."""
+    position = np.empty(len(order), dtype=int)
+    position[list(order)] = np.arange(len(order))
+    steps = np.arange(len(order) + 1)
+    stays: Coalitions = position[None, :] >= steps[:, None]
+    return stays
+
+
+def planned(orders: Mapping[str, Sequence[int]]) -> Coalitions:
+    """Coalitions that have to be measured for these orders, each once, small ones first: what
+    costs alike is measured in one batch.
+    """
+    return distinct(np.vstack([removals(order)[1:-1] for order in orders.values()]))
+
+
+def area(line: Floats) -> float:
+    """Mean utility along a curve `(n + 1,)`, by the trapezoidal rule over the share removed."""
+    return float(np.trapezoid(line, dx=1 / (len(line) - 1)))
+
+
+def _lines(
+    direction: str, order: str, who: Sequence[str], bits: Sequence[str], utilities: Sequence[float]
+) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "direction": direction,
+            "order": order,
+            "step": range(len(bits)),
+            "provider": ["", *who],
+            "coalition": bits,
+            "utility": utilities,
+        }
+    )

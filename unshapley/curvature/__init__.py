@@ -1,0 +1,1 @@
+"""Statistics of every provider's rows that let them be forgotten unread."""

@@ -1,0 +1,187 @@
+"""Curvature: what a retain-free unlearner needs to know of rows it cannot read.
+
+For every provider the gradient and the generalised Gauss-Newton matrix of its summed loss at the
+pretrained weights, in the coordinates of a basis that belongs to the model: the directions in which
+the loss of all rows together curves most. Statistics add up over providers, and a provider makes
+its own from its rows, the checkpoint and the basis alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, jacrev, vmap
+
+from unshapley.config import CurvatureSettings
+from unshapley.curvature.features import collect_features, head_moments
+from unshapley.errors import InputError
+from unshapley.models.batching import State, is_batchable
+from unshapley.models.layers import last_layer
+from unshapley.models.losses import curvature_root, output_gradient
+from unshapley.models.pretrained import (
+    CurvatureStatistics,
+    Pretrained,
+    flat,
+    project,
+)
+from unshapley.models.rows import Rows
+
+ROUNDS = 3
+"""Rounds of subspace iteration, of which the first also collects the gradients."""
+BLOCK_BYTES = 64 * 2**20
+
+
+def provider_statistics(
+    model: nn.Module, state: State, parameters: Sequence[str], basis: Tensor | None, rows: Rows
+) -> tuple[Tensor, Tensor]:
+    """Gradient `(k,)` and Gauss-Newton matrix `(k, k)` of one provider's summed loss, float64.
+
+    One pass over its rows. The Gauss-Newton matrix is Σ Jᵀ H J with J the Jacobian of the outputs
+    and H the Hessian of the row loss (Schraudolph 2002, "Fast Curvature Matrix-Vector Products").
+    """
+    gradient, hessian = torch.zeros(()), torch.zeros(())
+    for factors, slopes in _passes(model, state, parameters, rows):
+        root = project(factors, basis).double()
+        gradient = gradient + project(slopes.sum(dim=0), basis).double()
+        hessian = hessian + root.T @ root
+    return gradient, hessian
+
+
+def make_basis(
+    model: nn.Module,
+    state: State,
+    initial: State,
+    parameters: Sequence[str],
+    directions: int,
+    partitions: Mapping[str, Rows],
+    seed: int = 0,
+) -> Tensor | None:
+    """Where the loss of all partitions curves most, as orthonormal columns `(weights, k)`.
+
+    `directions` leading ones by subspace iteration (Halko, Martinsson and Tropp 2011, algorithm
+    4.4), then every provider's gradient, and the way from the initialisation to the pretrained
+    weights. `None` where the model has so few weights that all directions are kept.
+    """
+    theta = flat(state, parameters)
+    extra = len(partitions) + 1
+    if len(theta) <= directions + extra:
+        return None
+    generator = torch.Generator().manual_seed(seed)
+    draw = torch.randn(len(theta), directions, generator=generator).to(theta)
+    basis = orthonormal(draw)
+    slopes = torch.zeros(len(partitions), len(theta)).to(theta)
+    for round_ in range(ROUNDS):
+        image = torch.zeros_like(basis)
+        for index, rows in enumerate(partitions.values()):
+            for factors, slope in _passes(model, state, parameters, rows):
+                image += factors.T @ (factors @ basis)
+                if round_ == 0:
+                    slopes[index] += slope.sum(dim=0)
+        basis = orthonormal(image)
+    way = (theta - flat(initial, parameters)).unsqueeze(1)
+    return orthonormal(torch.cat([basis, slopes.T, way], dim=1))
+
+
+def orthonormal(columns: Tensor) -> Tensor:
+    """Orthonormal columns that span the same space `(weights, k)`."""
+    basis: Tensor = torch.linalg.qr(columns)[0].contiguous()
+    return basis
+
+
+def _passes(
+    model: nn.Module, state: State, parameters: Sequence[str], rows: Rows
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Root of the Gauss-Newton matrix `(rows · outputs, weights)` and gradients `(rows, weights)`
+    of one block of rows after the other, so that memory stays bounded.
+    """
+    x, y = rows
+    moved = {name: state[name] for name in parameters}
+    with torch.no_grad():
+        outputs = functional_call(model, state, (x[:1],))
+    weights = sum(tensor.numel() for tensor in moved.values())
+    size = max(1, BLOCK_BYTES // (4 * weights * outputs.shape[-1]))
+    for start in range(0, len(x), size):
+        block, labels = x[start : start + size], y[start : start + size]
+        with torch.no_grad():
+            outputs = functional_call(model, state, (block,))
+        jacobian = _jacobian(model, state, moved, block)
+        root = curvature_root(outputs, labels)
+        factors = torch.einsum("rcd,rcw->rdw", root, jacobian).flatten(0, 1)
+        yield factors, torch.einsum("rc,rcw->rw", output_gradient(outputs, labels), jacobian)
+
+
+def _jacobian(model: nn.Module, state: State, moved: State, x: Tensor) -> Tensor:
+    """Jacobian of the outputs of every row by the weights `(rows, classes, weights)`."""
+
+    def outputs(theta: State, row: Tensor) -> Tensor:
+        return functional_call(model, {**state, **theta}, (row.unsqueeze(0),)).squeeze(0)  # type: ignore[no-any-return]
+
+    if is_batchable(model):
+        parts = vmap(jacrev(outputs), in_dims=(None, 0))(moved, x)
+        return torch.cat([part.flatten(2) for part in parts.values()], dim=2)
+    theta = {name: tensor.detach().requires_grad_() for name, tensor in moved.items()}
+    rows = []
+    for row in x:
+        out = outputs(theta, row)
+        slopes = [
+            torch.autograd.grad(one, list(theta.values()), retain_graph=True, allow_unused=True)
+            for one in out
+        ]
+        rows.append(
+            torch.stack(
+                [
+                    torch.cat(
+                        [
+                            (torch.zeros_like(t) if s is None else s).flatten()
+                            for s, t in zip(slope, theta.values(), strict=True)
+                        ]
+                    )
+                    for slope in slopes
+                ]
+            )
+        )
+    return torch.stack(rows)
+
+
+def with_statistics(
+    pretrained: Pretrained, partitions: Mapping[str, Rows], settings: CurvatureSettings
+) -> Pretrained:
+    """`pretrained` with curvature statistics and feature moments of all partitions, in memory."""
+    model, state = pretrained.model, pretrained.trained
+    names, layer = covered(model, settings, pretrained.reference[0])
+    basis = make_basis(model, state, pretrained.initial, names, settings.directions, partitions)
+    sums = [provider_statistics(model, state, names, basis, r) for r in partitions.values()]
+    curvature = CurvatureStatistics(
+        tuple(names),
+        basis,
+        torch.stack([gradient for gradient, _ in sums]),
+        torch.stack([hessian for _, hessian in sums]),
+        pretrained.counts.double(),
+    )
+    features = None
+    if layer is not None:
+        features = collect_features([head_moments(model, rows) for rows in partitions.values()])
+    return replace(pretrained, curvature=curvature, features=features)
+
+
+def covered(
+    model: nn.Module, settings: CurvatureSettings, x: Tensor
+) -> tuple[list[str], str | None]:
+    """Names of the parameters that the statistics cover, and the last linear layer if there is one.
+
+    Raises `InputError` where the last layer is asked for and the model has no such layer.
+    """
+    layer = last_layer(model, x)
+    names = [name for name, _ in model.named_parameters()]
+    if settings.layers == "all":
+        return names, layer
+    if layer is None:
+        raise InputError(
+            f"{type(model).__name__} does not end in a torch.nn.Linear",
+            where="curvature.layers",
+            do="set it to all",
+        )
+    return [name for name in names if name.rpartition(".")[0] == layer], layer

@@ -1,0 +1,249 @@
+"""The curvature folder: what is stored of every provider's rows, bound to model and partition.
+
+data/curvature/
+  curvature.json                  checkpoint, weights covered, and hash and rows of every provider
+  basis.safetensors               directions of the statistics, which belong to the model
+  providers/<name>.safetensors    statistics of one provider: of its own making if it likes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from unshapley.config import CurvatureSettings
+from unshapley.curvature.features import collect_features, head_moments
+from unshapley.curvature.statistics import covered, make_basis, provider_statistics
+from unshapley.data.tables import Schema
+from unshapley.errors import InputError
+from unshapley.files import sha256, write_json
+from unshapley.models.batching import State
+from unshapley.models.pretrained import CurvatureStatistics, HeadFeatures
+from unshapley.models.rows import Rows
+from unshapley.models.store import CHECKPOINT, ModelRecord, load_files, read_recorded_rows
+from unshapley.models.tensors import load_state, save_state
+from unshapley.models.training import deterministic
+from unshapley.project import Project
+from unshapley.records import read_record
+
+BASIS = "basis.safetensors"
+RENEW = "run `unshapley curvature`, or restore it with `dvc checkout`"
+
+
+class ProviderStatistics(BaseModel):
+    """One provider's statistics; hashes are hex SHA-256."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    partition: str
+    """hash of the rows that they were made from"""
+    file: str
+    rows: int
+
+
+class CurvatureRecord(BaseModel):
+    """What curvature.json holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    checkpoint: str
+    """hash of the weights that the statistics belong to"""
+    settings: CurvatureSettings
+    parameters: list[str]
+    basis: str | None
+    """hash of the basis; none where all directions are kept"""
+    layer: str | None
+    """last layer, for the moments of its features; none if the model ends otherwise"""
+    providers: dict[str, ProviderStatistics]
+
+    @staticmethod
+    def load(folder: Path) -> CurvatureRecord:
+        do = "run `unshapley curvature`, or `dvc checkout`"
+        path = folder / "curvature.json"
+        return read_record(CurvatureRecord, path, writer="unshapley curvature", do=do)
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / "curvature.json", self.model_dump(mode="json"))
+
+
+def write_curvature(
+    folder: Path,
+    model: nn.Module,
+    trained: State,
+    initial: State,
+    settings: CurvatureSettings,
+    checkpoint: str,
+    partitions: Mapping[str, tuple[Rows, str]],
+) -> CurvatureRecord:
+    """Write statistics of all `partitions` `{provider: (rows, hash)}`, with a basis of their own.
+
+    checkpoint: hash of the pretrained weights. Raises `InputError` where the last layer is asked
+    for and the model has no such layer.
+    """
+    rows = {provider: own for provider, (own, _) in partitions.items()}
+    names, layer = covered(model, settings, next(iter(rows.values()))[0])
+    basis = make_basis(model, trained, initial, names, settings.directions, rows)
+    if basis is not None:
+        save_state({"basis": basis}, folder / BASIS)
+    record = CurvatureRecord(
+        checkpoint=checkpoint,
+        settings=settings,
+        parameters=names,
+        basis=None if basis is None else sha256(folder / BASIS),
+        layer=layer,
+        providers={},
+    )
+    record = add_providers(folder, record, model, trained, basis, partitions)
+    recorded = files(folder, record)
+    for path in folder.glob("**/*.safetensors"):
+        if path not in recorded:
+            path.unlink()
+    return record
+
+
+def add_providers(
+    folder: Path,
+    record: CurvatureRecord,
+    model: nn.Module,
+    trained: State,
+    basis: Tensor | None,
+    partitions: Mapping[str, tuple[Rows, str]],
+) -> CurvatureRecord:
+    """Write statistics of further providers in the coordinates of the recorded basis."""
+    entries = dict(record.providers)
+    for provider, (rows, partition) in partitions.items():
+        gradient, hessian = provider_statistics(model, trained, record.parameters, basis, rows)
+        state = {"gradient": gradient, "hessian": hessian}
+        if record.layer is not None:
+            _, state["gram"], state["moment"] = head_moments(model, rows)
+        path = _file(folder, provider)
+        save_state(state, path)
+        entries[provider] = ProviderStatistics(
+            partition=partition, file=sha256(path), rows=len(rows[1])
+        )
+    record = record.model_copy(update={"providers": dict(sorted(entries.items()))})
+    record.save(folder)
+    return record
+
+
+def renew(
+    project: Project, settings: CurvatureSettings, providers: Sequence[str]
+) -> CurvatureRecord:
+    """Write the statistics of the pretrained model anew: of all providers it was trained on, or, in
+    the basis there is, of some.
+
+    Raises `InputError` for rows that are missing or not those the model was trained on, a provider
+    the model does not know, and a basis of another model.
+    """
+    deterministic()
+    record = ModelRecord.load(project.model)
+    model, trained, initial, _ = load_files(project.model, record)
+    partitions = {p: _read(project, record, p) for p in providers or record.partitions}
+    folder, checkpoint = project.curvature, record.files[CHECKPOINT]
+    if not providers:
+        return write_curvature(folder, model, trained, initial, settings, checkpoint, partitions)
+    present = CurvatureRecord.load(folder)
+    check_checkpoint(folder, present, checkpoint)
+    return add_providers(folder, present, model, trained, load_basis(folder, present), partitions)
+
+
+def _read(project: Project, record: ModelRecord, provider: str) -> tuple[Rows, str]:
+    """Rows of a provider and their hash."""
+    if provider not in record.partitions:
+        raise InputError(
+            f"the model was not trained on provider {provider!r}",
+            where="--provider",
+            expected=f"one of {', '.join(record.partitions)}",
+        )
+    rows = read_recorded_rows(project, Schema.load(project.schema), record, provider)
+    return rows, record.partitions[provider]
+
+
+def check_settings(project: Project, settings: CurvatureSettings) -> None:
+    """Raise `InputError` where the stored statistics were made with other parameters."""
+    stored = CurvatureRecord.load(project.curvature).settings
+    if stored != settings:
+        raise InputError(
+            f"the statistics were made with {stored}",
+            where=project.curvature / "curvature.json",
+            expected=f"{settings}, as params.yaml says under curvature",
+            do="run `unshapley curvature` (or `dvc repro`), or restore params.yaml",
+        )
+
+
+def load_basis(folder: Path, record: CurvatureRecord) -> Tensor | None:
+    """The recorded basis, checked against its hash."""
+    if record.basis is None:
+        return None
+    return load_state(folder / BASIS, record.basis, RENEW)["basis"]
+
+
+def load_curvature(
+    folder: Path, checkpoint: str, partitions: Mapping[str, str]
+) -> tuple[CurvatureStatistics, HeadFeatures | None]:
+    """Statistics of the providers of `partitions` `{provider: hash}`, in this order.
+
+    Raises `InputError` where they belong to another model or to other rows, are missing, or are not
+    the recorded files.
+    """
+    record = CurvatureRecord.load(folder)
+    check_checkpoint(folder, record, checkpoint)
+    states = [_load_one(folder, record, name, value) for name, value in partitions.items()]
+    curvature = CurvatureStatistics(
+        parameters=tuple(record.parameters),
+        basis=load_basis(folder, record),
+        gradient=torch.stack([state["gradient"] for state in states]),
+        hessian=torch.stack([state["hessian"] for state in states]),
+        rows=torch.tensor([record.providers[p].rows for p in partitions], dtype=torch.float64),
+    )
+    if record.layer is None:
+        return curvature, None
+    layer = record.layer
+    return curvature, collect_features(
+        [(layer, state["gram"], state["moment"]) for state in states]
+    )
+
+
+def check_checkpoint(folder: Path, record: CurvatureRecord, checkpoint: str) -> None:
+    """Raise `InputError` where the statistics belong to other weights."""
+    if record.checkpoint != checkpoint:
+        raise InputError(
+            "the curvature statistics belong to another model: "
+            f"checkpoint SHA-256 {record.checkpoint[:12]}…",
+            where=folder / "curvature.json",
+            expected=f"SHA-256 {checkpoint[:12]}…, the checkpoint in data/model",
+            do="run `unshapley curvature`, or restore both with `dvc checkout`",
+        )
+
+
+def files(folder: Path, record: CurvatureRecord) -> dict[Path, str]:
+    """Every file of the statistics with its recorded hash."""
+    hashes = {_file(folder, name): entry.file for name, entry in record.providers.items()}
+    return hashes if record.basis is None else {folder / BASIS: record.basis, **hashes}
+
+
+def _load_one(folder: Path, record: CurvatureRecord, provider: str, partition: str) -> State:
+    entry = record.providers.get(provider)
+    if entry is None:
+        raise InputError(
+            f"there are no curvature statistics of provider {provider!r}",
+            where=folder / "curvature.json",
+            do=f"run `unshapley curvature --provider {provider}` where its rows are",
+        )
+    if entry.partition != partition:
+        raise InputError(
+            f"the curvature statistics of provider {provider!r} belong to other rows: "
+            f"partition SHA-256 {entry.partition[:12]}…",
+            where=folder / "curvature.json",
+            expected=f"SHA-256 {partition[:12]}…, the rows the model was trained on",
+            do="run `unshapley curvature`, or restore it with `dvc checkout`",
+        )
+    return load_state(_file(folder, provider), entry.file, RENEW)
+
+
+def _file(folder: Path, provider: str) -> Path:
+    return folder / "providers" / f"{provider}.safetensors"

@@ -1,0 +1,1 @@
+"""From what is read to rows: tables, encoding, splits, embedded sets, planted faults."""

@@ -1,0 +1,134 @@
+"""From the source of the rows to partitions, test set and reference set on disk."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from unshapley.config import Params, PrepareSettings
+from unshapley.data import faults
+from unshapley.data.digits import load_forms
+from unshapley.data.encoding import encode
+from unshapley.data.splits import Split, split
+from unshapley.data.tables import Schema, read_table, write_table
+from unshapley.errors import InputError
+from unshapley.project import Project
+
+log = logging.getLogger("unshapley.prepare")
+
+
+def prepare(project: Project, params: Params) -> dict[str, int]:
+    """Write partitions, test set, reference set and schema; give the training rows by provider."""
+    if params.prepare.source == "digits":
+        raw, label = load_forms(), "label"
+    else:
+        raw, label = read_raw(project.raw), params.prepare.label
+    schema, tables = encode(raw, label, params.prepare.task)
+    splits = {
+        provider: _split(table, provider, params.prepare) for provider, table in tables.items()
+    }
+    schema = replace(
+        _scaled(schema, splits), providers=tuple(tables), prepared=prepared_with(params)
+    )
+    train = faults.plant(
+        {p: s.train for p, s in splits.items()}, params.faults, schema, params.prepare.seed
+    )
+    _write(project, schema, train, splits)
+    return {provider: len(table) for provider, table in train.items()}
+
+
+def _scaled(schema: Schema, splits: dict[str, Split]) -> Schema:
+    """With mean and deviation of a numeric label in the reference set, which no model is trained
+    or tested on.
+    """
+    if schema.task == "classification":
+        return schema
+    labels = pd.concat([s.reference[schema.label] for s in splits.values()])
+    scale = float(labels.std(ddof=0))
+    if not scale > 0:
+        raise InputError(
+            f"the label {schema.label!r} does not vary in the reference set",
+            where="prepare.reference_share",
+            expected="numbers that differ",
+            do="raise the share, or correct the label",
+        )
+    return replace(schema, label_mean=float(labels.mean()), label_scale=scale)
+
+
+def prepared_with(params: Params) -> dict[str, Any]:
+    """The sections of params.yaml that decide what the tables hold."""
+    return params.model_dump(mode="json", include={"prepare", "faults"})
+
+
+def check_prepared(schema: Schema, params: Params, where: Path) -> None:
+    """Raise `InputError` where params.yaml speaks of other tables than those on disk."""
+    wanted = prepared_with(params)
+    for section, settings in wanted.items():
+        found = schema.prepared.get(section, {})
+        odd = [key for key in settings if found.get(key) != settings[key]]
+        if odd:
+            raise InputError(
+                f"the tables were prepared with {section}.{odd[0]} = {found.get(odd[0])!r}",
+                where=where,
+                expected=f"{settings[odd[0]]!r}, as params.yaml says",
+                do="run `unshapley prepare` (or `dvc repro`), or restore params.yaml",
+            )
+
+
+def _split(table: pd.DataFrame, provider: str, params: PrepareSettings) -> Split:
+    """Rows by use; a table with missing values gives none away, so that it can be quarantined."""
+    if not np.isfinite(table.to_numpy(dtype=float)).all():
+        return Split(table, table.iloc[:0], table.iloc[:0])
+    return split(
+        table,
+        provider,
+        test=params.test_share,
+        reference=params.reference_share,
+        seed=params.seed,
+    )
+
+
+def read_raw(folder: Path) -> dict[str, pd.DataFrame]:
+    """One table a provider, named by its file; `InputError` for none or two of one name."""
+    files = sorted([*folder.glob("*.csv"), *folder.glob("*.parquet")])
+    if not files:
+        raise InputError(
+            "holds no CSV or parquet file",
+            where=folder,
+            do="put one file a provider there, or set prepare.source to digits",
+        )
+    tables: dict[str, pd.DataFrame] = {}
+    for file in files:
+        if file.stem in tables:
+            raise InputError(
+                f"provider {file.stem!r} stands there twice",
+                where=file,
+                expected="one file a provider",
+                do="remove or rename one of the two",
+            )
+        tables[file.stem] = read_table(file)
+        if tables[file.stem].empty:
+            raise InputError("holds no rows", where=file, do="fill it, or take it away")
+    if len(tables) < 2:
+        raise InputError(
+            "holds the file of one provider only", where=folder, expected="at least two to compare"
+        )
+    return tables
+
+
+def _write(
+    project: Project, schema: Schema, train: dict[str, pd.DataFrame], splits: dict[str, Split]
+) -> None:
+    for provider, table in train.items():
+        write_table(table, project.partition(provider))
+    for stale in project.partitions.glob("*.parquet"):
+        if stale.stem not in train:
+            stale.unlink()
+    write_table(pd.concat([s.test for s in splits.values()]), project.test)
+    write_table(pd.concat([s.reference for s in splits.values()]), project.reference)
+    schema.save(project.schema)

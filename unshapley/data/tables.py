@@ -1,0 +1,143 @@
+"""Tables of rows: reading, splitting, writing and fingerprinting partitions.
+
+A table is a pandas frame with the feature columns first and the label column last; labels are
+integer class codes, or numbers where the task is regression. `Schema` names columns and classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from unshapley.errors import InputError
+from unshapley.files import read_json, write_json, written_whole
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Columns and classes that every table of a project shares."""
+
+    features: tuple[str, ...]
+    label: str
+    classes: tuple[str, ...]
+    providers: tuple[str, ...] = ()
+    prepared: dict[str, Any] = field(default_factory=dict)
+    """the sections of params.yaml that the tables were made with"""
+    task: str = "classification"
+    label_mean: float = 0.0
+    label_scale: float = 1.0
+    """mean and standard deviation of a numeric label in the reference set; models learn
+    (label − mean) / scale, utilities are in units of the label"""
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of a model: one logit a class, or the label."""
+        return len(self.classes) if self.task == "classification" else 1
+
+    def save(self, path: Path) -> None:
+        write_json(path, asdict(self))
+
+    @staticmethod
+    def load(path: Path) -> Schema:
+        content = read_json(path, do="run `unshapley prepare` or `dvc checkout`")
+        try:
+            return Schema(
+                tuple(content["features"]),
+                content["label"],
+                tuple(content["classes"]),
+                tuple(content["providers"]),
+                content["prepared"],
+                content["task"],
+                content["label_mean"],
+                content["label_scale"],
+            )
+        except (KeyError, TypeError):
+            raise InputError(
+                "not a schema", where=path, expected="what `unshapley prepare` writes"
+            ) from None
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a parquet or CSV file as it is; `InputError` where that cannot be done."""
+    try:
+        frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        return frame.reset_index(drop=True)
+    except FileNotFoundError:
+        raise InputError(
+            "file is missing",
+            where=path,
+            do="restore it with `dvc checkout`, or run `unshapley prepare`",
+        ) from None
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise InputError(f"not readable as {path.suffix[1:]}: {error}", where=path) from None
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table as parquet, atomically; the same table gives the same bytes."""
+    with written_whole(path) as part:
+        frame.to_parquet(part, index=False, compression="zstd")
+
+
+def to_arrays(
+    frame: pd.DataFrame, schema: Schema, where: Path
+) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    """Features `(rows, features)` and labels `(rows,)` of a table: class codes, or standardised
+    numbers in float32.
+
+    Raises `InputError` for what no model could read; expectations are validation's business.
+    """
+    missing = [c for c in (*schema.features, schema.label) if c not in frame.columns]
+    if missing:
+        raise InputError(
+            f"column {missing[0]!r} is missing",
+            where=where,
+            expected=f"{len(schema.features)} features and {schema.label!r}",
+        )
+    if frame.empty:
+        raise InputError("holds no rows", where=where, expected="at least one row")
+    try:
+        x = frame[list(schema.features)].to_numpy(dtype=np.float32, copy=True)
+        kind = np.int64 if schema.task == "classification" else np.float64
+        y = frame[schema.label].to_numpy(dtype=kind, copy=True)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"not numbers: {error}", where=where) from None
+    if not np.isfinite(x).all():
+        row, column = np.argwhere(~np.isfinite(x))[0]
+        raise InputError(
+            f"{schema.features[column]!r} is {x[row, column]} in row {row}",
+            where=where,
+            expected="finite numbers",
+        )
+    if schema.task == "regression":
+        if not np.isfinite(y).all():
+            row = int(np.argmin(np.isfinite(y)))
+            raise InputError(
+                f"{schema.label!r} is {y[row]} in row {row}", where=where, expected="finite numbers"
+            )
+        return x, ((y - schema.label_mean) / schema.label_scale).astype(np.float32)
+    if y.min() < 0 or y.max() >= len(schema.classes):
+        row = int(np.argmax((y < 0) | (y >= len(schema.classes))))
+        raise InputError(
+            f"label {y[row]} in row {row} is unknown to the model",
+            where=where,
+            expected=f"class codes 0 to {len(schema.classes) - 1}",
+        )
+    return x, y
+
+
+def fingerprints(frame: pd.DataFrame, features: Sequence[str]) -> NDArray[np.uint64]:
+    """A 64-bit hash of each row's features `(rows,)`: equal rows have equal fingerprints."""
+    present = [c for c in features if c in frame.columns]
+    if not present:
+        return np.zeros(len(frame), dtype=np.uint64)
+    # as numbers, so that a whole-number column equals the same column read as decimals
+    numbers = frame[present].apply(pd.to_numeric, errors="coerce").astype(float)
+    hashes = pd.util.hash_pandas_object(numbers, index=False)
+    return np.asarray(hashes, dtype=np.uint64)

@@ -1,0 +1,1 @@
+"""How close unlearning is to retraining: the gate, the correction, the benchmark."""

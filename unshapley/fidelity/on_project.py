@@ -1,0 +1,112 @@
+"""Unlearners compared with real retraining on the data of a project."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from unshapley.config import Params
+from unshapley.curvature.statistics import with_statistics
+from unshapley.data.tables import Schema
+from unshapley.errors import InputError
+from unshapley.estimators import make_plan
+from unshapley.fidelity.benchmark import UnlearnerRow, compare_unlearners
+from unshapley.game.game import Game
+from unshapley.game.loading import load_game
+from unshapley.game.utilities import WHERE, Utility, build_utilities
+from unshapley.models.fitting import fit
+from unshapley.models.rows import read_rows
+from unshapley.models.store import ModelRecord
+from unshapley.progress import Progress, silent
+from unshapley.project import Project
+from unshapley.unlearning import UNLEARNERS, Unlearner, build_unlearner
+
+CONTROLS = 3
+"""What is measured besides: the truth, no unlearning, truncated retraining."""
+
+
+def benchmark_project(
+    project: Project,
+    params: Params,
+    *,
+    coalitions: int,
+    seeds: int,
+    names: Sequence[str] = (),
+    utility: str | None = None,
+    progress: Progress = silent,
+) -> list[UnlearnerRow]:
+    """Compare the unlearners of these names, or all, over several pretraining seeds.
+
+    Raises `InputError` where an unlearner or utility is unknown, a partition is missing, or the
+    coalitions are too few.
+    """
+    record = ModelRecord.load(project.model)
+    providers = tuple(sorted(record.partitions))
+    chosen = names or [name for name, kind in UNLEARNERS.items() if not kind.control]
+    unlearners = [_build(name, params) for name in dict.fromkeys(chosen)]
+    measured = _one_number(utility or params.valuation.utilities[0], Schema.load(project.schema))
+    _check_rows(project, providers)
+    plan = make_plan("auto", len(providers), coalitions, params.valuation.seed)
+    games = _games(project, params, record, seeds, unlearners)
+    with progress(seeds * len(plan.coalitions) * (len(unlearners) + CONTROLS)) as advance:
+        return compare_unlearners(
+            games, plan, unlearners, measured, limits=params.valuation, advance=advance
+        )
+
+
+def _build(name: str, params: Params) -> Unlearner:
+    """The unlearner, with the options of params.yaml if it is the one that they are for."""
+    same = name == params.valuation.unlearner
+    return build_unlearner(name, params.valuation.options if same else {})
+
+
+def _one_number(name: str, schema: Schema) -> Utility:
+    """The utility that is compared; `InputError` for one that does not fit."""
+    utility = build_utilities([name])[0]
+    if utility.per_class:
+        raise InputError(
+            f"{name} is a number for every class",
+            where=WHERE,
+            expected="a utility that gives one number a model",
+        )
+    return build_utilities([name], schema.task)[0]
+
+
+def _check_rows(project: Project, providers: Sequence[str]) -> None:
+    missing = [p for p in providers if not project.partition(p).is_file()]
+    if missing:
+        raise InputError(
+            f"partition of provider {missing[0]!r} is missing, {len(missing)} of {len(providers)} "
+            "are",
+            where=project.partition(missing[0]),
+            expected="the rows of all providers: retraining needs them",
+            do="restore them with `dvc checkout`",
+        )
+
+
+def _games(
+    project: Project,
+    params: Params,
+    record: ModelRecord,
+    seeds: int,
+    unlearners: Sequence[Unlearner],
+) -> list[Game]:
+    """The project's own game, and others that are pretrained with the seeds that follow.
+
+    Pretraining and its statistics run on the CPU, as in the project; what is measured does not.
+    """
+    providers = tuple(sorted(record.partitions))
+    needs, device = [u.needs for u in unlearners if u.needs], params.valuation.device
+    first = load_game(project, providers, needs[0] if needs else None, device)
+    x, y = (tensor.cpu() for tensor in first.pretrained.reference)
+    schema = Schema.load(project.schema)
+    partitions = {p: read_rows(project, schema, p) for p in providers}
+    games: list[Game] = [first]
+    for k in range(1, seeds):
+        recipe = record.recipe.model_copy(update={"seed": record.recipe.seed + k})
+        other = fit(recipe, partitions, (x, y), outputs=schema.outputs)
+        if needs:
+            other = with_statistics(other, partitions, params.curvature)
+        other = replace(other, test=first.pretrained.test).to(device)
+        games.append(replace(first, pretrained=other))
+    return games

@@ -1,0 +1,1 @@
+"""The game: who plays, what is measured, and measuring it."""

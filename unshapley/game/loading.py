@@ -1,0 +1,181 @@
+"""Everything a valuation reads, loaded and checked against the model's record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from unshapley.curvature.store import CurvatureRecord, files, load_curvature
+from unshapley.data.tables import Schema
+from unshapley.errors import InputError
+from unshapley.files import sha256
+from unshapley.game.game import Game
+from unshapley.game.utilities import UTILITIES, Utility, build_utilities, evaluate
+from unshapley.models.pretrained import Pretrained, TrainingRows
+from unshapley.models.rows import read_set
+from unshapley.models.store import CHECKPOINT, ModelRecord, load_files, read_recorded_rows
+from unshapley.models.training import deterministic
+from unshapley.project import Project
+
+
+@dataclass(frozen=True)
+class LoadedGame(Game):
+    """A game that was loaded from a project.
+
+    record: the model's; statistics: hash of every file of curvature statistics that was read;
+    utilities: what is measured, the primary one first.
+    """
+
+    record: ModelRecord = field(kw_only=True)
+    statistics: tuple[tuple[Path, str], ...] = ()
+    utilities: tuple[Utility, ...] = ()
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Number of training rows by provider."""
+        return self.record.rows
+
+
+def load_game(
+    project: Project,
+    players: Sequence[str],
+    needs: str | None = None,
+    device: str = "cpu",
+    utilities: Sequence[str] = (),
+) -> LoadedGame:
+    """Load model, rows and test set of a project, and the statistics if an unlearner `needs` them.
+
+    utilities: names of what is measured. Rows of providers that are no players may be absent from
+    the disk; what is there is read. Raises `InputError` where a file is missing, damaged, not the recorded one, or does not fit, and
+    where the model does not reach its recorded score on the test set.
+    """
+    deterministic()
+    schema = Schema.load(project.schema)
+    record = ModelRecord.load(project.model)
+    model, trained, initial, rewind = load_files(project.model, record)
+    providers = tuple(sorted(record.partitions))
+    _check_players(players, providers)
+    _check_shape(project, schema, record)
+    for name in ("test", "reference"):
+        if sha256(getattr(project, name)) != getattr(record, name):
+            raise _other_data(project, name)
+    test, reference = (read_set(project, schema, name) for name in ("test", "reference"))
+    pretrained = Pretrained(
+        model=model,
+        trained=trained,
+        initial=initial,
+        rewind=rewind,
+        recipe=record.recipe,
+        counts=torch.tensor([record.rows[p] for p in providers]),
+        rows=_training_rows(project, schema, record, providers, players),
+        reference=reference,
+        test=test,
+    )
+    statistics: dict[Path, str] = {}
+    if needs in ("curvature", "features"):
+        hashes = {p: record.partitions[p] for p in providers}
+        curvature, features = load_curvature(project.curvature, record.files[CHECKPOINT], hashes)
+        curvature = replace(curvature, rows=pretrained.counts.double())
+        pretrained = replace(pretrained, curvature=curvature, features=features)
+        statistics = files(project.curvature, CurvatureRecord.load(project.curvature))
+        statistics[project.curvature / "curvature.json"] = sha256(
+            project.curvature / "curvature.json"
+        )
+    pretrained = pretrained.to(device)
+    assert pretrained.test is not None
+    game = LoadedGame(
+        players=tuple(players),
+        providers=providers,
+        pretrained=pretrained,
+        test_x=pretrained.test[0],
+        test_y=pretrained.test[1],
+        label_mean=schema.label_mean,
+        label_scale=schema.label_scale,
+        classes=schema.classes,
+        record=record,
+        statistics=tuple(statistics.items()),
+        utilities=build_utilities(utilities, schema.task),
+    )
+    _check_score(game, project)
+    return game
+
+
+def _training_rows(
+    project: Project,
+    schema: Schema,
+    record: ModelRecord,
+    providers: Sequence[str],
+    players: Sequence[str],
+) -> TrainingRows:
+    xs, ys, owners = [], [], []
+    for index, provider in enumerate(providers):
+        path = project.partition(provider)
+        if not path.is_file():
+            if provider not in players:
+                continue
+            raise InputError(
+                f"partition of provider {provider!r} is missing",
+                where=path,
+                expected="the partition of every provider that is valued",
+                do="restore it with `dvc checkout`, or name others in valuation.targets",
+            )
+        x, y = read_recorded_rows(project, schema, record, provider)
+        xs.append(x)
+        ys.append(y)
+        owners.append(torch.full((len(y),), index))
+    return TrainingRows(torch.cat(xs), torch.cat(ys), torch.cat(owners))
+
+
+def _check_players(players: Sequence[str], providers: Sequence[str]) -> None:
+    if len(players) < 2:
+        raise InputError(
+            f"{len(players)} provider to value",
+            expected="at least two",
+            do="add partitions, or look at what was quarantined",
+        )
+    strangers = sorted(set(players) - set(providers))
+    if strangers:
+        raise InputError(
+            f"the model was not trained on provider {strangers[0]!r}",
+            expected=f"providers of the model: {', '.join(providers)}",
+            do="pretrain again, or remove the partition",
+        )
+
+
+def _check_shape(project: Project, schema: Schema, record: ModelRecord) -> None:
+    found = (len(schema.features), schema.outputs)
+    if found != (record.in_features, record.classes):
+        raise InputError(
+            f"the model takes {record.in_features} features and has {record.classes} outputs, "
+            f"the data has {found[0]} features and needs {found[1]}",
+            where=project.model / "model.json",
+            do="pretrain again on this data",
+        )
+
+
+def _other_data(project: Project, name: str) -> InputError:
+    return InputError(
+        f"the {name} set is not the one recorded with the model",
+        where=getattr(project, name),
+        do="restore it with `dvc checkout`, or pretrain again",
+    )
+
+
+def _check_score(game: LoadedGame, project: Project, tolerance: float = 1e-4) -> None:
+    """The model must reach its recorded utilities: it is pretrained, and on this task."""
+    # a share of right answers may flip by one row on another machine
+    score = game.record.score
+    recorded = {n: v for n, v in score.items() if n.startswith("neg_")} or score
+    batch = {n: t.unsqueeze(0) for n, t in game.pretrained.trained.items()}
+    outputs, y = game.outputs(batch)
+    for name, values in evaluate([UTILITIES[name] for name in recorded], outputs, y).items():
+        if not abs(values[0] - recorded[name]) <= tolerance * max(1.0, abs(recorded[name])):
+            raise InputError(
+                f"the model's {name} on the test set is {values[0]:.6f}",
+                where=project.model,
+                expected=f"the recorded {recorded[name]:.6f}",
+                do="pretrain again",
+            )

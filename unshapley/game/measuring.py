@@ -1,0 +1,202 @@
+"""Measure the utilities of coalitions: unlearn them as one batch of models, then evaluate it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unshapley.errors import UnshapleyError
+from unshapley.game.coalitions import (
+    Coalitions,
+    everybody,
+    keys,
+    nobody,
+    positions,
+    to_bits,
+)
+from unshapley.game.game import Game
+from unshapley.game.utilities import Utility, constant_models, evaluate
+from unshapley.models.batching import State
+from unshapley.models.training import deterministic
+from unshapley.unlearning import Unlearner
+
+log = logging.getLogger("unshapley.measure")
+
+Utilities = dict[str, list[float]]
+"""Column → one value a coalition `(m,)`; a utility has one, or one for each class."""
+Resampled = list[list[float]]
+"""The primary utility of each coalition on bootstrap samples of the test rows `(m, samples)`; empty
+where the utility is a function of the user's own."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Utilities of coalitions `(m, n)`, the primary one also on bootstrap samples of the test set."""
+
+    coalitions: Coalitions
+    utilities: Utilities
+    resampled: Resampled
+
+    def __len__(self) -> int:
+        return len(self.coalitions)
+
+    @property
+    def primary(self) -> str:
+        """Column of the primary utility."""
+        return next(iter(self.utilities))
+
+    def joined(self, other: Self) -> Self:
+        """These coalitions, then the others."""
+        return replace(
+            self,
+            coalitions=np.vstack([self.coalitions, other.coalitions]),
+            utilities={n: [*v, *other.utilities[n]] for n, v in self.utilities.items()},
+            resampled=self.resampled + other.resampled,
+        )
+
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """The coalitions at these rows, in their order."""
+        return replace(
+            self,
+            coalitions=self.coalitions[rows],
+            utilities={n: [values[i] for i in rows] for n, values in self.utilities.items()},
+            resampled=[self.resampled[i] for i in rows] if self.resampled else [],
+        )
+
+    def first(self, count: int) -> Self:
+        """The first coalitions."""
+        return self.take(np.arange(count))
+
+
+class CachedUtility(NamedTuple):
+    """What was measured of a coalition before: utilities by column, the primary one on bootstrap
+    samples, and the plan that had it measured, in words.
+    """
+
+    utilities: dict[str, float]
+    resampled: list[float]
+    plan: str
+
+
+CachedUtilities = Mapping[bytes, CachedUtility]
+"""By key of the coalition, as `coalitions.keys` gives it."""
+
+
+def unlearn(game: Game, unlearner: Unlearner, coalitions: Coalitions) -> State:
+    """The models of a batch: tensors that differ from the pretrained model `(m, …)`."""
+    deterministic()
+    # functional_call swaps tensors in and out of the module it runs: threads must not share one
+    pretrained = replace(game.pretrained, model=deepcopy(game.pretrained.model))
+    return unlearner(pretrained, game.staying(coalitions))
+
+
+def evaluate_batch(
+    game: Game, batch: State, utilities: Sequence[Utility], coalitions: Coalitions
+) -> Measured:
+    """Utilities of a batch of models on the test set; a model that is not finite is no score.
+
+    A model that answers every test row alike is scored, and named in the log by its coalition.
+    """
+    deterministic()
+    pretrained = replace(game.pretrained, model=deepcopy(game.pretrained.model))
+    outputs, y = replace(game, pretrained=pretrained).outputs(batch)
+    _warn_of_constant_models(outputs, coalitions)
+    samples = utilities[0].resampled(outputs, y)
+    return Measured(
+        coalitions,
+        evaluate(utilities, outputs, y, game.classes),
+        [] if samples is None else samples.tolist(),
+    )
+
+
+def _warn_of_constant_models(outputs: Tensor, coalitions: Coalitions) -> None:
+    for bits in to_bits(coalitions[constant_models(outputs)]):
+        log.warning("coalition %s: the model answers every test row alike", bits)
+
+
+def measure_batch(
+    game: Game, unlearner: Unlearner, coalitions: Coalitions, utilities: Sequence[Utility]
+) -> tuple[Measured, dict[str, float]]:
+    """Unlearn the coalitions as one batch of models and evaluate it; also the seconds of each step.
+
+    Raises `UnshapleyError` naming coalitions whose model diverged.
+    """
+    start = time.perf_counter()
+    batch = unlearn(game, unlearner, coalitions)
+    unlearned = time.perf_counter()
+    measured = evaluate_batch(game, batch, utilities, coalitions)
+    check_finite(measured, unlearner)
+    seconds = {"unlearn": unlearned - start, "evaluate": time.perf_counter() - unlearned}
+    return measured, seconds
+
+
+def measure_missing(
+    game: Game,
+    unlearner: Unlearner,
+    coalitions: Coalitions,
+    utilities: Sequence[Utility],
+    cached: CachedUtilities,
+) -> tuple[Measured, dict[str, float]]:
+    """The same, where coalitions that are cached are not measured again."""
+    names = keys(coalitions)
+    missing = np.array([name not in cached for name in names])
+    if missing.all():
+        return measure_batch(game, unlearner, coalitions, utilities)
+    recalled = _from_cache(coalitions[~missing], [cached[n] for n in names if n in cached])
+    if not missing.any():
+        return recalled, {"unlearn": 0.0, "evaluate": 0.0}
+    measured, seconds = measure_batch(game, unlearner, coalitions[missing], utilities)
+    both = measured.joined(recalled)
+    return both.take(positions(coalitions, both.coalitions)), seconds
+
+
+def _from_cache(coalitions: Coalitions, cached: Sequence[CachedUtility]) -> Measured:
+    columns = {n: [entry.utilities[n] for entry in cached] for n in cached[0].utilities}
+    return Measured(coalitions, columns, [e.resampled for e in cached if e.resampled])
+
+
+def measure(
+    game: Game, unlearner: Unlearner, coalitions: Coalitions, utilities: Sequence[Utility]
+) -> Utilities:
+    """Utilities of coalitions `(m, n)`; raises as `measure_batch` does."""
+    return measure_batch(game, unlearner, coalitions, utilities)[0].utilities
+
+
+def check_finite(measured: Measured, unlearner: Unlearner) -> None:
+    """Raise `UnshapleyError` for models whose utilities are not finite."""
+    finite = np.all(np.isfinite(list(measured.utilities.values())), axis=0)
+    bad: NDArray[np.bool_] = ~finite
+    if bad.any():
+        names = to_bits(measured.coalitions[bad])
+        raise UnshapleyError(
+            f"{unlearner.name} gave {bad.sum()} of {len(bad)} models that are not finite, "
+            f"for coalitions {', '.join(names[:10])}{' …' if len(names) > 10 else ''}\n"
+            "  do: lower the unlearner's learning rate, or raise its damping"
+        )
+
+
+def measure_endpoints(game: Game, unlearner: Unlearner, utilities: Sequence[Utility]) -> Measured:
+    """Utilities of nobody and of everybody, in this order.
+
+    U(all) is the pretrained model. U(none) is the model at its recorded initialisation; where some
+    providers always stay, it is every player forgotten.
+    """
+    none, full = nobody(len(game.players)), everybody(len(game.players))
+    initial = _batch_of_one(game.pretrained.initial)
+    forgotten = unlearn(game, unlearner, none) if game.partial else initial
+    of_none = evaluate_batch(game, forgotten, utilities, none)
+    check_finite(of_none, unlearner)
+    of_all = evaluate_batch(game, _batch_of_one(game.pretrained.trained), utilities, full)
+    return of_none.joined(of_all)
+
+
+def _batch_of_one(state: State) -> State:
+    return {name: tensor.unsqueeze(0) for name, tensor in state.items()}

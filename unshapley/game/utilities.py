@@ -1,0 +1,229 @@
+"""Utilities: performance of a batch of models on the test set, always "higher is better".
+
+A name with a colon, 'package.module:function', is a function of the user's own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from unshapley.errors import InputError
+from unshapley.extensions import find, is_import_path, source_of
+from unshapley.game import scores
+from unshapley.game.own_utility import OwnScore, check_signature
+
+RESAMPLES = 60
+"""Bootstrap samples of the test rows, by which the noise of a finite test set is measured."""
+WHERE = "valuation.utilities"
+_SHARE, _NATS = "share of test rows, 0 to 1", "nats a test row, negated"
+ANY = "any"
+
+
+@dataclass(frozen=True)
+class Utility:
+    """What is measured of a model.
+
+    score: (outputs `(models, rows, classes)`, labels `(rows,)`) → one number a model `(models,)`,
+    or one a class `(models, classes)` if `per_class`; task: classification, regression, or any;
+    varied: not defined where all test rows have the same label; rows: what each test row adds
+    `(models, rows)`, for a utility that is the mean of it; source: hash of the source of a function
+    of the user's own.
+    """
+
+    name: str
+    task: str
+    unit: str
+    score: Callable[[Tensor, Tensor], Tensor]
+    per_class: bool = False
+    varied: bool = False
+    rows: Callable[[Tensor, Tensor], Tensor] | None = None
+    source: str | None = None
+
+    def columns(self, outputs: Tensor, y: Tensor, classes: Sequence[str]) -> dict[str, Tensor]:
+        """Scores by column `(models,)`: one, or one for each class that occurs in the test set,
+        such as `recall_per_class[three]`.
+
+        Raises `InputError` where the utility is not defined on this test set, and where a function
+        of the user's own fails.
+        """
+        if self.varied and not _vary(y):
+            raise InputError(
+                f"{self.name} is not defined where all test rows have the same label",
+                where=WHERE,
+                do="leave it out, or use a test set with different labels",
+            )
+        score = self.score(outputs, y)
+        if not self.per_class:
+            return {self.name: score}
+        return {
+            f"{self.name}[{classes[c] if classes else c}]": score[:, c]
+            for c in scores.occurring_classes(y)
+        }
+
+    def resampled(self, outputs: Tensor, y: Tensor) -> Tensor | None:
+        """The utility on bootstrap samples of the test rows `(models, RESAMPLES)` (Efron 1979).
+
+        The samples are the same for all models of all chunks. None for a function of the user's
+        own, which would be called as often; NaN where a sample's rows do not define the utility.
+        """
+        if self.source is not None:
+            return None
+        count = len(y)
+        draws = torch.randint(count, (RESAMPLES, count), generator=torch.Generator().manual_seed(0))
+        if self.rows is not None:
+            times = torch.zeros(RESAMPLES, count, dtype=torch.float64)
+            times.scatter_add_(1, draws, torch.ones_like(draws, dtype=torch.float64))
+            return self.rows(outputs, y).double() @ times.to(outputs.device).T / count
+        samples = [
+            torch.full((len(outputs),), math.nan, dtype=torch.float64, device=outputs.device)
+            if self.varied and not _vary(y[sample])
+            else self.score(outputs[:, sample], y[sample])
+            for sample in draws.to(outputs.device)
+        ]
+        return torch.stack(samples, dim=1)
+
+
+_BUILT_IN = (
+    Utility("accuracy", "classification", _SHARE, scores.accuracy, rows=scores.hits),
+    Utility("balanced_accuracy", "classification", "mean recall, 0 to 1", scores.balanced_accuracy),
+    Utility("macro_f1", "classification", "mean F1 score, 0 to 1", scores.macro_f1),
+    Utility(
+        "neg_log_loss",
+        "classification",
+        _NATS,
+        scores.neg_log_loss,
+        rows=lambda outputs, y: -scores.cross_entropy(outputs, y),
+    ),
+    Utility(
+        "neg_brier",
+        "classification",
+        "squared distance, 0 to 2, negated",
+        scores.neg_brier,
+        rows=lambda outputs, y: -scores.squared_distance(outputs, y),
+    ),
+    Utility("auroc", "classification", "area, 0 to 1, chance is 0.5", scores.auroc, varied=True),
+    Utility(
+        "recall_per_class",
+        "classification",
+        "share of the class's test rows, 0 to 1",
+        scores.recall_per_class,
+        per_class=True,
+    ),
+    Utility(
+        "neg_log_loss_per_class",
+        "classification",
+        "nats a test row of the class, negated",
+        scores.neg_log_loss_per_class,
+        per_class=True,
+    ),
+    Utility(
+        "neg_mse",
+        "regression",
+        "squared units of the label, negated",
+        scores.neg_mse,
+        rows=lambda outputs, y: -scores.errors(outputs, y).square(),
+    ),
+    Utility(
+        "neg_mae",
+        "regression",
+        "units of the label, negated",
+        scores.neg_mae,
+        rows=lambda outputs, y: -scores.errors(outputs, y).abs(),
+    ),
+    Utility("r2", "regression", "share of the label's variance, 1 is best", scores.r2, varied=True),
+)
+UTILITIES: Mapping[str, Utility] = {utility.name: utility for utility in _BUILT_IN}
+
+
+def build_utility(name: str, task: str | None = None) -> Utility:
+    """The utility of that name; `InputError` where there is none, or it is no function."""
+    target = find(name, UTILITIES, "utility", WHERE, f" for {task}" if task else "")
+    if isinstance(target, Utility):
+        return target
+    check_signature(name, target, WHERE)
+    path = name if is_import_path(name) else f"{target.__module__}:{target.__qualname__}"
+    return Utility(
+        name,
+        ANY,
+        f"as {name} gives it",
+        OwnScore(name, target, WHERE),
+        source=source_of(path, target),
+    )
+
+
+def build_utilities(names: Sequence[str], task: str | None = None) -> tuple[Utility, ...]:
+    """The utilities of these names, the first of which is the primary one.
+
+    Raises `InputError` for a utility that does not exist, does not fit the task or is named twice,
+    and for a primary one that is not one number a model.
+    """
+    utilities = tuple(build_utility(name, task) for name in names)
+    for utility in utilities:
+        if task is not None and utility.task not in (task, ANY):
+            raise InputError(
+                f"{utility.name} is a utility for {utility.task}, and the task is {task}",
+                where=WHERE,
+                expected=f"{', '.join(n for n, u in UTILITIES.items() if u.task == task)}, or a "
+                "function of your own as 'package.module:function'",
+            )
+        if names.count(utility.name) > 1:
+            raise InputError(
+                f"{utility.name} is named twice", where=WHERE, expected="every utility once"
+            )
+    if task is not None and utilities and utilities[0].per_class:
+        raise InputError(
+            f"{names[0]} is a number for every class, and the first utility is the primary one",
+            where=WHERE,
+            expected="one number a model first, per-class utilities after it",
+        )
+    return utilities
+
+
+def scores_of(task: str, y: Tensor | None = None) -> tuple[Utility, ...]:
+    """All utilities of a task that are one number a model, and defined on labels `y`."""
+    same = y is not None and not _vary(y)
+    return tuple(
+        utility
+        for utility in UTILITIES.values()
+        if utility.task == task and not utility.per_class and not (utility.varied and same)
+    )
+
+
+def evaluate(
+    utilities: Sequence[Utility], outputs: Tensor, y: Tensor, classes: Sequence[str] = ()
+) -> dict[str, list[float]]:
+    """All utilities of a batch of models from one pass, by column, each `(models,)`.
+
+    A model whose outputs are not finite gets NaN, never a score. Raises as `Utility.columns` does.
+    """
+    broken = ~torch.isfinite(outputs).flatten(1).all(dim=1)
+    columns: dict[str, Tensor] = {}
+    for utility in utilities:
+        columns |= utility.columns(outputs, y, classes)
+    return {n: score.masked_fill(broken, math.nan).tolist() for n, score in columns.items()}
+
+
+def sources_of(utilities: Sequence[Utility]) -> dict[str, str]:
+    """Hash of the source of each function of the user's own, by name."""
+    return {u.name: u.source for u in utilities if u.source is not None}
+
+
+def constant_models(outputs: Tensor) -> list[bool]:
+    """Which models of a batch answer every row alike."""
+    return (
+        (outputs - outputs[:, :1])
+        .abs()
+        .flatten(1)
+        .amax(dim=1)
+        .le(1e-6 * outputs.abs().flatten(1).amax(dim=1))
+        .tolist()
+    )
+
+
+def _vary(y: Tensor) -> bool:
+    return not bool((y == y[0]).all())

@@ -1,0 +1,81 @@
+"""Architectures: callables that `pretrain.architecture` can name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+
+class MLP(nn.Module):
+    """Standardised features through tanh layers to logits: `(rows, in_features) → (rows, classes)`.
+
+    tanh keeps the loss smooth, so that curvature says something about it.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, in_features: int, hidden: Iterable[int], classes: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(in_features))
+        self.register_buffer("scale", torch.ones(in_features))
+        widths = [in_features, *hidden]
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+        self.head = nn.Linear(widths[-1], classes)
+
+    def standardise(self, x: Tensor) -> None:
+        """Take mean and scale from the rows of the reference set `(rows, in_features)`."""
+        deviation = x.std(dim=0, correction=0)
+        self.mean.copy_(x.mean(dim=0))
+        self.scale.copy_(torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = (x - self.mean) / self.scale
+        for layer in self.hidden:
+            x = torch.tanh(layer(x))
+        return self.head(x)  # type: ignore[no-any-return]
+
+
+def mlp(in_features: int, classes: int, hidden: Iterable[int] = (32,)) -> nn.Module:
+    """The default architecture, `unshapley.models:mlp`."""
+    return MLP(in_features, tuple(hidden), classes)
+
+
+class CNN(nn.Module):
+    """Two convolutions and one hidden layer over single-channel square pictures.
+
+    `(rows, side²) → (rows, classes)`; pixels are divided by `scale` first.
+    """
+
+    def __init__(
+        self, in_features: int, classes: int, channels: tuple[int, int], hidden: int, scale: float
+    ) -> None:
+        super().__init__()
+        self.side = math.isqrt(in_features)
+        if self.side**2 != in_features:
+            raise ValueError(f"{in_features} features are no square picture")
+        self.scale = scale
+        self.first = nn.Conv2d(1, channels[0], 3, padding=1)
+        self.second = nn.Conv2d(channels[0], channels[1], 3, padding=1, stride=2)
+        self.hidden = nn.Linear(channels[1] * ((self.side + 1) // 2) ** 2, hidden)
+        self.head = nn.Linear(hidden, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = (x / self.scale).view(*x.shape[:-1], 1, self.side, self.side)
+        x = torch.tanh(self.second(torch.tanh(self.first(x))))
+        return self.head(torch.tanh(self.hidden(x.flatten(-3))))  # type: ignore[no-any-return]
+
+
+def cnn(
+    in_features: int,
+    classes: int,
+    channels: tuple[int, int] = (4, 8),
+    hidden: int = 16,
+    scale: float = 16.0,
+) -> nn.Module:
+    """A small convolutional network, `unshapley.models:cnn`."""
+    return CNN(in_features, classes, channels, hidden, scale)

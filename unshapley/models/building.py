@@ -1,0 +1,63 @@
+"""An architecture by its importable name, built and probed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from unshapley.errors import InputError
+from unshapley.extensions import import_object, source_of
+from unshapley.models.batching import probe_batching
+
+
+def build(
+    architecture: str, *, in_features: int, classes: int, kwargs: Mapping[str, Any], seed: int
+) -> nn.Module:
+    """Import and call `architecture` ('module:name') with its weights drawn from `seed`.
+
+    Raises `InputError` where it cannot be imported or called or gives no module.
+    """
+    factory = import_object(architecture, "architecture", "pretrain.architecture")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            model = factory(in_features=in_features, classes=classes, **kwargs)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"architecture {architecture!r} cannot be built: {error}", where="pretrain.kwargs"
+            ) from None
+    if not isinstance(model, nn.Module):
+        raise InputError(
+            f"architecture {architecture!r} gave a {type(model).__name__}",
+            where="pretrain.architecture",
+            expected="a torch.nn.Module",
+        )
+    _probe(model.eval(), architecture, in_features, classes)
+    probe_batching(model, torch.linspace(0, 1, 2 * in_features).view(2, in_features))
+    return model
+
+
+def _probe(model: nn.Module, architecture: str, in_features: int, classes: int) -> None:
+    """Raise `InputError` unless the model turns rows into one logit a class."""
+    try:
+        with torch.no_grad():
+            shape = tuple(model(torch.zeros(2, in_features)).shape)
+    except (RuntimeError, ValueError, TypeError) as error:
+        shape, problem = (), f"cannot run on {in_features} features: {error}"
+    else:
+        problem = f"gives logits {shape} for two rows"
+    if shape != (2, classes):
+        raise InputError(
+            f"architecture {architecture!r} {problem}",
+            where="pretrain.architecture",
+            expected=f"a module from (rows, {in_features}) to (rows, {classes})",
+        )
+
+
+def source_of_architecture(architecture: str) -> str:
+    """Hex SHA-256 of the source that defines the architecture."""
+    factory = import_object(architecture, "architecture", "pretrain.architecture")
+    return source_of(architecture, factory)

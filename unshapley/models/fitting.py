@@ -1,0 +1,72 @@
+"""Train the model of a recipe on the rows of all providers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from unshapley.config import PretrainSettings
+from unshapley.errors import InputError
+from unshapley.models.building import build
+from unshapley.models.pretrained import Pretrained, TrainingRows
+from unshapley.models.rows import Rows
+from unshapley.models.training import deterministic, stack, train
+
+
+def fit(
+    recipe: PretrainSettings, partitions: Mapping[str, Rows], reference: Rows, *, outputs: int
+) -> Pretrained:
+    """Train the recipe's model on rows `{provider: (x, y)}`; the reference set only standardises.
+
+    outputs: of the model, one a class, or 1 for a number. Raises `InputError` for no provider, one
+    without rows, or an architecture that cannot be built.
+    """
+    deterministic()
+    empty = [provider for provider, (_, y) in partitions.items() if not len(y)]
+    if empty or not partitions:
+        raise InputError(
+            f"provider {empty[0]!r} has no training row" if empty else "no provider to train on",
+            expected="rows of every provider",
+        )
+    x = torch.cat([rows[0] for rows in partitions.values()])
+    y = torch.cat([rows[1] for rows in partitions.values()])
+    counts = torch.tensor([len(rows[1]) for rows in partitions.values()])
+    model = build(
+        recipe.architecture,
+        in_features=x.shape[1],
+        classes=outputs,
+        kwargs=recipe.kwargs,
+        seed=recipe.seed,
+    )
+    standardise = getattr(model, "standardise", None)
+    if callable(standardise):
+        standardise(reference[0])
+    initial = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+    def trained(steps: int) -> dict[str, Tensor]:
+        found = train(
+            model,
+            stack(initial, 1),
+            x.unsqueeze(0),
+            y.unsqueeze(0),
+            torch.ones(1, len(x)),
+            steps=steps,
+            learning_rate=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+        )
+        return {**initial, **{name: tensor[0] for name, tensor in found.items()}}
+
+    final = trained(recipe.steps)
+    model.load_state_dict(final)
+    return Pretrained(
+        model=model,
+        trained=final,
+        initial=initial,
+        recipe=recipe,
+        counts=counts,
+        rows=TrainingRows(x, y, torch.repeat_interleave(torch.arange(len(counts)), counts)),
+        reference=reference,
+        rewind=trained(max(1, round(recipe.rewind * recipe.steps))),
+    )

@@ -1,0 +1,47 @@
+"""The last linear layer of a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unshapley.errors import InputError
+
+
+def output_layer(model: nn.Module, x: Tensor) -> tuple[str, Tensor]:
+    """Name of the linear layer whose output is the model's, and what enters it `(rows, width)`.
+
+    Raises `InputError` where the model does not end in a linear layer.
+    """
+    seen: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def remember(name: str) -> Any:
+        return lambda _module, args, out: seen.__setitem__(name, (args[0].detach(), out.detach()))
+
+    linear = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear)]
+    hooks = [module.register_forward_hook(remember(name)) for name, module in linear]
+    try:
+        with torch.no_grad():
+            logits = model(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for name, (features, out) in reversed(seen.items()):
+        if out.shape == logits.shape and torch.equal(out, logits):
+            return name, features
+    raise InputError(
+        f"{type(model).__name__} does not end in a torch.nn.Linear",
+        where="pretrain.architecture",
+        expected="logits straight from a linear layer",
+        do="use an unlearner that needs no last layer, such as finetune",
+    )
+
+
+def last_layer(model: nn.Module, x: Tensor) -> str | None:
+    """Name of the last linear layer, or none for a model that ends otherwise."""
+    try:
+        return output_layer(model, x[:2])[0]
+    except InputError:
+        return None

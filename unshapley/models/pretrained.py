@@ -1,0 +1,140 @@
+"""The pretrained model and what is stored beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unshapley.config import PretrainSettings
+from unshapley.errors import InputError
+from unshapley.models.batching import State
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """Training rows of the providers that are reachable.
+
+    x: `(rows, features)`; y: `(rows,)`; owner: index of each row's provider `(rows,)`.
+    """
+
+    x: Tensor
+    y: Tensor
+    owner: Tensor
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """The pretrained model and what is stored beside it; `n` providers in provider order.
+
+    model: the module that runs the states; trained, initial: its weights after and before training;
+    rewind: its weights early in training; counts: training rows of each provider `(n,)`, reachable
+    or not; rows: those that can be read; reference: rows `(x, y)` for regularisers and tuning;
+    test: the test set, for an option that leaks it and says so; recipe: how it was trained.
+    """
+
+    model: nn.Module
+    trained: State
+    initial: State
+    recipe: PretrainSettings
+    counts: Tensor
+    rows: TrainingRows
+    reference: tuple[Tensor, Tensor]
+    rewind: State | None = None
+    curvature: CurvatureStatistics | None = None
+    features: HeadFeatures | None = None
+    test: tuple[Tensor, Tensor] | None = None
+
+    def share(self, staying: Tensor) -> Tensor:
+        """Share of all training rows that each coalition keeps `(m,)`, float64."""
+        counts = self.counts.double()
+        return (staying.double() @ counts) / counts.sum()
+
+    def to(self, device: str) -> Pretrained:
+        """The same with every tensor on `device` ("cpu" or "cuda").
+
+        Raises `InputError` where there is no such device.
+        """
+        if device == "cpu":
+            return self
+        if not torch.cuda.is_available():
+            raise InputError(
+                "there is no CUDA device", where="valuation.device", do="set it to cpu"
+            )
+        moved = {f.name: _on(device, getattr(self, f.name)) for f in fields(self)}
+        return replace(self, **moved)
+
+
+def _on(device: str, value: Any) -> Any:
+    """`value` with the tensors in it on `device`."""
+    if isinstance(value, Tensor | nn.Module):
+        return value.to(device)
+    if isinstance(value, dict):
+        return {key: _on(device, one) for key, one in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_on(device, one) for one in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(
+            value, **{f.name: _on(device, getattr(value, f.name)) for f in fields(value)}
+        )
+    return value
+
+
+@dataclass(frozen=True)
+class CurvatureStatistics:
+    """Statistics of n providers in provider order, in k coordinates, float64.
+
+    parameters: names of the tensors that the coordinates move, in order; basis: orthonormal
+    columns `(weights, k)`, or `None` where the coordinates are the weights themselves;
+    gradient: `(n, k)`; hessian: `(n, k, k)`; rows: `(n,)`.
+    """
+
+    parameters: tuple[str, ...]
+    basis: Tensor | None
+    gradient: Tensor
+    hessian: Tensor
+    rows: Tensor
+
+    def coordinates(self, state: State) -> Tensor:
+        """Weights in the coordinates of the statistics `(k,)`."""
+        return project(flat(state, self.parameters), self.basis).double()
+
+    def move(self, origin: State, steps: Tensor) -> State:
+        """`origin` moved by each of the steps `(models, k)`: its moved tensors `(models, …)`."""
+        start = flat(origin, self.parameters)
+        vectors = steps.to(start.dtype)
+        if self.basis is not None:
+            vectors = vectors @ self.basis.T
+        sizes = [origin[name].numel() for name in self.parameters]
+        parts = torch.split(start + vectors, sizes, dim=1)
+        return {
+            name: part.view(-1, *origin[name].shape)
+            for name, part in zip(self.parameters, parts, strict=True)
+        }
+
+
+def flat(state: State, parameters: Sequence[str]) -> Tensor:
+    """The named tensors as one vector."""
+    return torch.cat([state[name].flatten() for name in parameters])
+
+
+def project(vectors: Tensor, basis: Tensor | None) -> Tensor:
+    """Vectors `(…, weights)` in the coordinates of `basis` `(…, k)`."""
+    return vectors if basis is None else vectors @ basis
+
+
+@dataclass(frozen=True)
+class HeadFeatures:
+    """Sufficient statistics for least squares on the features of the pretrained model, float64.
+
+    layer: name of the last layer; `width` = its inputs, plus one for the bias; gram: Σ h hᵀ of
+    every provider `(n, width, width)`; moment: Σ h tᵀ with t the label, one-hot where it is a
+    class, `(n, width, classes)`.
+    """
+
+    layer: str
+    gram: Tensor
+    moment: Tensor

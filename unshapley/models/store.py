@@ -1,0 +1,124 @@
+"""The model folder: checkpoint, initialisation and the record that binds them.
+
+data/model/
+  model.json                 architecture, recipe, hashes, score, and the partitions trained on
+  checkpoint.safetensors     pretrained weights
+  initialisation.safetensors weights before training: U(none), and where retraining starts
+  rewind.safetensors         weights early in training, for rewind_finetune
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+from torch import nn
+
+from unshapley.config import PretrainSettings
+from unshapley.data.tables import Schema
+from unshapley.errors import InputError
+from unshapley.files import sha256, write_json
+from unshapley.models.batching import State
+from unshapley.models.building import build, source_of_architecture
+from unshapley.models.rows import Rows, read_rows
+from unshapley.models.tensors import fit_state, load_state, save_state
+from unshapley.project import Project
+from unshapley.records import read_record
+
+CHECKPOINT = "checkpoint.safetensors"
+INITIALISATION = "initialisation.safetensors"
+REWIND = "rewind.safetensors"
+
+
+class ModelRecord(BaseModel):
+    """What model.json holds; hashes are hex SHA-256 of files."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recipe: PretrainSettings
+    architecture_source: str
+    """hash of the file that defines the architecture"""
+    in_features: int
+    classes: int
+    partitions: dict[str, str]
+    """hash of every partition the model was trained on, by provider"""
+    rows: dict[str, int]
+    """training rows by provider"""
+    quarantined: dict[str, str]
+    """reason, by provider that was left out of training"""
+    test: str
+    reference: str
+    files: dict[str, str]
+    """hash of every file beside the record"""
+    score: dict[str, float]
+    """utilities of the pretrained model on the test set"""
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / "model.json", self.model_dump(mode="json"))
+
+    @staticmethod
+    def load(folder: Path) -> ModelRecord:
+        do = "run `unshapley pretrain`, or restore it with `dvc checkout`"
+        return read_record(ModelRecord, folder / "model.json", writer="unshapley pretrain", do=do)
+
+    def build(self) -> nn.Module:
+        """The architecture with its seeded initial weights."""
+        return build(
+            self.recipe.architecture,
+            in_features=self.in_features,
+            classes=self.classes,
+            kwargs=self.recipe.kwargs,
+            seed=self.recipe.seed,
+        )
+
+
+def read_recorded_rows(
+    project: Project, schema: Schema, record: ModelRecord, provider: str
+) -> Rows:
+    """Training rows of a provider, which must be those the model was trained on.
+
+    Raises `InputError` where the partition is missing, or not the recorded one.
+    """
+    path = project.partition(provider)
+    rows = read_rows(project, schema, provider)
+    if sha256(path) != record.partitions[provider]:
+        raise InputError(
+            f"partition of provider {provider!r} is not the one the model was trained on",
+            where=path,
+            expected=f"SHA-256 {record.partitions[provider][:12]}…",
+            do="restore it with `dvc checkout`, or pretrain again",
+        )
+    return rows
+
+
+def save_files(folder: Path, trained: State, initial: State, rewind: State) -> dict[str, str]:
+    """Write the tensors of a model; give the hash of every file."""
+    states = {CHECKPOINT: trained, INITIALISATION: initial, REWIND: rewind}
+    for name, state in states.items():
+        save_state(state, folder / name)
+    return {name: sha256(folder / name) for name in states}
+
+
+def load_files(folder: Path, record: ModelRecord) -> tuple[nn.Module, State, State, State]:
+    """Module, pretrained, initial and rewind state, each checked against the record."""
+    model = record.build()
+    if source_of_architecture(record.recipe.architecture) != record.architecture_source:
+        raise InputError(
+            "the file that defines the architecture changed since the model was trained",
+            where=record.recipe.architecture,
+            do="pretrain again, or restore the file",
+        )
+    trained, initial, rewind = (
+        fit_state(model, _recorded(folder, name, record), folder / name)
+        for name in (CHECKPOINT, INITIALISATION, REWIND)
+    )
+    model.load_state_dict(trained)
+    return model, trained, initial, rewind
+
+
+def _recorded(folder: Path, name: str, record: ModelRecord) -> State:
+    if name not in record.files:
+        raise InputError(
+            f"does not record {name}", where=folder / "model.json", do="pretrain again"
+        )
+    return load_state(folder / name, record.files[name])

@@ -1,0 +1,88 @@
+"""Weights in safetensors: whole, hashed, never pickled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from unshapley.errors import InputError
+from unshapley.files import sha256, written_whole
+from unshapley.models.batching import State
+
+
+def save_state(state: State, path: Path) -> None:
+    """Write tensors as safetensors, atomically; equal tensors give equal bytes."""
+    content = save({name: tensor.detach().contiguous().cpu() for name, tensor in state.items()})
+    with written_whole(path) as part:
+        part.write_bytes(content)
+
+
+def load_state(
+    path: Path,
+    expected_hash: str,
+    do: str = "restore it with `dvc checkout`, or pretrain again",
+) -> State:
+    """Read safetensors whose bytes hash to `expected_hash` (hex SHA-256).
+
+    Raises `InputError` for a missing, pickled, truncated or altered file.
+    """
+    if not path.is_file():
+        raise InputError("file is missing", where=path, do=do)
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except SafetensorError as error:
+        raise InputError(
+            f"not readable as safetensors ({error})",
+            where=path,
+            expected="a whole .safetensors file; pickled checkpoints are never opened",
+            do="restore it with `dvc checkout`, or convert it with safetensors.torch.save_file",
+        ) from None
+    found = sha256(path)
+    if found != expected_hash:
+        raise InputError(
+            f"is not the recorded file: SHA-256 {found[:12]}…",
+            where=path,
+            expected=f"SHA-256 {expected_hash[:12]}…, as recorded",
+            do=do,
+        )
+    return state
+
+
+def fit_state(model: nn.Module, state: State, where: Path) -> State:
+    """`state` in the model's order; `InputError` names the first tensor that does not fit."""
+    wanted = model.state_dict()
+    for name, tensor in wanted.items():
+        if name not in state:
+            raise InputError(
+                f"tensor {name!r} is missing",
+                where=where,
+                expected="the tensors of pretrain.architecture",
+            )
+        if state[name].dtype != tensor.dtype:
+            raise InputError(
+                f"tensor {name!r} is {state[name].dtype}",
+                where=where,
+                expected=f"{tensor.dtype}, as the recorded architecture has it",
+                do="convert it, or pretrain again",
+            )
+        if state[name].shape != tensor.shape:
+            raise InputError(
+                f"tensor {name!r} has shape {tuple(state[name].shape)}",
+                where=where,
+                expected=f"{tuple(tensor.shape)}, as the recorded architecture has it",
+                do="load it with the architecture it was trained with",
+            )
+    extra = sorted(set(state) - set(wanted))
+    if extra:
+        raise InputError(f"tensor {extra[0]!r} is not part of the architecture", where=where)
+    for name in wanted:
+        if not torch.isfinite(state[name]).all():
+            raise InputError(
+                f"tensor {name!r} holds NaN or infinity", where=where, expected="finite weights"
+            )
+    return {name: state[name] for name in wanted}

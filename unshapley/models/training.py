@@ -1,0 +1,107 @@
+"""Full-batch training of many models at once: pretraining, retraining and fine-tuning alike.
+
+A batch of models is one `State` whose tensors carry the models along their first dimension; which
+rows a model learns from is a matrix of row weights.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from unshapley.models.batching import State, batched_outputs
+from unshapley.models.losses import row_loss
+
+Objective = Callable[[State, State], Tensor]
+"""(trained tensors `(models, …)`, what they share) → the loss summed over models"""
+
+
+def deterministic() -> None:
+    """One thread and deterministic kernels: results must not depend on how work is spread."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    # filling fresh memory guards against reading it unwritten, and costs newton a tenth of its time
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def stack(state: State, models: int) -> State:
+    """The same weights `models` times `(models, …)`."""
+    return {name: t.unsqueeze(0).repeat(models, *[1] * t.dim()) for name, t in state.items()}
+
+
+def trainable(model: nn.Module) -> list[str]:
+    """Names of what is trained; buffers stay as they are."""
+    return [name for name, _ in model.named_parameters()]
+
+
+def train(
+    model: nn.Module,
+    start: State,
+    x: Tensor,
+    y: Tensor,
+    weights: Tensor,
+    *,
+    steps: int,
+    learning_rate: float,
+    weight_decay: float,
+) -> State:
+    """Train a batch of models with full-batch Adam.
+
+    Minimises for every model k the weighted mean of the row loss plus ½ · `weight_decay` · ‖θ_k‖².
+
+    start: weights of all models `(models, …)`; x: `(models, rows, features)`; y: `(models, rows)`;
+    weights: non-negative row weights `(models, rows)`; a model whose weights are all zero only
+    decays. Gives the trained parameters `(models, …)`, without buffers.
+    """
+    share = weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-12)
+
+    def objective(theta: State, shared: State) -> Tensor:
+        return (share * row_loss(batched_outputs(model, theta, shared, x, 0), y)).sum()
+
+    return descend(
+        model,
+        start,
+        objective,
+        steps=steps,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+    )
+
+
+def descend(
+    model: nn.Module,
+    start: State,
+    objective: Objective | Sequence[Objective],
+    *,
+    steps: int,
+    learning_rate: float,
+    weight_decay: float = 0.0,
+    mask: State | None = None,
+) -> State:
+    """Adam on any objective that is summed over models, as `train` does on the rows' loss.
+
+    objective: one for all steps, or one a step; mask: 1 where a parameter may move and 0 where not,
+    `(models, …)` by name.
+    """
+    names = trainable(model)
+    theta = {n: start[n].detach().clone().requires_grad_() for n in names}
+    shared = {n: start[n][0] for n in start if n not in theta}
+    # Adam works elementwise, so summing over models trains each as if it were alone
+    optimizer = torch.optim.Adam(list(theta.values()), lr=learning_rate)
+    each = [objective] * steps if callable(objective) else objective
+    for step in range(steps):
+        optimizer.zero_grad()
+        loss = each[step](theta, shared)
+        if weight_decay:
+            loss = loss + 0.5 * weight_decay * sum(t.square().sum() for t in theta.values())
+        loss.backward()  # type: ignore[no-untyped-call]
+        if mask is not None:
+            for name, tensor in theta.items():
+                if tensor.grad is not None:
+                    tensor.grad.mul_(mask[name])
+        optimizer.step()
+    return {n: t.detach() for n, t in theta.items()}

@@ -1,0 +1,1 @@
+"""The valuation: its tables, manifest and report, published and read again."""

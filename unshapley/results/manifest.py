@@ -1,0 +1,75 @@
+"""The manifest: all that is needed to repeat a valuation, with the hash of what it read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from unshapley import environment
+from unshapley.config import Params
+from unshapley.files import sha256
+from unshapley.game.utilities import build_utilities, sources_of
+from unshapley.models.store import ModelRecord
+from unshapley.project import Project
+from unshapley.results.valuation import Valuation
+
+SCHEMA_VERSION = 1
+RUN = "run.json"
+
+
+def hash_inputs(
+    project: Project, record: ModelRecord, statistics: Sequence[tuple[Path, str]]
+) -> dict[str, str]:
+    """Hash of every file that the valuation read, by its path in the project.
+
+    Those of model, statistics, rows and sets are as recorded, which loading has checked; rows that
+    were not reachable were not read.
+    """
+    checked = {
+        project.test: record.test,
+        project.reference: record.reference,
+        **{project.model / name: value for name, value in record.files.items()},
+        **{
+            project.partition(p): value
+            for p, value in record.partitions.items()
+            if project.partition(p).is_file()
+        },
+        **dict(statistics),
+    }
+    read = [
+        project.schema,
+        project.model / "model.json",
+        *(project.partition(p) for p in project.providers() if p not in record.partitions),
+        *sorted(project.expectations.glob("*.json")),
+    ]
+    hashes = {**{path: sha256(path) for path in read}, **checked}
+    return {project.relative(path): value for path, value in hashes.items()}
+
+
+def describe(params: Params, valuation: Valuation, inputs: Mapping[str, str]) -> dict[str, Any]:
+    """The manifest but for the outputs: a function of inputs, parameters, code and environment."""
+    config = params.model_dump(mode="json", exclude={"run"})
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "code": environment.code(),
+        "versions": environment.versions(),
+        "numerics": environment.numerics(params.valuation.device),
+        "config": config,
+        "seeds": {
+            section: config[section]["seed"]
+            for section in ("prepare", "pretrain", "valuation", "fidelity", "correction")
+        },
+        "inputs": dict(inputs),
+        "players": list(valuation.players),
+        "quarantined": dict(valuation.quarantined),
+        "unlearner": list(valuation.unlearner),
+        "game": valuation.game,
+        "own_utilities": sources_of(build_utilities(params.valuation.utilities)),
+        "estimator": {"name": valuation.plan.estimator, "reason": valuation.plan.reason},
+        "coalitions": {
+            "planned": len(valuation.plan.coalitions),
+            "measured": len(valuation.measured),
+        },
+        "fidelity": valuation.fidelity.summary(),
+    }

@@ -1,0 +1,106 @@
+"""Publish a valuation: its files are staged whole, then renamed into place, the manifest last."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from unshapley import environment
+from unshapley.config import Params
+from unshapley.data.tables import write_table
+from unshapley.files import sha256, unwritable, write_json
+from unshapley.game.loading import LoadedGame
+from unshapley.project import Project
+from unshapley.results.chain import MANIFEST, committed, predecessor
+from unshapley.results.manifest import describe, hash_inputs
+from unshapley.results.report import render_report
+from unshapley.results.tables import (
+    convergence_table,
+    differences_table,
+    fidelity_table,
+    interactions_table,
+    metrics,
+    semivalues_table,
+    utilities_table,
+    values_table,
+)
+from unshapley.results.valuation import Valuation
+
+
+def publish_valuation(
+    project: Project,
+    params: Params,
+    valuation: Valuation,
+    game: LoadedGame,
+    validation: Sequence[Mapping[str, Any]],
+) -> Path:
+    """Write all outputs but run.json; give their folder.
+
+    A trusted valuation goes to data/valuation, any other to data/untrusted, leaving the last good
+    one alone. Raises `InputError`, with nothing half-written, where the disk refuses.
+    """
+    environment.check_sources()
+    folder = project.valuation if is_published(valuation, params) else project.untrusted
+    inputs = hash_inputs(project, game.record, game.statistics)
+    provenance = describe(params, valuation, inputs)
+    try:
+        for left in folder.parent.glob(".staged-*"):  # of a run that was killed here
+            shutil.rmtree(left)
+        staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".staged-"))
+    except OSError as error:
+        raise unwritable(folder, error) from None
+    try:
+        _stage(staging, valuation, validation, provenance)
+        outputs = {
+            p.relative_to(staging).as_posix(): sha256(p)
+            for p in sorted(staging.rglob("*"))
+            if p.is_file()
+        }
+        content = {**provenance, "outputs": outputs}
+        content["previous"] = predecessor(content, committed(project.root, project.valuation))
+        write_json(staging / MANIFEST, content)
+        # without its manifest a valuation is none: nobody takes a mix of two for one
+        (folder / MANIFEST).unlink(missing_ok=True)
+        for name in [*outputs, MANIFEST]:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (staging / name).replace(folder / name)
+    except OSError as error:
+        raise unwritable(folder, error) from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return folder
+
+
+def is_published(valuation: Valuation, params: Params) -> bool:
+    """Whether the fidelity check, or the user where nothing was checked, lets the values out."""
+    status = valuation.fidelity.status
+    return status == "trusted" or (status == "unchecked" and params.fidelity.publish_unchecked)
+
+
+def _stage(
+    staging: Path,
+    valuation: Valuation,
+    validation: Sequence[Mapping[str, Any]],
+    provenance: Mapping[str, Any],
+) -> None:
+    _csv(values_table(valuation), staging / "values.csv")
+    _csv(differences_table(valuation), staging / "differences.csv")
+    _csv(interactions_table(valuation), staging / "interactions.csv")
+    _csv(semivalues_table(valuation), staging / "semivalues.csv")
+    _csv(convergence_table(valuation), staging / "plots" / "convergence.csv")
+    _csv(fidelity_table(valuation), staging / "plots" / "fidelity.csv")
+    write_table(utilities_table(valuation), staging / "utilities.parquet")
+    write_json(staging / "metrics.json", metrics(valuation))
+    write_json(staging / "validation.json", list(validation))
+    page = render_report(valuation, validation, provenance)
+    (staging / "report.html").write_text(page, encoding="utf-8")
+
+
+def _csv(frame: pd.DataFrame, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(path, index=False, lineterminator="\n")

@@ -1,0 +1,67 @@
+"""The report: one self-contained page that needs neither network nor scripts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from unshapley.results.report import plots
+from unshapley.results.tables import (
+    convergence_table,
+    fidelity_table,
+    interactions_table,
+    metrics,
+    values_table,
+)
+from unshapley.results.valuation import Valuation
+
+SHOWN = 6
+"""Pairs of providers that are named."""
+
+
+def render_report(
+    valuation: Valuation, validation: Sequence[Mapping[str, Any]], provenance: Mapping[str, Any]
+) -> str:
+    """The page as HTML; the same valuation gives the same text."""
+    env = Environment(
+        loader=PackageLoader("unshapley.results.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters["num"] = _number
+    table = values_table(valuation)
+    pairs = interactions_table(valuation)
+    shown = pairs if len(pairs) <= SHOWN else pd.concat([pairs[: SHOWN // 2], pairs[-SHOWN // 2 :]])
+    fidelity, history = fidelity_table(valuation), convergence_table(valuation)
+    return env.get_template("report.html.j2").render(
+        valuation=valuation,
+        metrics=metrics(valuation),
+        rows=table.sort_values("rank", na_position="last").to_dict("records"),
+        pairs=shown.to_dict("records"),
+        pairs_in_all=len(pairs),
+        validation=validation,
+        provenance=provenance,
+        unit=valuation.unit,
+        bars=_svg(plots.bars(table, valuation.primary)),
+        convergence=_svg(plots.convergence(history, table))
+        if history["coalitions"].nunique() > 1
+        else None,
+        fidelity=_svg(plots.fidelity(fidelity)) if len(fidelity) else None,
+    )
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    if value is None or math.isnan(value):
+        return "–"
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def _svg(text: str) -> Markup:
+    return Markup(text)  # noqa: S704 (matplotlib escapes the names it draws)

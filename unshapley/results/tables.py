@@ -1,0 +1,191 @@
+"""The tables that are published of a valuation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from unshapley.errors import InputError
+from unshapley.estimators import CORRECTION, SAMPLING, TEST_SET, estimate
+from unshapley.estimators.interactions import interactions
+from unshapley.estimators.least_core import least_core
+from unshapley.estimators.semivalues import SEMIVALUES
+from unshapley.game.coalitions import to_bits
+from unshapley.results.valuation import Valuation
+
+PARTS = {"sampling": SAMPLING, "test": TEST_SET, "correction": CORRECTION}
+"""Parts of the standard error, as values.csv names them."""
+TIED = 1e-12
+"""Share of the largest utility up to which a difference of values is rounding."""
+ENDPOINT = -1
+"""The `chunk` of nobody and everybody, which no chunk measures."""
+
+
+def values_table(valuation: Valuation) -> pd.DataFrame:
+    """values.csv: `provider, rows, value, std_error, ci_low, ci_high, rank, status`, then the parts
+    of the standard error: `sampling_error, test_error, correction_error`.
+
+    In provider order; rank 1 is the largest value; quarantined providers have neither.
+    """
+    estimate = valuation.estimate
+    order = np.argsort(-estimate.value, kind="stable")
+    rank = np.empty(len(order), dtype=int)
+    rank[order] = np.arange(1, len(order) + 1)
+    valued = pd.DataFrame(
+        {
+            "provider": valuation.players,
+            "rows": [valuation.rows[p] for p in valuation.players],
+            "value": estimate.value,
+            "std_error": estimate.std_error,
+            "ci_low": estimate.ci_low,
+            "ci_high": estimate.ci_high,
+            "rank": pd.array(rank, dtype="Int64"),
+            "status": "valued",
+            **{f"{named}_error": estimate.error_of(part) for named, part in PARTS.items()},
+        }
+    )
+    left_out = pd.DataFrame(
+        {
+            "provider": list(valuation.quarantined),
+            "rows": [valuation.rows[p] for p in valuation.quarantined],
+            "status": "quarantined",
+        }
+    )
+    table = pd.concat([valued, left_out]) if len(left_out) else valued
+    return table.sort_values("provider", ignore_index=True)[list(valued.columns)]
+
+
+def utilities_table(valuation: Valuation) -> pd.DataFrame:
+    """utilities.parquet: `coalition` (bits in provider order), `chunk`, one column a utility, and
+    the primary one corrected where retrainings correct it.
+    """
+    measured, endpoints = valuation.measured, valuation.endpoints
+    frame = pd.DataFrame(
+        {
+            "coalition": to_bits(endpoints.coalitions) + to_bits(measured.coalitions),
+            "chunk": [ENDPOINT, ENDPOINT, *valuation.chunk_ids],
+        }
+    )
+    for name, values in measured.utilities.items():
+        frame[name] = [*endpoints.utilities[name], *values]
+    if valuation.correction is not None:
+        ends = valuation.u_none, valuation.u_all
+        frame[f"{valuation.primary}_corrected"] = [*ends, *valuation.correction.corrected]
+    return frame
+
+
+def convergence_table(valuation: Valuation) -> pd.DataFrame:
+    """plots/convergence.csv: every provider's estimate after so many measured coalitions."""
+    estimate = valuation.estimate
+    return pd.DataFrame(
+        [
+            {"coalitions": int(m), "provider": p, "value": float(v)}
+            for m, row in zip(estimate.measured, estimate.history, strict=True)
+            for p, v in zip(valuation.players, row, strict=True)
+        ]
+    )
+
+
+def differences_table(valuation: Valuation) -> pd.DataFrame:
+    """differences.csv: is one provider worth more than another? `provider, other, difference,
+    std_error, ci_low, ci_high, probability`, a row a pair in provider order.
+
+    probability: that the first is worth more, with normal errors; 0.5 where they are tied.
+    """
+    estimate, n = valuation.estimate, len(valuation.players)
+    first, second = np.triu_indices(n, 1)
+    direction = np.zeros((len(first), n))
+    direction[np.arange(len(first)), first] = 1.0
+    direction[np.arange(len(first)), second] = -1.0
+    difference, half = direction @ estimate.value, estimate.half_width(direction)
+    c = estimate.covariance
+    error = np.sqrt(np.clip(c[first, first] + c[second, second] - 2 * c[first, second], 0, None))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        tied = np.abs(difference) <= TIED * np.abs(valuation.table).max()
+        z = np.where(tied, 0.0, difference / error)
+    return pd.DataFrame(
+        {
+            "provider": [valuation.players[i] for i in first],
+            "other": [valuation.players[i] for i in second],
+            "difference": difference,
+            "std_error": error,
+            "ci_low": difference - half,
+            "ci_high": difference + half,
+            "probability": stats.norm.cdf(z),
+        }
+    )
+
+
+def interactions_table(valuation: Valuation) -> pd.DataFrame:
+    """interactions.csv: pairwise Shapley interactions, `provider, other, interaction, std_error`,
+    the most redundant pair first.
+    """
+    first, second = np.triu_indices(len(valuation.players), 1)
+    found = interactions(valuation.plan, valuation.table)
+    frame = pd.DataFrame(
+        {
+            "provider": [valuation.players[i] for i in first],
+            "other": [valuation.players[i] for i in second],
+            "interaction": found.value[first, second],
+            "std_error": found.std_error[first, second],
+        }
+    )
+    return frame.sort_values(["interaction", "provider", "other"], ignore_index=True)
+
+
+def semivalues_table(valuation: Valuation) -> pd.DataFrame:
+    """semivalues.csv: other ways to share out the same utilities, a column each: semivalues that
+    the estimator can give, and the least core.
+    """
+    n, columns = len(valuation.players), {}
+    for name, weights in SEMIVALUES.items():
+        try:
+            found = estimate(valuation.plan, valuation.table, weights(n))
+        except InputError:  # an estimator of Shapley values only
+            continue
+        columns[name] = found.value
+    columns["least_core"] = least_core(valuation.plan, valuation.table)
+    return pd.DataFrame({"provider": valuation.players, **columns})
+
+
+def fidelity_table(valuation: Valuation) -> pd.DataFrame:
+    """plots/fidelity.csv: retrained and unlearned utility of every checked coalition."""
+    fidelity = valuation.fidelity
+    return pd.DataFrame(
+        {
+            "coalition": to_bits(fidelity.coalitions),
+            "size": fidelity.coalitions.sum(axis=1),
+            "retrained": fidelity.retrained,
+            "unlearned": fidelity.unlearned,
+            "no_unlearning": fidelity.no_unlearning,
+        }
+    )
+
+
+def metrics(valuation: Valuation) -> dict[str, Any]:
+    """metrics.json."""
+    return {
+        "utility": valuation.primary,
+        "u_all": valuation.u_all,
+        "u_none": valuation.u_none,
+        "sum_of_values": float(valuation.estimate.value.sum()),
+        "largest_std_error": _known(valuation.estimate.std_error.max()),
+        "largest_test_error": None
+        if (noise := valuation.estimate.error_of(TEST_SET)) is None
+        else float(noise.max()),
+        "largest_correction_error": None
+        if (left := valuation.estimate.error_of(CORRECTION)) is None
+        else float(left.max()),
+        "coalitions": len(valuation.plan.coalitions),
+        "providers_valued": len(valuation.players),
+        "providers_quarantined": len(valuation.quarantined),
+        "fidelity": valuation.fidelity.summary(),
+    }
+
+
+def _known(number: float) -> float | None:
+    """None for NaN: not known."""
+    return float(number) if np.isfinite(number) else None
