@@ -17,7 +17,7 @@ import psutil
 
 from unshapley.files import write_json
 from unshapley.project import Project
-from unshapley.results.manifest import RUN
+from unshapley.results.layout import RUN
 
 log = logging.getLogger("unshapley.run")
 

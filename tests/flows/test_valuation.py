@@ -21,7 +21,7 @@ from unshapley.fidelity.gate import ALL_RETRAINED, ROWS_ABSENT
 from unshapley.files import sha256
 from unshapley.models.store import ModelRecord
 from unshapley.project import Project
-from unshapley.results.manifest import RUN
+from unshapley.results.layout import RUN
 
 
 def outputs(project: Project) -> dict[str, str]:

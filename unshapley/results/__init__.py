@@ -1,1 +1,1 @@
-"""The valuation: its tables, manifest and report, published and read again."""
+"""The outputs of a valuation: tables, manifest and report are written, read and verified here."""

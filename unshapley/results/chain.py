@@ -1,6 +1,6 @@
-"""Manifests of a project's valuations as a chain: each holds the hash of its predecessor.
+"""The manifests of a project form a chain: each holds the hash of the manifest before it.
 
-Git keeps them; the chain tells whether one of them was changed later, or taken out.
+Git keeps the manifests. The chain shows whether a manifest was changed or removed afterwards.
 """
 
 from __future__ import annotations
@@ -13,56 +13,57 @@ from typing import Any
 
 from unshapley.environment import git
 from unshapley.files import canonical_json
+from unshapley.results.layout import MANIFEST
 
-MANIFEST = "manifest.json"
 PREVIOUS = "previous"
 
 
 def committed(root: Path, folder: Path) -> bytes | None:
-    """The manifest in `folder` as git's last commit has it; None without one."""
-    return _shown(root, folder, "HEAD")
+    """The manifest of `folder` in git's last commit; None if the commit has none."""
+    return _manifest_at(root, folder, "HEAD")
 
 
 def predecessor(content: Mapping[str, Any], last: bytes | None) -> str | None:
-    """Hash of the valuation `last` that a manifest's `content` follows; None for the first.
+    """The `previous` entry of a new manifest: the hash of the manifest `last`, None for the first.
 
-    The same valuation again follows what the first one did, so that its bytes stay the same.
+    If the new manifest equals `last` in all else, it gets the same `previous` entry, so that
+    repeating a valuation does not change its bytes.
     """
     if last is None:
         return None
-    before = _read(last)
-    again = {**content, PREVIOUS: before.get(PREVIOUS)}
-    if canonical_json(again) == canonical_json(before):
-        found: str | None = before.get(PREVIOUS)
-        return found
+    last_content = _read(last)
+    same_predecessor = {**content, PREVIOUS: last_content.get(PREVIOUS)}
+    if canonical_json(same_predecessor) == canonical_json(last_content):
+        previous: str | None = last_content.get(PREVIOUS)
+        return previous
     return hashlib.sha256(last).hexdigest()
 
 
 def broken_links(root: Path, folder: Path) -> Iterator[str]:
-    """What is wrong with the chain of all manifests in git's history, the oldest first.
+    """Problems in the chain of all manifests in git's history, the oldest first.
 
-    A link holds where a manifest names one of the older ones, or is one of them, brought back.
-    Those before the first that names another were written before there was a chain.
+    A manifest is in order if it holds the hash of an older one, or is a restored older one.
+    Manifests at the start of the history without such a hash are older than the chain itself.
     """
     path = (folder / MANIFEST).relative_to(root).as_posix()
-    told = git(root, "log", "--reverse", "--topo-order", "--format=%H", "--", path) or b""
+    commits = git(root, "log", "--reverse", "--topo-order", "--format=%H", "--", path) or b""
     older: set[str] = set()
     chained = False
-    for commit in told.decode().split():
-        manifest = _shown(root, folder, commit)
-        if manifest is None:  # taken out by this commit
+    for commit in commits.decode().split():
+        manifest = _manifest_at(root, folder, commit)
+        if manifest is None:  # this commit removed it
             continue
-        hashed = hashlib.sha256(manifest).hexdigest()
-        named = _read(manifest).get(PREVIOUS)
-        if older and hashed not in older and named not in older and (chained or named):
-            what = f"names {named[:12]}… as its predecessor" if named else "names no predecessor"
-            yield f"in commit {commit[:8]} {what}, which no older commit holds"
-        chained = chained or named is not None
-        older.add(hashed)
+        manifest_hash = hashlib.sha256(manifest).hexdigest()
+        previous = _read(manifest).get(PREVIOUS)
+        if older and manifest_hash not in older and previous not in older and (chained or previous):
+            link = f"names {previous[:12]}… as its predecessor" if previous else "names no predecessor"
+            yield f"in commit {commit[:8]} {link}, which no older commit holds"
+        chained = chained or previous is not None
+        older.add(manifest_hash)
 
 
 def _read(manifest: bytes) -> dict[str, Any]:
-    """Its content; empty where it is no manifest, which then names nobody and equals nothing."""
+    """The content of a manifest; empty if the bytes are not a JSON object."""
     try:
         content = json.loads(manifest)
     except ValueError:
@@ -70,6 +71,6 @@ def _read(manifest: bytes) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _shown(root: Path, folder: Path, commit: str) -> bytes | None:
+def _manifest_at(root: Path, folder: Path, commit: str) -> bytes | None:
     path = (folder / MANIFEST).relative_to(root).as_posix()
     return git(root, "show", f"{commit}:./{path}")

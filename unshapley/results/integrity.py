@@ -1,4 +1,4 @@
-"""Whether the files of a valuation are those that its manifest names."""
+"""Compare the files of a valuation with its manifest."""
 
 from __future__ import annotations
 
@@ -11,25 +11,24 @@ from unshapley.config import load_params
 from unshapley.errors import InputError
 from unshapley.files import sha256
 from unshapley.project import Project
-from unshapley.results.chain import MANIFEST
-from unshapley.results.manifest import RUN, SCHEMA_VERSION
+from unshapley.results.layout import MANIFEST, RUN, SCHEMA_VERSION
 
 COVERED = ("data/partitions", "data/curvature", "data/model", "data/expectations", "data/valuation")
-"""Folders in which a valuation reads, or writes, every file."""
+"""Folders in which the manifest must list every file."""
 OTHERS = {MANIFEST, RUN, f"{MANIFEST}.sig", ".gitignore"}
-"""Files there that no manifest names."""
+"""Names of files in these folders that no manifest lists."""
 
 
 @dataclass(frozen=True)
 class Altered:
-    """A file that is not as recorded: its path in the project, and what is wrong with it."""
+    """A file that differs from its record: its path in the project, and the problem."""
 
     path: str
     problem: str
 
 
 def check_schema(manifest: Mapping[str, Any], where: Path) -> None:
-    """Raise `InputError` for the manifest of a newer version of unshapley, or for none."""
+    """Raise `InputError` unless this version of unshapley can read the manifest's schema version."""
     version = manifest.get("schema_version")
     if isinstance(version, int) and 1 <= version <= SCHEMA_VERSION:
         return
@@ -41,54 +40,54 @@ def check_schema(manifest: Mapping[str, Any], where: Path) -> None:
     )
 
 
-def altered(place: Project, manifest: Mapping[str, Any]) -> list[Altered]:
-    """Files that differ from a manifest, are missing, or that it does not name; by path.
+def altered_files(project: Project, manifest: Mapping[str, Any]) -> list[Altered]:
+    """Files that differ from a manifest, are missing, or are not listed in it; sorted by path.
 
-    Covers every input and output, and the parameters; not the manifest itself, which git or a
-    signature vouch for, nor run.json. Raises `InputError` for a manifest of a newer schema.
+    Covers all inputs, all outputs and the parameters. It does not cover run.json, nor the manifest
+    itself, which git or a signature protects. Raises `InputError` for a manifest of a newer schema.
     """
-    check_schema(manifest, place.valuation / MANIFEST)
-    folder = place.relative(place.valuation)
-    named = dict(manifest["inputs"])
-    named |= {f"{folder}/{name}": hashed for name, hashed in manifest["outputs"].items()}
-    found = [Altered(path, problem) for path, problem in _differing(place.root, named)]
-    found += [Altered(path, "is not named in the manifest") for path in _unnamed(place, named)]
-    found += [Altered("params.yaml", problem) for problem in _parameters(place, manifest["config"])]
-    return sorted(found, key=lambda one: one.path)
+    check_schema(manifest, project.valuation / MANIFEST)
+    folder = project.relative(project.valuation)
+    expected = dict(manifest["inputs"])
+    expected |= {f"{folder}/{name}": hash_ for name, hash_ in manifest["outputs"].items()}
+    files = [Altered(path, problem) for path, problem in _differing(project.root, expected)]
+    files += [Altered(path, "is not named in the manifest") for path in _unexpected(project, expected)]
+    files += [Altered("params.yaml", problem) for problem in _parameters(project, manifest["config"])]
+    return sorted(files, key=lambda file: file.path)
 
 
-def _differing(root: Path, named: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    for path, recorded in named.items():
+def _differing(root: Path, expected: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for path, recorded in expected.items():
         if not (root / path).is_file():
             yield path, "is missing"
-        elif (now := sha256(root / path)) != recorded:
-            yield path, f"has SHA-256 {now[:12]}…, recorded is {recorded[:12]}…"
+        elif (current := sha256(root / path)) != recorded:
+            yield path, f"has SHA-256 {current[:12]}…, recorded is {recorded[:12]}…"
 
 
-def _unnamed(place: Project, named: Mapping[str, str]) -> Iterator[str]:
+def _unexpected(project: Project, expected: Mapping[str, str]) -> Iterator[str]:
     for folder in COVERED:
-        for path in sorted((place.root / folder).rglob("*")):
-            within = place.relative(path)
-            if path.is_file() and path.name not in OTHERS and within not in named:
+        for path in sorted((project.root / folder).rglob("*")):
+            within = project.relative(path)
+            if path.is_file() and path.name not in OTHERS and within not in expected:
                 yield within
 
 
-def _parameters(place: Project, recorded: Mapping[str, Any]) -> Iterator[str]:
+def _parameters(project: Project, recorded: Mapping[str, Any]) -> Iterator[str]:
     try:
-        now = load_params(place.params).model_dump(mode="json", exclude={"run"})
+        current = load_params(project.params).model_dump(mode="json", exclude={"run"})
     except InputError as error:
         yield str(error).splitlines()[0]
         return
-    left, right = _flat(recorded), _flat(now)
-    for key in sorted({*left, *right}):
-        if left.get(key) != right.get(key):
-            yield f"{key} is {right.get(key)}, recorded is {left.get(key)}"
+    flat_recorded, flat_current = _flat(recorded), _flat(current)
+    for key in sorted({*flat_recorded, *flat_current}):
+        if flat_recorded.get(key) != flat_current.get(key):
+            yield f"{key} is {flat_current.get(key)}, recorded is {flat_recorded.get(key)}"
 
 
-def _flat(content: Any, above: str = "") -> dict[str, Any]:
+def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(content, Mapping) or not content:
-        return {above: content}
+        return {prefix: content}
     flat: dict[str, Any] = {}
     for key, value in content.items():
-        flat |= _flat(value, f"{above}.{key}" if above else str(key))
+        flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
     return flat

@@ -1,4 +1,4 @@
-"""The manifest: all that is needed to repeat a valuation, with the hash of what it read."""
+"""The manifest: all that is needed to repeat a valuation, and the hashes of its inputs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from unshapley.files import sha256
 from unshapley.game.utilities import build_utilities, sources_of
 from unshapley.models.store import ModelRecord
 from unshapley.project import Project
+from unshapley.results.layout import SCHEMA_VERSION
 from unshapley.results.valuation import Valuation
-
-SCHEMA_VERSION = 1
-RUN = "run.json"
 
 
 def hash_inputs(
@@ -23,8 +21,8 @@ def hash_inputs(
 ) -> dict[str, str]:
     """Hash of every file that the valuation read, by its path in the project.
 
-    Those of model, statistics, rows and sets are as recorded, which loading has checked; rows that
-    were not reachable were not read.
+    The hashes of model, statistics, partitions, test and reference set are those of the records,
+    which were checked when the files were loaded. Absent partitions were not read.
     """
     checked = {
         project.test: record.test,
@@ -48,7 +46,7 @@ def hash_inputs(
 
 
 def describe(params: Params, valuation: Valuation, inputs: Mapping[str, str]) -> dict[str, Any]:
-    """The manifest but for the outputs: a function of inputs, parameters, code and environment."""
+    """The manifest without its outputs: it depends on inputs, parameters, code and environment."""
     config = params.model_dump(mode="json", exclude={"run"})
     return {
         "schema_version": SCHEMA_VERSION,

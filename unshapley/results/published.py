@@ -1,4 +1,4 @@
-"""A published valuation, read again by what acts on it."""
+"""Read a published valuation."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from unshapley.errors import InputError
 from unshapley.files import read_json, sha256
 from unshapley.project import Project
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RUN_FIRST = "run `unshapley run`"
 
 
 @dataclass(frozen=True)
 class PublishedValue:
-    """A line of values.csv; a quarantined provider has no value and no interval."""
+    """A row of values.csv; a quarantined provider has no value and no interval."""
 
     provider: str
     status: str
@@ -31,7 +32,7 @@ class PublishedValue:
 
 @dataclass(frozen=True)
 class Published:
-    """What data/valuation holds: its lines in provider order, the utility valued, the manifest."""
+    """The content of data/valuation: values in provider order, their utility, and the manifest."""
 
     providers: tuple[PublishedValue, ...]
     utility: str
@@ -39,12 +40,12 @@ class Published:
 
     @property
     def values(self) -> dict[str, float]:
-        """Value by provider, of those who have one."""
-        return {e.provider: e.value for e in self.providers if e.value is not None}
+        """Value by provider, without providers that have no value."""
+        return {entry.provider: entry.value for entry in self.providers if entry.value is not None}
 
     @property
     def warning(self) -> str:
-        """What to know of its fidelity before acting on it; empty where nothing is to be said."""
+        """A warning about the fidelity of the values; empty if there is no reason for one."""
         check = self.manifest["fidelity"]
         if check["status"] != "trusted":
             return f"fidelity {check['status']}: nothing was retrained to check these values"
@@ -56,40 +57,42 @@ class Published:
         return ""
 
 
-def require_published(place: Project) -> None:
-    """Raise `InputError` unless a whole valuation is published."""
+def require_published(project: Project) -> None:
+    """Raise `InputError` unless a complete valuation is published."""
     for name in ("manifest.json", "values.csv"):
-        if not (place.valuation / name).is_file():
+        if not (project.valuation / name).is_file():
             raise InputError(
                 "no valuation stands here, or its publication was interrupted",
-                where=place.valuation / name,
+                where=project.valuation / name,
                 do=RUN_FIRST,
             )
 
 
-def read_published(place: Project) -> Published:
+def read_published(project: Project) -> Published:
     """The published valuation of a project.
 
-    Raises `InputError` where there is none, and where values.csv is not as it was published: money
-    and proofs hang on it.
+    Raises `InputError` if there is none, or if values.csv is not the file that was published:
+    payouts depend on it.
     """
-    require_published(place)
-    manifest = read_json(place.valuation / "manifest.json", do=RUN_FIRST)
-    path = _as_published(place, "values.csv", manifest)
-    figures = read_json(place.valuation / "metrics.json", do=RUN_FIRST)
+    require_published(project)
+    manifest = read_json(project.valuation / "manifest.json", do=RUN_FIRST)
+    path = _as_published(project, "values.csv", manifest)
+    figures = read_json(project.valuation / "metrics.json", do=RUN_FIRST)
     return Published(read_values(path), figures["utility"], manifest)
 
 
-def read_table(place: Project, name: str) -> pd.DataFrame:
-    """A published CSV; `InputError` where it is absent, or not as it was published."""
-    manifest = read_json(place.valuation / "manifest.json", do=RUN_FIRST)
-    return pd.read_csv(_as_published(place, name, manifest))
+def read_table(project: Project, name: str) -> pd.DataFrame:
+    """A published CSV file; `InputError` if it is absent, or not the file that was published."""
+    import pandas as pd
+
+    manifest = read_json(project.valuation / "manifest.json", do=RUN_FIRST)
+    return pd.read_csv(_as_published(project, name, manifest))
 
 
-def _as_published(place: Project, name: str, manifest: Mapping[str, Any]) -> Path:
-    path = place.valuation / name
+def _as_published(project: Project, name: str, manifest: Mapping[str, Any]) -> Path:
+    path = project.valuation / name
     if not path.is_file():
-        raise InputError("is not here", where=path, do="fetch it with `dvc pull`, or run again")
+        raise InputError("is missing", where=path, do="fetch it with `dvc pull`, or run again")
     if sha256(path) != manifest["outputs"][name]:
         raise InputError(
             "not the file that was published",
@@ -101,7 +104,7 @@ def _as_published(place: Project, name: str, manifest: Mapping[str, Any]) -> Pat
 
 
 def read_values(path: Path) -> tuple[PublishedValue, ...]:
-    """The lines of a values.csv; `InputError` names the provider whose numbers are none."""
+    """The rows of a values.csv; `InputError` if a value or interval is not a finite number."""
     with path.open(newline="", encoding="utf-8") as file:
         return tuple(_entry(path, row) for row in csv.DictReader(file))
 

@@ -1,4 +1,4 @@
-"""Publish a valuation: its files are staged whole, then renamed into place, the manifest last."""
+"""Publish a valuation: write all files to a temporary folder, then move them to their places."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from unshapley.data.tables import write_table
 from unshapley.files import sha256, unwritable, write_json
 from unshapley.game.loading import LoadedGame
 from unshapley.project import Project
-from unshapley.results.chain import MANIFEST, committed, predecessor
+from unshapley.results.chain import committed, predecessor
+from unshapley.results.layout import MANIFEST
 from unshapley.results.manifest import describe, hash_inputs
 from unshapley.results.report import render_report
 from unshapley.results.tables import (
@@ -39,32 +40,33 @@ def publish_valuation(
     game: LoadedGame,
     validation: Sequence[Mapping[str, Any]],
 ) -> Path:
-    """Write all outputs but run.json; give their folder.
+    """Write all outputs except run.json; return their folder.
 
-    A trusted valuation goes to data/valuation, any other to data/untrusted, leaving the last good
-    one alone. Raises `InputError`, with nothing half-written, where the disk refuses.
+    A valuation that may be published goes to data/valuation. Any other goes to data/untrusted, and
+    data/valuation stays as it was. Raises `InputError` if a file cannot be written; files are
+    either complete or absent.
     """
     environment.check_sources()
     folder = project.valuation if is_published(valuation, params) else project.untrusted
     inputs = hash_inputs(project, game.record, game.statistics)
     provenance = describe(params, valuation, inputs)
     try:
-        for left in folder.parent.glob(".staged-*"):  # of a run that was killed here
-            shutil.rmtree(left)
+        for leftover in folder.parent.glob(".staged-*"):  # from a killed run
+            shutil.rmtree(leftover)
         staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".staged-"))
     except OSError as error:
         raise unwritable(folder, error) from None
     try:
         _stage(staging, valuation, validation, provenance)
         outputs = {
-            p.relative_to(staging).as_posix(): sha256(p)
-            for p in sorted(staging.rglob("*"))
-            if p.is_file()
+            path.relative_to(staging).as_posix(): sha256(path)
+            for path in sorted(staging.rglob("*"))
+            if path.is_file()
         }
         content = {**provenance, "outputs": outputs}
         content["previous"] = predecessor(content, committed(project.root, project.valuation))
         write_json(staging / MANIFEST, content)
-        # without its manifest a valuation is none: nobody takes a mix of two for one
+        # a valuation without a manifest counts as absent, so nobody reads a mix of two valuations
         (folder / MANIFEST).unlink(missing_ok=True)
         for name in [*outputs, MANIFEST]:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +79,7 @@ def publish_valuation(
 
 
 def is_published(valuation: Valuation, params: Params) -> bool:
-    """Whether the fidelity check, or the user where nothing was checked, lets the values out."""
+    """Whether the values may be published: trusted, or unchecked and the user allows that."""
     status = valuation.fidelity.status
     return status == "trusted" or (status == "unchecked" and params.fidelity.publish_unchecked)
 
@@ -88,12 +90,12 @@ def _stage(
     validation: Sequence[Mapping[str, Any]],
     provenance: Mapping[str, Any],
 ) -> None:
-    _csv(values_table(valuation), staging / "values.csv")
-    _csv(differences_table(valuation), staging / "differences.csv")
-    _csv(interactions_table(valuation), staging / "interactions.csv")
-    _csv(semivalues_table(valuation), staging / "semivalues.csv")
-    _csv(convergence_table(valuation), staging / "plots" / "convergence.csv")
-    _csv(fidelity_table(valuation), staging / "plots" / "fidelity.csv")
+    _write_csv(values_table(valuation), staging / "values.csv")
+    _write_csv(differences_table(valuation), staging / "differences.csv")
+    _write_csv(interactions_table(valuation), staging / "interactions.csv")
+    _write_csv(semivalues_table(valuation), staging / "semivalues.csv")
+    _write_csv(convergence_table(valuation), staging / "plots" / "convergence.csv")
+    _write_csv(fidelity_table(valuation), staging / "plots" / "fidelity.csv")
     write_table(utilities_table(valuation), staging / "utilities.parquet")
     write_json(staging / "metrics.json", metrics(valuation))
     write_json(staging / "validation.json", list(validation))
@@ -101,6 +103,6 @@ def _stage(
     (staging / "report.html").write_text(page, encoding="utf-8")
 
 
-def _csv(frame: pd.DataFrame, path: Path) -> None:
+def _write_csv(frame: pd.DataFrame, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     frame.to_csv(path, index=False, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""The tables that are published of a valuation."""
+"""The tables of a published valuation."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from unshapley.game.coalitions import to_bits
 from unshapley.results.valuation import Valuation
 
 PARTS = {"sampling": SAMPLING, "test": TEST_SET, "correction": CORRECTION}
-"""Parts of the standard error, as values.csv names them."""
+"""Parts of the standard error, by their name in values.csv."""
 TIED = 1e-12
-"""Share of the largest utility up to which a difference of values is rounding."""
+"""Differences of values up to this share of the largest utility count as rounding errors."""
 ENDPOINT = -1
-"""The `chunk` of nobody and everybody, which no chunk measures."""
+"""Entry in column `chunk` for the empty and the full coalition, which belong to no chunk."""
 
 
 def values_table(valuation: Valuation) -> pd.DataFrame:
     """values.csv: `provider, rows, value, std_error, ci_low, ci_high, rank, status`, then the parts
     of the standard error: `sampling_error, test_error, correction_error`.
 
-    In provider order; rank 1 is the largest value; quarantined providers have neither.
+    In provider order; rank 1 is the largest value; quarantined providers have no value.
     """
     estimate = valuation.estimate
     order = np.argsort(-estimate.value, kind="stable")
@@ -44,7 +44,7 @@ def values_table(valuation: Valuation) -> pd.DataFrame:
             "ci_high": estimate.ci_high,
             "rank": pd.array(rank, dtype="Int64"),
             "status": "valued",
-            **{f"{named}_error": estimate.error_of(part) for named, part in PARTS.items()},
+            **{f"{column}_error": estimate.error_of(part) for column, part in PARTS.items()},
         }
     )
     left_out = pd.DataFrame(
@@ -59,8 +59,8 @@ def values_table(valuation: Valuation) -> pd.DataFrame:
 
 
 def utilities_table(valuation: Valuation) -> pd.DataFrame:
-    """utilities.parquet: `coalition` (bits in provider order), `chunk`, one column a utility, and
-    the primary one corrected where retrainings correct it.
+    """utilities.parquet: `coalition` (bits in provider order), `chunk`, one column for each
+    utility, and the corrected primary utility if there is a correction.
     """
     measured, endpoints = valuation.measured, valuation.endpoints
     frame = pd.DataFrame(
@@ -78,7 +78,7 @@ def utilities_table(valuation: Valuation) -> pd.DataFrame:
 
 
 def convergence_table(valuation: Valuation) -> pd.DataFrame:
-    """plots/convergence.csv: every provider's estimate after so many measured coalitions."""
+    """plots/convergence.csv: estimate of each provider by the number of measured coalitions."""
     estimate = valuation.estimate
     return pd.DataFrame(
         [
@@ -91,9 +91,9 @@ def convergence_table(valuation: Valuation) -> pd.DataFrame:
 
 def differences_table(valuation: Valuation) -> pd.DataFrame:
     """differences.csv: is one provider worth more than another? `provider, other, difference,
-    std_error, ci_low, ci_high, probability`, a row a pair in provider order.
+    std_error, ci_low, ci_high, probability`, one row for each pair, in provider order.
 
-    probability: that the first is worth more, with normal errors; 0.5 where they are tied.
+    probability: that the first is worth more, for normal errors; 0.5 if both values are equal.
     """
     estimate, n = valuation.estimate, len(valuation.players)
     first, second = np.triu_indices(n, 1)
@@ -124,29 +124,29 @@ def interactions_table(valuation: Valuation) -> pd.DataFrame:
     the most redundant pair first.
     """
     first, second = np.triu_indices(len(valuation.players), 1)
-    found = interactions(valuation.plan, valuation.table)
+    estimates = interactions(valuation.plan, valuation.table)
     frame = pd.DataFrame(
         {
             "provider": [valuation.players[i] for i in first],
             "other": [valuation.players[i] for i in second],
-            "interaction": found.value[first, second],
-            "std_error": found.std_error[first, second],
+            "interaction": estimates.value[first, second],
+            "std_error": estimates.std_error[first, second],
         }
     )
     return frame.sort_values(["interaction", "provider", "other"], ignore_index=True)
 
 
 def semivalues_table(valuation: Valuation) -> pd.DataFrame:
-    """semivalues.csv: other ways to share out the same utilities, a column each: semivalues that
-    the estimator can give, and the least core.
+    """semivalues.csv: other ways to divide the same utilities, one column each: the semivalues
+    that the estimator can compute, and the least core.
     """
     n, columns = len(valuation.players), {}
     for name, weights in SEMIVALUES.items():
         try:
-            found = estimate(valuation.plan, valuation.table, weights(n))
-        except InputError:  # an estimator of Shapley values only
+            estimates = estimate(valuation.plan, valuation.table, weights(n))
+        except InputError:  # this estimator can compute Shapley values only
             continue
-        columns[name] = found.value
+        columns[name] = estimates.value
     columns["least_core"] = least_core(valuation.plan, valuation.table)
     return pd.DataFrame({"provider": valuation.players, **columns})
 
@@ -174,11 +174,11 @@ def metrics(valuation: Valuation) -> dict[str, Any]:
         "sum_of_values": float(valuation.estimate.value.sum()),
         "largest_std_error": _known(valuation.estimate.std_error.max()),
         "largest_test_error": None
-        if (noise := valuation.estimate.error_of(TEST_SET)) is None
-        else float(noise.max()),
+        if (test_error := valuation.estimate.error_of(TEST_SET)) is None
+        else float(test_error.max()),
         "largest_correction_error": None
-        if (left := valuation.estimate.error_of(CORRECTION)) is None
-        else float(left.max()),
+        if (correction_error := valuation.estimate.error_of(CORRECTION)) is None
+        else float(correction_error.max()),
         "coalitions": len(valuation.plan.coalitions),
         "providers_valued": len(valuation.players),
         "providers_quarantined": len(valuation.quarantined),
@@ -187,5 +187,5 @@ def metrics(valuation: Valuation) -> dict[str, Any]:
 
 
 def _known(number: float) -> float | None:
-    """None for NaN: not known."""
+    """The number; None for NaN, which means unknown."""
     return float(number) if np.isfinite(number) else None

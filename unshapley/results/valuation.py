@@ -20,10 +20,11 @@ from unshapley.game.measuring import Measured
 class Valuation:
     """Values of the players for the primary utility, with all that they were computed from.
 
-    rows: training rows by provider, quarantined ones included; chunk_ids: chunk of every coalition
-    of the plan `(m,)`; measured: the plan's coalitions; endpoints: nobody and everybody; unlearner:
-    name and options, as they were resolved for the plan; game: content key of the game, as the
-    utilities of this one may be taken over and of no other; unit: of the primary utility.
+    rows: training rows by provider, also of quarantined ones; chunk_ids: chunk of every coalition
+    of the plan `(m,)`; measured: utilities of the plan's coalitions; endpoints: utilities of the
+    empty and the full coalition; unlearner: name and options, as used for the plan; game: content
+    key of the game: utilities can be reused only in a game with the same key; unit: of the primary
+    utility.
     """
 
     players: tuple[str, ...]
@@ -42,12 +43,12 @@ class Valuation:
 
     @property
     def primary(self) -> str:
-        """Name of the utility that the values are of."""
+        """Name of the utility that is divided among the players."""
         return self.measured.primary
 
     @property
     def table(self) -> Floats:
-        """Primary utility, as corrected, of nobody, the plan's coalitions, everybody `(m + 2,)`."""
+        """Primary utility, with correction: empty coalition, plan, full coalition `(m + 2,)`."""
         return utility_table(self.measured, self.endpoints, self.primary, self.correction)
 
     @property
@@ -62,10 +63,10 @@ class Valuation:
 def utility_table(
     measured: Measured, endpoints: Measured, column: str, correction: Correction | None = None
 ) -> Floats:
-    """Utility of nobody, of the plan's coalitions, of everybody `(m + 2,)`, as corrected."""
-    none, full = endpoints.utilities[column]
-    between = measured.utilities[column] if correction is None else correction.corrected
-    return np.array([none, *between, full])
+    """Utility of the empty coalition, the plan's coalitions, the full coalition `(m + 2,)`."""
+    of_none, of_all = endpoints.utilities[column]
+    planned = measured.utilities[column] if correction is None else correction.corrected
+    return np.array([of_none, *planned, of_all])
 
 
 def estimate_values(
@@ -75,12 +76,12 @@ def estimate_values(
     column: str | None = None,
     correction: Correction | None = None,
 ) -> Estimate:
-    """Values of the players; they sum to U(all) − U(none) where the estimator promises it.
+    """Values of the players; they sum to U(all) − U(none) if the estimator guarantees that.
 
-    measured: the plan's coalitions; endpoints: nobody and everybody; column: the utility, the
-    primary one if not named. With a `correction` from the corrected utilities, its uncertainty in
-    the standard errors. Of the primary utility also the error of a finite test set, if it was
-    measured on bootstrap samples.
+    measured: utilities of the plan's coalitions; endpoints: of the empty and the full coalition;
+    column: the utility, by default the primary one; correction: replaces the measured utilities by
+    corrected ones and adds its uncertainty to the standard errors. For the primary utility, the
+    standard errors include that of the finite test set, if bootstrap samples were measured.
     """
     column = column or measured.primary
     table = utility_table(measured, endpoints, column, correction)
@@ -90,16 +91,16 @@ def estimate_values(
     if column == measured.primary and endpoints.resampled and result.operator is not None:
         of_none, of_all = endpoints.resampled
         result = with_test_noise(result, np.array([of_none, *measured.resampled, of_all]))
-    gap = abs(result.value.sum() - (table[-1] - table[0]))
-    if result.efficient and gap > 1e-6 * np.abs(table).max():
-        raise UnshapleyError(f"values miss efficiency by {gap:.3g}: this is a defect of unshapley")
+    deviation = abs(result.value.sum() - (table[-1] - table[0]))
+    if result.efficient and deviation > 1e-6 * np.abs(table).max():
+        raise UnshapleyError(f"values miss efficiency by {deviation:.3g}: this is a defect of unshapley")
     return result
 
 
 def with_test_noise(estimate: Estimate, resampled: Floats) -> Estimate:
-    """An estimate with the error that other test rows would make.
+    """The estimate with an added error: that of the finite test set.
 
-    resampled: utilities on bootstrap samples of the test rows `(m + 2, samples)`; those on which
+    resampled: utilities on bootstrap samples of the test rows `(m + 2, samples)`; samples on which
     the utility is not defined are left out.
     """
     assert estimate.operator is not None
@@ -108,9 +109,9 @@ def with_test_noise(estimate: Estimate, resampled: Floats) -> Estimate:
     if len(defined) < 2:
         raise InputError(
             f"the utility is defined on {len(defined)} of {samples} bootstrap samples of the "
-            "test rows: its error by them is not known",
+            "test rows, so its error from the finite test set is unknown",
             expected="at least 2",
-            do="use more test rows, or a utility that needs less of them",
+            do="use more test rows, or a utility that needs fewer of them",
         )
     values = estimate.operator @ resampled[:, defined]
     error = np.atleast_2d(np.cov(values))

@@ -1,4 +1,4 @@
-"""A valuation on disk against its manifest, and the manifest against git."""
+"""Compare a valuation on disk with its manifest, and the manifest with git."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from unshapley.environment import git
 from unshapley.errors import UncheckableError
 from unshapley.files import read_json
 from unshapley.project import Project
-from unshapley.results.chain import MANIFEST, broken_links
-from unshapley.results.integrity import Altered, altered
+from unshapley.results.chain import broken_links
+from unshapley.results.integrity import Altered, altered_files
+from unshapley.results.layout import MANIFEST
 
 
 def verify_files(project: Project) -> tuple[Mapping[str, Any], list[Altered]]:
-    """The manifest, and every file that is not as it, or git's last commit, has it.
+    """The manifest, and every file that differs from the manifest or from git's last commit.
 
-    Git vouches for the manifest and for what else it tracks of what is read. Raises
-    `UncheckableError` where no commit holds the manifest.
+    The manifest itself, and inputs that git tracks, must equal git's last commit. If the manifest
+    does not, the result is an empty manifest and this one file. Raises `UncheckableError` if no
+    commit holds the manifest.
     """
     path = project.valuation / MANIFEST
     if not path.is_file():
@@ -25,21 +27,21 @@ def verify_files(project: Project) -> tuple[Mapping[str, Any], list[Altered]]:
             f"{project.relative(path)}: there is no valuation\n"
             "  do: run `unshapley run` (or `dvc pull`) first"
         )
-    changed = _changed(project)
+    uncommitted = _uncommitted(project)
     name = project.relative(path)
-    if name in changed:  # what it says cannot be relied on, but its files may tell more
+    if name in uncommitted:  # then a comparison with it proves nothing
         problem = "differs from git's last commit: edited, or a new valuation that is not committed"
         return {}, [Altered(name, problem)]
     manifest = read_json(path, do="restore it with `git checkout`")
-    files = altered(project, manifest)
-    known = {file.path for file in files}
-    read = {"params.yaml", *manifest["inputs"]}
-    files += [Altered(path, "differs from git's last commit") for path in changed & read - known]
+    files = altered_files(project, manifest)
+    altered_paths = {file.path for file in files}
+    input_paths = {"params.yaml", *manifest["inputs"]}
+    files += [Altered(path, "differs from git's last commit") for path in uncommitted & input_paths - altered_paths]
     files += [Altered(name, problem) for problem in broken_links(project.root, project.valuation)]
     return manifest, sorted(files, key=lambda file: file.path)
 
 
-def _changed(project: Project) -> set[str]:
+def _uncommitted(project: Project) -> set[str]:
     """Tracked files under the project that differ from HEAD, by their path in the project."""
     name = project.relative(project.valuation / MANIFEST)
     if git(project.root, "cat-file", "-e", f"HEAD:./{name}") is None:

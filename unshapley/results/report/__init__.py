@@ -20,8 +20,8 @@ from unshapley.results.tables import (
 )
 from unshapley.results.valuation import Valuation
 
-SHOWN = 6
-"""Pairs of providers that are named."""
+PAIRS = 6
+"""Most pairs of providers that the report lists."""
 
 
 def render_report(
@@ -38,13 +38,13 @@ def render_report(
     env.filters["num"] = _number
     table = values_table(valuation)
     pairs = interactions_table(valuation)
-    shown = pairs if len(pairs) <= SHOWN else pd.concat([pairs[: SHOWN // 2], pairs[-SHOWN // 2 :]])
+    listed = pairs if len(pairs) <= PAIRS else pd.concat([pairs[: PAIRS // 2], pairs[-PAIRS // 2 :]])
     fidelity, history = fidelity_table(valuation), convergence_table(valuation)
     return env.get_template("report.html.j2").render(
         valuation=valuation,
         metrics=metrics(valuation),
         rows=table.sort_values("rank", na_position="last").to_dict("records"),
-        pairs=shown.to_dict("records"),
+        pairs=listed.to_dict("records"),
         pairs_in_all=len(pairs),
         validation=validation,
         provenance=provenance,

@@ -33,9 +33,9 @@ def bars(table: pd.DataFrame, utility: str) -> str:
 
 def bars_png(table: pd.DataFrame, utility: str) -> bytes:
     """The same picture as PNG, for places that show no SVG."""
-    out = io.BytesIO()
-    _draw_bars(table, utility).savefig(out, format="png", dpi=110)
-    return out.getvalue()
+    positions_ = io.BytesIO()
+    _draw_bars(table, utility).savefig(positions_, format="png", dpi=110)
+    return positions_.getvalue()
 
 
 def convergence(history: pd.DataFrame, table: pd.DataFrame) -> str:
@@ -53,8 +53,8 @@ def convergence(history: pd.DataFrame, table: pd.DataFrame) -> str:
         if low < 0 < high:
             axes.axhline(0, color=GREY, lw=0.8)
         ends.sort()
-        places = _spread([value for value, _, _ in ends], (high - low) / 22)
-        for y, (value, provider, color) in zip(places, ends, strict=True):
+        positions = _spread([value for value, _, _ in ends], (high - low) / 22)
+        for y, (value, provider, color) in zip(positions, ends, strict=True):
             axes.annotate(
                 provider,
                 (last, value),
@@ -116,7 +116,7 @@ def errors_by_share(
             line = {"color": color, "marker": marks[i // 10 % len(marks)], "lw": 1.2, "ms": 4}
             axes.plot(range(len(bins)), drawn[name], label=name, **line)
         axes.set_xticks(range(len(bins)), bins)
-        axes.set_yscale("symlog", linthresh=_least(errors.values()))
+        axes.set_yscale("symlog", linthresh=_smallest(errors.values()))
         axes.set_ylim(bottom=0)
         axes.set_xlabel("share of the training rows that is forgotten")
         axes.set_ylabel("error of the utility (RMSE)")
@@ -154,10 +154,10 @@ def _draw_orders(axes: Any, lines: pd.DataFrame) -> None:
         axes.plot(lines.index, lines[name], color=color, marker="o", ms=3, lw=1.4, label=label)
 
 
-def _least(lines: Iterable[Sequence[float | None]]) -> float:
+def _smallest(lines: Iterable[Sequence[float | None]]) -> float:
     """The smallest error, or a thousandth of the largest where some are next to none."""
-    found = [e for line in lines for e in line if e]
-    return max(min(found), max(found) / 1000) if found else 1.0
+    errors = [e for line in lines for e in line if e]
+    return max(min(errors), max(errors) / 1000) if errors else 1.0
 
 
 def palette(count: int) -> list[Any]:
@@ -169,14 +169,14 @@ def palette(count: int) -> list[Any]:
 
 def _draw_bars(table: pd.DataFrame, utility: str) -> Any:
     with _style():
-        shown = table.dropna(subset=["value"]).sort_values("value")
-        figure, axes = _figure(7.6, 1.1 + 0.27 * len(shown))
-        colors = [BLUE if value >= 0 else RED for value in shown["value"]]
-        axes.barh(shown["provider"], shown["value"], color=colors, height=0.66)
-        spread = [shown["value"] - shown["ci_low"], shown["ci_high"] - shown["value"]]
+        valued = table.dropna(subset=["value"]).sort_values("value")
+        figure, axes = _figure(7.6, 1.1 + 0.27 * len(valued))
+        colors = [BLUE if value >= 0 else RED for value in valued["value"]]
+        axes.barh(valued["provider"], valued["value"], color=colors, height=0.66)
+        spread = [valued["value"] - valued["ci_low"], valued["ci_high"] - valued["value"]]
         axes.errorbar(
-            shown["value"],
-            range(len(shown)),
+            valued["value"],
+            range(len(valued)),
             xerr=spread,
             fmt="none",
             ecolor=INK,
@@ -191,14 +191,14 @@ def _draw_bars(table: pd.DataFrame, utility: str) -> Any:
 
 def _spread(values: list[float], gap: float) -> list[float]:
     """Ascending positions at least `gap` apart, centred on `values` (ascending)."""
-    out = list(values)
+    positions_ = list(values)
     for _ in range(500):
-        for i in range(1, len(out)):
-            lack = gap - (out[i] - out[i - 1])
-            if lack > 0:
-                out[i - 1] -= lack / 2
-                out[i] += lack / 2
-    return out
+        for i in range(1, len(positions_)):
+            missing = gap - (positions_[i] - positions_[i - 1])
+            if missing > 0:
+                positions_[i - 1] -= missing / 2
+                positions_[i] += missing / 2
+    return positions_
 
 
 def _style() -> Any:
@@ -215,10 +215,10 @@ def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
 
 
 def _svg(figure: Any) -> str:
-    out = io.StringIO()
+    positions_ = io.StringIO()
     with _style():
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    text = out.getvalue()
+        figure.savefig(positions_, format="svg", metadata={"Date": None, "Creator": None})
+    text = positions_.getvalue()
     # what stands before <svg> (doctype with an outside address) has no place inside HTML
     svg = text[text.index("<svg") :]
     return re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
