@@ -56,8 +56,10 @@ def broken_links(root: Path, folder: Path) -> Iterator[str]:
         manifest_hash = hashlib.sha256(manifest).hexdigest()
         previous = _read(manifest).get(PREVIOUS)
         if older and manifest_hash not in older and previous not in older and (chained or previous):
-            link = f"names {previous[:12]}… as its predecessor" if previous else "names no predecessor"
-            yield f"in commit {commit[:8]} {link}, which no older commit holds"
+            problem = "names no predecessor"
+            if previous:
+                problem = f"names {previous[:12]}… as its predecessor, which no older commit holds"
+            yield f"in commit {commit[:8]} {problem}"
         chained = chained or previous is not None
         older.add(manifest_hash)
 

@@ -28,7 +28,7 @@ class Altered:
 
 
 def check_schema(manifest: Mapping[str, Any], where: Path) -> None:
-    """Raise `InputError` unless this version of unshapley can read the manifest's schema version."""
+    """Raise `InputError` unless this version of unshapley can read the manifest."""
     version = manifest.get("schema_version")
     if isinstance(version, int) and 1 <= version <= SCHEMA_VERSION:
         return
@@ -49,10 +49,14 @@ def altered_files(project: Project, manifest: Mapping[str, Any]) -> list[Altered
     check_schema(manifest, project.valuation / MANIFEST)
     folder = project.relative(project.valuation)
     expected = dict(manifest["inputs"])
-    expected |= {f"{folder}/{name}": hash_ for name, hash_ in manifest["outputs"].items()}
+    expected |= {f"{folder}/{name}": file_hash for name, file_hash in manifest["outputs"].items()}
     files = [Altered(path, problem) for path, problem in _differing(project.root, expected)]
-    files += [Altered(path, "is not named in the manifest") for path in _unexpected(project, expected)]
-    files += [Altered("params.yaml", problem) for problem in _parameters(project, manifest["config"])]
+    files += [
+        Altered(path, "is not named in the manifest") for path in _unexpected(project, expected)
+    ]
+    files += [
+        Altered("params.yaml", problem) for problem in _parameters(project, manifest["config"])
+    ]
     return sorted(files, key=lambda file: file.path)
 
 
@@ -67,9 +71,9 @@ def _differing(root: Path, expected: Mapping[str, str]) -> Iterator[tuple[str, s
 def _unexpected(project: Project, expected: Mapping[str, str]) -> Iterator[str]:
     for folder in COVERED:
         for path in sorted((project.root / folder).rglob("*")):
-            within = project.relative(path)
-            if path.is_file() and path.name not in OTHERS and within not in expected:
-                yield within
+            relative_path = project.relative(path)
+            if path.is_file() and path.name not in OTHERS and relative_path not in expected:
+                yield relative_path
 
 
 def _parameters(project: Project, recorded: Mapping[str, Any]) -> Iterator[str]:

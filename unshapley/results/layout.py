@@ -1,6 +1,6 @@
-"""Names of the files that bind a valuation, and the version of their form.
+"""Names of the files that describe a valuation, and the version of the manifest's format.
 
-Apart from what writes them, so that reading them needs neither torch nor pandas.
+They have a module of their own, so that importing them loads neither torch nor pandas.
 """
 
 from __future__ import annotations
@@ -8,4 +8,4 @@ from __future__ import annotations
 MANIFEST = "manifest.json"
 RUN = "run.json"
 SCHEMA_VERSION = 1
-"""Of the manifest."""
+"""Version of the manifest's format."""

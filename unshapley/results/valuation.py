@@ -93,7 +93,9 @@ def estimate_values(
         result = with_test_noise(result, np.array([of_none, *measured.resampled, of_all]))
     deviation = abs(result.value.sum() - (table[-1] - table[0]))
     if result.efficient and deviation > 1e-6 * np.abs(table).max():
-        raise UnshapleyError(f"values miss efficiency by {deviation:.3g}: this is a defect of unshapley")
+        raise UnshapleyError(
+            f"values miss efficiency by {deviation:.3g}: this is a defect of unshapley"
+        )
     return result
 
 

@@ -36,7 +36,8 @@ def verify_files(project: Project) -> tuple[Mapping[str, Any], list[Altered]]:
     files = altered_files(project, manifest)
     altered_paths = {file.path for file in files}
     input_paths = {"params.yaml", *manifest["inputs"]}
-    files += [Altered(path, "differs from git's last commit") for path in uncommitted & input_paths - altered_paths]
+    edited_inputs = (uncommitted & input_paths) - altered_paths
+    files += [Altered(path, "differs from git's last commit") for path in edited_inputs]
     files += [Altered(name, problem) for problem in broken_links(project.root, project.valuation)]
     return manifest, sorted(files, key=lambda file: file.path)
 
@@ -46,7 +47,7 @@ def _uncommitted(project: Project) -> set[str]:
     name = project.relative(project.valuation / MANIFEST)
     if git(project.root, "cat-file", "-e", f"HEAD:./{name}") is None:
         raise UncheckableError(
-            f"{name}: no commit of git holds it, so nothing vouches for it\n"
+            f"{name}: no commit of git holds it, so nothing proves that it is unchanged\n"
             "  do: commit the valuation, then verify it"
         )
     paths = git(project.root, "diff", "--name-only", "--relative", "-z", "HEAD")

@@ -38,13 +38,15 @@ def render_report(
     env.filters["num"] = _number
     table = values_table(valuation)
     pairs = interactions_table(valuation)
-    listed = pairs if len(pairs) <= PAIRS else pd.concat([pairs[: PAIRS // 2], pairs[-PAIRS // 2 :]])
+    extremes = pairs
+    if len(pairs) > PAIRS:
+        extremes = pd.concat([pairs[: PAIRS // 2], pairs[-PAIRS // 2 :]])
     fidelity, history = fidelity_table(valuation), convergence_table(valuation)
     return env.get_template("report.html.j2").render(
         valuation=valuation,
         metrics=metrics(valuation),
         rows=table.sort_values("rank", na_position="last").to_dict("records"),
-        pairs=listed.to_dict("records"),
+        pairs=extremes.to_dict("records"),
         pairs_in_all=len(pairs),
         validation=validation,
         provenance=provenance,

@@ -1,4 +1,4 @@
-"""Pictures of a valuation as SVG text: the same numbers give the same bytes."""
+"""Plots of a valuation as SVG text: the same numbers give the same bytes."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def bars(table: pd.DataFrame, utility: str) -> str:
 
 
 def bars_png(table: pd.DataFrame, utility: str) -> bytes:
-    """The same picture as PNG, for places that show no SVG."""
-    positions_ = io.BytesIO()
-    _draw_bars(table, utility).savefig(positions_, format="png", dpi=110)
-    return positions_.getvalue()
+    """The same plot as PNG, for programs that cannot show SVG."""
+    out = io.BytesIO()
+    _draw_bars(table, utility).savefig(out, format="png", dpi=110)
+    return out.getvalue()
 
 
 def convergence(history: pd.DataFrame, table: pd.DataFrame) -> str:
-    """Estimates against measured coalitions, a line a provider, named at its end."""
+    """Estimates against measured coalitions: one line for each provider, named at its end."""
     with _style():
         figure, axes = _figure(7.6, 4.8)
         last = history["coalitions"].max()
@@ -73,7 +73,7 @@ def convergence(history: pd.DataFrame, table: pd.DataFrame) -> str:
 
 
 def fidelity(table: pd.DataFrame) -> str:
-    """Unlearned against retrained utility; on the dashed line they agree."""
+    """Unlearned against retrained utility; they are equal on the dashed line."""
     with _style():
         figure, axes = _figure(5.2, 4.2)
         both = pd.concat([table["retrained"], table["unlearned"], table["no_unlearning"]])
@@ -99,8 +99,10 @@ def errors_by_share(
     bins: Sequence[str],
     floor: Sequence[float | None],
 ) -> str:
-    """Error of the utilities by share of rows forgotten, a line an unlearner, best first in the
-    legend, above the noise of retraining as a band; a share without coalitions has no point.
+    """Error of the utilities by share of rows forgotten: one line for each unlearner.
+
+    The legend begins with the best unlearner. The band is the noise of retraining. A share without
+    coalitions has no point.
     """
     drawn = {n: [float("nan") if e is None else e for e in line] for n, line in errors.items()}
     known = [n for n, line in errors.items() if any(e is not None for e in line)]
@@ -125,9 +127,10 @@ def errors_by_share(
 
 
 def curves(table: pd.DataFrame, utility: str) -> str:
-    """Utility while providers are removed and added, by value from both ends and at random.
+    """Utility while providers are removed or added: most valuable first, least valuable first,
+    and in random order.
 
-    table: as `Curves.table` gives it. The band is a standard deviation of the random orders.
+    table: as `Curves.table` returns it. The band is a standard deviation of the random orders.
     """
     with _style():
         figure, both = _figure(9.2, 3.9, columns=2)
@@ -155,13 +158,13 @@ def _draw_orders(axes: Any, lines: pd.DataFrame) -> None:
 
 
 def _smallest(lines: Iterable[Sequence[float | None]]) -> float:
-    """The smallest error, or a thousandth of the largest where some are next to none."""
+    """The smallest error that is not 0, at least a thousandth of the largest; 1 without errors."""
     errors = [e for line in lines for e in line if e]
     return max(min(errors), max(errors) / 1000) if errors else 1.0
 
 
 def palette(count: int) -> list[Any]:
-    """Colours that neighbours in rank can be told apart by."""
+    """Colours for curves; neighbours in the list differ clearly."""
     import matplotlib as mpl
 
     return [mpl.colormaps["tab10"](i % 10) for i in range(count)]
@@ -191,14 +194,14 @@ def _draw_bars(table: pd.DataFrame, utility: str) -> Any:
 
 def _spread(values: list[float], gap: float) -> list[float]:
     """Ascending positions at least `gap` apart, centred on `values` (ascending)."""
-    positions_ = list(values)
+    positions = list(values)
     for _ in range(500):
-        for i in range(1, len(positions_)):
-            missing = gap - (positions_[i] - positions_[i - 1])
+        for i in range(1, len(positions)):
+            missing = gap - (positions[i] - positions[i - 1])
             if missing > 0:
-                positions_[i - 1] -= missing / 2
-                positions_[i] += missing / 2
-    return positions_
+                positions[i - 1] -= missing / 2
+                positions[i] += missing / 2
+    return positions
 
 
 def _style() -> Any:
@@ -215,10 +218,10 @@ def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
 
 
 def _svg(figure: Any) -> str:
-    positions_ = io.StringIO()
+    out = io.StringIO()
     with _style():
-        figure.savefig(positions_, format="svg", metadata={"Date": None, "Creator": None})
-    text = positions_.getvalue()
-    # what stands before <svg> (doctype with an outside address) has no place inside HTML
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    text = out.getvalue()
+    # the text before <svg> (a doctype with an external address) is not allowed inside HTML
     svg = text[text.index("<svg") :]
     return re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
