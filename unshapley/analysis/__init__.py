@@ -1,1 +1,1 @@
-"""What is done with a published valuation."""
+"""Applications of a published valuation: summary, payout, detection, curves, several seeds."""

@@ -1,4 +1,4 @@
-"""Removal and addition curves: whether the order that values give beats a random one."""
+"""Removal and addition curves: is the order by value better than a random order?"""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Curves:
-    """Utility after each removal, by order.
+    """Utility after each removal, for each order.
 
-    orders: who is removed first, second, …, as indices of players; utilities: before the first
-    removal and after each, `(n + 1,)`. Adding in an order meets the same coalitions as removing in
-    the reverse of it, so these are the addition curves too, read from their end.
+    orders: indices of players in the order of their removal; utilities: before the first removal
+    and after each one, `(n + 1,)`. Removing in one order and adding in the reverse order pass
+    through the same coalitions, so the addition curves are these curves read backwards.
     """
 
     players: tuple[str, ...]
@@ -43,21 +43,21 @@ class Curves:
     def table(self) -> pd.DataFrame:
         """curves.csv: `direction, order, step, provider, coalition, utility`.
 
-        direction: remove or add; step 0 is before anybody was removed or added, with no provider.
+        direction: remove or add; step 0 is before the first change and has no provider.
         """
         parts = []
         for name, order in self.orders.items():
             bits, line = to_bits(removals(order)), self.utilities[name].tolist()
-            who = [self.players[i] for i in order]
-            parts.append(_lines("remove", name, who, bits, line))
+            providers = [self.players[i] for i in order]
+            parts.append(_rows("remove", name, providers, bits, line))
             backwards = REVERSED.get(name, name)
-            parts.append(_lines("add", backwards, who[::-1], bits[::-1], line[::-1]))
+            parts.append(_rows("add", backwards, providers[::-1], bits[::-1], line[::-1]))
         table = pd.concat(parts, ignore_index=True)
         return table.sort_values("direction", ascending=False, kind="stable", ignore_index=True)
 
     @cached_property
     def verdict(self) -> Verdict:
-        """Areas between the curves by value and the mean of random orders."""
+        """Areas between the curves by value and the mean curve of random orders."""
         areas = {name: area(line) for name, line in self.utilities.items()}
         random = [a for name, a in areas.items() if name.startswith(RANDOM)]
         mean, spread = float(np.mean(random)), float(np.std(random, ddof=1))
@@ -68,9 +68,10 @@ class Curves:
 class Verdict:
     """Whether the order by value differs from random ones, in units of the utility.
 
-    most: mean utility, over the steps of removal, that is lost by removing the most valuable first
-    instead of in random order; least: that is kept by removing the least valuable first; spread:
-    standard deviation of the mean utility between random orders.
+    most: mean utility over the steps of removal that is lost if the most valuable are removed
+    first, compared with random orders; least: the mean utility that is gained if the least valuable
+    are removed first; spread: standard deviation of the mean utility between random orders; random:
+    number of random orders.
     """
 
     utility: str
@@ -81,21 +82,21 @@ class Verdict:
 
     @property
     def needed(self) -> float:
-        """Times the spread that one more random order exceeds in one of twenty cases (Student)."""
+        """Area / spread that one more random order exceeds with probability 5 % (Student)."""
         quantile = float(stats.t.ppf(CONFIDENCE, self.random - 1))
         return quantile * math.sqrt(1 + 1 / self.random)
 
     @property
     def ratios(self) -> tuple[float, float] | None:
-        """Both areas over the spread; None where random orders do not differ."""
+        """Both areas divided by the spread; None if the random orders do not differ."""
         if self.spread <= 1e-9 * max(abs(self.most), abs(self.least), 1e-9):
             return None
         return self.most / self.spread, self.least / self.spread
 
     @property
     def finding(self) -> str:
-        """`meaningful` where both areas exceed what is needed, `partly` where one does, `random`
-        where none does, `undecided` where random orders do not differ.
+        """`meaningful` if both ratios exceed `needed`, `partly` if one does, `random` if none
+        does, `undecided` if the random orders do not differ.
         """
         if self.ratios is None:
             return "undecided"
@@ -105,14 +106,15 @@ class Verdict:
         words = {
             "meaningful": "the values order the providers better than chance, from both ends",
             "partly": "the values order the providers better than chance from one end only",
-            "random": "the order by value cannot be told from a random one",
-            "undecided": "random orders do not differ, so nothing can be told",
+            "random": "the order by value does not differ clearly from a random one",
+            "undecided": "random orders do not differ, so no comparison is possible",
         }
-        by = [f" ({ratio:.1f} × the spread)" for ratio in self.ratios or ()] or ["", ""]
+        multiples = [f" ({ratio:.1f} × the spread)" for ratio in self.ratios or ()] or ["", ""]
         return (
             f"{words[self.finding]}: against {self.random} random orders, removing the most "
-            f"valuable first loses {self.most:.4f} {self.utility}{by[0]}, the least valuable first "
-            f"keeps {self.least:.4f}{by[1]}; more than {self.needed:.1f} × is needed"
+            f"valuable first loses {self.most:.4f} {self.utility}{multiples[0]}, the least "
+            f"valuable first keeps {self.least:.4f}{multiples[1]}; more than {self.needed:.1f} × "
+            "is needed"
         )
 
 
@@ -127,10 +129,11 @@ def removal_curves(
     size: int,
     advance: Advance = lambda _count: None,
 ) -> Curves:
-    """Measure the curves by value, from both ends, and in `random` random orders.
+    """Measure the curves by value, from both ends, and of `random` random orders.
 
-    values: of every player; size: coalitions measured in one batch; advance: called as coalitions
-    are done, `planned` in all. Nobody and everybody are measured as a valuation does.
+    values: by player, of all players; size: coalitions measured in one batch; advance: called with
+    the number of coalitions done, in total those of `planned`. The empty and the full coalition are
+    measured as in a valuation.
     """
     orders = removal_orders([values[p] for p in game.players], random, seed)
     coalitions = planned(orders)
@@ -149,9 +152,10 @@ def removal_curves(
 
 
 def removal_orders(values: Sequence[float], random: int, seed: int) -> dict[str, tuple[int, ...]]:
-    """Players by value from both ends, equal ones in provider order, and `random` random orders.
+    """Players by value from both ends (equal values in provider order), and random orders.
 
-    A random order depends on the seed and its number only: asking for more leaves the first ones.
+    A random order depends only on the seed and on its own number: a larger `random` adds orders and
+    keeps the first ones.
     """
     most = tuple(sorted(range(len(values)), key=lambda i: (-values[i], i)))
     orders = {MOST: most, LEAST: most[::-1]}
@@ -162,7 +166,7 @@ def removal_orders(values: Sequence[float], random: int, seed: int) -> dict[str,
 
 
 def removals(order: Sequence[int]) -> Coalitions:
-    """Coalitions `(n + 1, n)` from everybody to nobody, one player less at a time."""
+    """Coalitions `(n + 1, n)` from the full to the empty one; each has one player less."""
     position = np.empty(len(order), dtype=int)
     position[list(order)] = np.arange(len(order))
     steps = np.arange(len(order) + 1)
@@ -171,8 +175,8 @@ def removals(order: Sequence[int]) -> Coalitions:
 
 
 def planned(orders: Mapping[str, Sequence[int]]) -> Coalitions:
-    """Coalitions that have to be measured for these orders, each once, small ones first: what
-    costs alike is measured in one batch.
+    """Coalitions that have to be measured for these orders, each once, small ones first, so that
+    a batch holds coalitions of similar cost.
     """
     return distinct(np.vstack([removals(order)[1:-1] for order in orders.values()]))
 
@@ -182,15 +186,19 @@ def area(line: Floats) -> float:
     return float(np.trapezoid(line, dx=1 / (len(line) - 1)))
 
 
-def _lines(
-    direction: str, order: str, who: Sequence[str], bits: Sequence[str], utilities: Sequence[float]
+def _rows(
+    direction: str,
+    order: str,
+    providers: Sequence[str],
+    bits: Sequence[str],
+    utilities: Sequence[float],
 ) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "direction": direction,
             "order": order,
             "step": range(len(bits)),
-            "provider": ["", *who],
+            "provider": ["", *providers],
             "coalition": bits,
             "utility": utilities,
         }

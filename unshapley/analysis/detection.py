@@ -1,4 +1,4 @@
-"""How well scores find what was planted: precision, recall and average precision."""
+"""How well low scores detect planted faults: precision, recall and average precision."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Key = TypeVar("Key", bound=Any)
 
 
 class DetectionScore(NamedTuple):
-    """precision: share of the named that are faulty; recall: share of the faulty that are named."""
+    """precision: share of the selected that are faulty; recall: share of the faulty selected."""
 
     precision: float
     recall: float
@@ -20,10 +20,10 @@ class DetectionScore(NamedTuple):
 def precision_recall(
     scores: Mapping[Key, float], faulty: Collection[Key], k: int
 ) -> DetectionScore:
-    """Precision and recall of naming the `k` lowest scores, of providers or of pairs of them.
+    """Precision and recall if the `k` lowest scores are selected; keys are providers or pairs.
 
-    Equal scores are taken in sorted order of their keys. Raises `ValueError` where `k` is not
-    between 1 and the number of scores, or a faulty one has no score.
+    Equal scores are taken in sorted order of their keys. Raises `ValueError` if `k` is not between
+    1 and the number of scores, or a faulty key has no score.
     """
     _check(scores, faulty)
     if not 1 <= k <= len(scores):
@@ -33,9 +33,10 @@ def precision_recall(
 
 
 def average_precision(scores: Mapping[Key, float], faulty: Collection[Key]) -> float:
-    """Mean over the faulty of the precision at which each is named, lowest score first.
+    """Mean over the faulty keys of the precision at the rank of each, lowest score first.
 
-    1 where all faulty ones are lowest; chance gives about their share. Raises as above.
+    1 if the faulty keys have the lowest scores; a random order gives about their share. Raises as
+    `precision_recall`.
     """
     _check(scores, faulty)
     ranks = [i for i, key in enumerate(_lowest_first(scores), 1) if key in faulty]
@@ -43,18 +44,19 @@ def average_precision(scores: Mapping[Key, float], faulty: Collection[Key]) -> f
 
 
 def planted(faults: FaultSettings) -> dict[str, str]:
-    """Provider → fault, of those faults that a low value should tell.
+    """Provider → fault, for the faults that should lead to a low value.
 
-    Not duplicates: a copy shares credit with its original, and `duplicates` finds it.
+    Duplicates are not among them: a copy shares the value with its original. See `duplicates`.
     """
     kinds = {"noise": faults.noise, "wrong labels": faults.wrong_labels}
-    return {provider: kind for kind, named in kinds.items() for provider in named}
+    return {provider: kind for kind, providers in kinds.items() for provider in providers}
 
 
 def summarize(values: Mapping[str, float], faults: FaultSettings) -> dict[str, Any] | None:
-    """How well the lowest values tell the planted faults; None where none are planted.
+    """How well the lowest values detect the planted faults; None if there are no planted faults.
 
-    faulty: who was valued; not_valued: who was quarantined or is no player, and counts nowhere.
+    faulty: faulty providers with a value; not_valued: faulty providers that are quarantined or not
+    players; they are not counted.
     """
     known = sorted(planted(faults))
     faulty = [p for p in known if p in values]
@@ -62,39 +64,39 @@ def summarize(values: Mapping[str, float], faults: FaultSettings) -> dict[str, A
         return None
     summary: dict[str, Any] = {"faulty": faulty, "not_valued": sorted({*known} - {*faulty})}
     if faulty:
-        found = precision_recall(values, faulty, len(faulty))
-        summary |= {**found._asdict(), "average_precision": average_precision(values, faulty)}
+        score = precision_recall(values, faulty, len(faulty))
+        summary |= {**score._asdict(), "average_precision": average_precision(values, faulty)}
     return summary
 
 
 def duplicates(
     interactions: Mapping[tuple[str, str], float], faults: FaultSettings
 ) -> dict[str, Any] | None:
-    """How well the lowest interactions of pairs tell the planted copies; None without any.
+    """How well the lowest interactions of pairs detect the planted copies; None without copies.
 
-    interactions: of pairs in sorted order of the two names.
+    interactions: by pair, with both names in sorted order.
     """
     pairs = [(min(pair), max(pair)) for pair in faults.duplicate.items()]
     copies: list[tuple[str, str]] = [pair for pair in pairs if pair in interactions]
     if not copies:
         return None
-    found = precision_recall(interactions, copies, len(copies))
+    score = precision_recall(interactions, copies, len(copies))
     average = average_precision(interactions, copies)
-    return {"copies": copies, **found._asdict(), "average_precision": average}
+    return {"copies": copies, **score._asdict(), "average_precision": average}
 
 
 def sentence_of_copies(summary: Mapping[str, Any]) -> str:
-    """What `duplicates` found, in words."""
+    """A result of `duplicates` in words."""
     k = len(summary["copies"])
-    named = ", ".join(" = ".join(pair) for pair in summary["copies"])
+    copies = ", ".join(" = ".join(pair) for pair in summary["copies"])
     return (
         f"planted copies: {round(k * summary['recall'])} of {k} among the {k} lowest interactions "
-        f"({named}): average precision {summary['average_precision']:.2f}"
+        f"({copies}): average precision {summary['average_precision']:.2f}"
     )
 
 
 def sentence(summary: Mapping[str, Any]) -> str:
-    """A summary in words."""
+    """A result of `summarize` in words."""
     faulty, absent = summary["faulty"], summary["not_valued"]
     text = "planted faults: "
     if faulty:
@@ -114,6 +116,8 @@ def _lowest_first(scores: Mapping[Key, float]) -> list[Key]:
 
 
 def _check(scores: Mapping[Key, float], faulty: Collection[Key]) -> None:
-    strangers = [key for key in faulty if key not in scores]
-    if strangers or not faulty:
-        raise ValueError(f"no score of {strangers[0]!r}" if strangers else "nothing is faulty")
+    without_score = [key for key in faulty if key not in scores]
+    if without_score:
+        raise ValueError(f"no score of {without_score[0]!r}")
+    if not faulty:
+        raise ValueError("nothing is faulty")

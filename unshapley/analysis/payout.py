@@ -1,4 +1,4 @@
-"""A budget paid out to providers by their values, exact to the last unit."""
+"""Divide a budget among providers by their values, exact to the last unit."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from unshapley.results.published import PublishedValue
 
 COLUMNS = ("provider", "value", "share", "share_low", "share_high", "payout", "note")
 MOST_DIGITS = 15
-"""Digits of an amount; budget over unit then stays within Decimal's 28."""
+"""Most digits of an amount; budget / unit then fits the 28 digits of Decimal."""
 FINEST = -12
+"""Smallest exponent of an amount: 12 digits after the point."""
 
 
 @dataclass(frozen=True)
 class Payout:
     """What one provider gets and why.
 
-    share: of the sum of positive values, 0 for a negative value, with the 95 % interval of the
-    value over the same sum; None for a provider without a value.
+    share: share of the sum of positive values, 0 for a negative value; share_low, share_high: the
+    95 % interval of the value, divided by the same sum; None for a provider without a value.
     """
 
     provider: str
@@ -38,9 +39,9 @@ class Payout:
 
 
 def amount(text: str, option: str) -> Decimal:
-    """The decimal number that `text` states, never by way of a float.
+    """The decimal number in `text`, read without conversion to float.
 
-    Raises `InputError` naming the `option` where it is none, or has too many digits.
+    Raises `InputError` for the `option` if the text is not a number, or has too many digits.
     """
     expected = "an amount such as 10000 or 0.01"
     try:
@@ -62,7 +63,7 @@ def amount(text: str, option: str) -> Decimal:
 def pay(
     providers: Sequence[PublishedValue], budget: Decimal, floor: Decimal, unit: Decimal
 ) -> tuple[Payout, ...]:
-    """Payouts in the order of `providers`; they sum to the budget exactly.
+    """Payouts in the order of `providers`; their sum is exactly the budget.
 
     Raises `InputError` as `divide` does.
     """
@@ -77,26 +78,26 @@ def pay(
 
     return tuple(
         Payout(
-            e.provider,
-            e.value,
-            share(e.value),
-            share(e.ci_low),
-            share(e.ci_high),
-            paid.get(e.provider, 0 * unit),
-            _note(e, paid.get(e.provider), floor, proportional),
+            entry.provider,
+            entry.value,
+            share(entry.value),
+            share(entry.ci_low),
+            share(entry.ci_high),
+            paid.get(entry.provider, 0 * unit),
+            _note(entry, paid.get(entry.provider), floor, proportional),
         )
-        for e in providers
+        for entry in providers
     )
 
 
 def write_payouts(payouts: Sequence[Payout], path: Path) -> None:
-    """Write payouts as CSV in provider order, empty where there is no value."""
+    """Write payouts as CSV, one row each; figures that are None stay empty."""
     with written_whole(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        lines = csv.writer(file, lineterminator="\n")
-        lines.writerow(COLUMNS)
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
         for payout in payouts:
             row = {**vars(payout), "payout": f"{payout.payout:f}"}
-            lines.writerow("" if row[c] is None else row[c] for c in COLUMNS)
+            writer.writerow("" if row[c] is None else row[c] for c in COLUMNS)
 
 
 def divide(
@@ -104,13 +105,14 @@ def divide(
 ) -> dict[str, Decimal]:
     """Payout by provider: in proportion to positive values, nobody below `floor`.
 
-    Whose proportional part is less than the floor gets the floor, so does a value of zero or
-    below; the others share what is left in proportion. Rounded to multiples of `unit` by largest
-    remainders (Hamilton): everybody's part is rounded down, and the units left over go to the
-    largest remainders, of equal ones to the name that sorts first. A larger value never gets less.
+    A provider gets the floor if its value is not positive or its proportional part is below the
+    floor; the others divide the rest in proportion. Parts are rounded to multiples of `unit` by
+    largest remainders (Hamilton): each part is rounded down, and the units that are left go to the
+    largest remainders, among equal ones to the name that sorts first. A larger value never gets
+    less than a smaller one.
 
-    Raises `InputError` for amounts that do not fit each other, a value that is not finite, and
-    where no value is positive.
+    Raises `InputError` for amounts that do not fit together, for a value that is not finite, and if
+    no value is positive.
     """
     _check_amounts(len(values), budget, floor, unit)
     _check_values(values)
@@ -125,12 +127,12 @@ def divide(
 
 
 def _proportional(values: Mapping[str, Fraction], units: int, least: int) -> dict[str, Fraction]:
-    """Exact part of each in units; those below `least` are lifted until nobody is."""
+    """Exact part of each provider in units; parts below `least` are raised to it."""
     lifted = {p for p, value in values.items() if value <= 0}
     while True:
-        left = units - least * len(lifted)
+        remaining = units - least * len(lifted)
         total = sum(value for p, value in values.items() if p not in lifted)
-        parts = {p: left * value / total for p, value in values.items() if p not in lifted}
+        parts = {p: remaining * value / total for p, value in values.items() if p not in lifted}
         below = {p for p, part in parts.items() if part < least}
         if not below:
             return {**dict.fromkeys(lifted, Fraction(least)), **parts}
@@ -170,11 +172,10 @@ def _check_values(values: Mapping[str, float]) -> None:
             )
     if not any(value > 0 for value in values.values()):
         raise InputError(
-            "no provider has a positive value, so there is nothing that a budget could be in "
-            "proportion to",
+            "no provider has a positive value, so the budget cannot be divided in proportion",
             expected="at least one positive value",
-            do="look at the report: the model may be no better than an untrained one, or the "
-            "utility not the one that matters; an equal split needs no values",
+            do="look at the report: the model may be no better than an untrained one, or another "
+            "utility may suit your purpose; an equal split needs no values",
         )
 
 

@@ -18,16 +18,16 @@ from unshapley.results.report.plots import curves as draw
 from unshapley.unlearning import build_unlearner
 
 BATCH = 32
-"""Most coalitions of a batch: retraining more at once gains little and shows no progress."""
+"""Most coalitions in a batch: larger batches of retraining are hardly faster and hide progress."""
 
 
 def project_curves(
     project: Project, params: Params, *, by: str, random: int, progress: Progress = silent
 ) -> Curves:
-    """Measure the curves by the unlearner `by`, and in `random` random orders.
+    """Measure the curves by value and of `random` random orders with the unlearner named `by`.
 
-    Raises `InputError` where nothing is published, the values are of another model, the unlearner
-    is unknown, or the rows that it needs are absent.
+    Raises `InputError` if nothing is published, the values belong to another model, the unlearner
+    is unknown, or rows that it needs are absent.
     """
     settings = params.valuation
     unlearner = build_unlearner(by, settings.options if by == settings.unlearner else {})

@@ -1,4 +1,4 @@
-"""What a published valuation says, for a terminal or a program."""
+"""Summary of a published valuation, for a terminal or a program."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from unshapley.results.published import RUN_FIRST, read_values, require_publishe
 
 
 def summarize_valuation(project: Project) -> dict[str, Any]:
-    """Values, metrics and where the report lies; with planted faults also how they were detected.
+    """Values, metrics and path of the report; with planted faults also how well they are detected.
 
-    Raises `InputError` where nothing is published.
+    Raises `InputError` if nothing is published.
     """
     require_published(project)
     manifest = read_json(project.valuation / "manifest.json", do=RUN_FIRST)
@@ -26,7 +26,7 @@ def summarize_valuation(project: Project) -> dict[str, Any]:
     content = {"values": values, "metrics": figures}
     faults = FaultSettings.model_validate(manifest["config"]["faults"])
     published = read_values(project.valuation / "values.csv")
-    by_provider = {p.provider: p.value for p in published if p.value is not None}
+    by_provider = {entry.provider: entry.value for entry in published if entry.value is not None}
     detection = summarize(by_provider, faults)
     if detection:
         content["detection"] = detection

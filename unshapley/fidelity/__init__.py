@@ -1,1 +1,1 @@
-"""How close unlearning is to retraining: the gate, the correction, the benchmark."""
+"""How close unlearning is to retraining: the fidelity check, the correction, the benchmark."""

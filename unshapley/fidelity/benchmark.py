@@ -1,4 +1,4 @@
-"""Unlearners held against real retraining: utilities, values and cost, over pretraining seeds."""
+"""Compare unlearners with real retraining: utilities, values and cost, for several seeds."""
 
 from __future__ import annotations
 
@@ -31,25 +31,28 @@ EDGES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Bins of the share of training rows that is forgotten."""
 CHUNK = 64
 SAMPLE = 32
-"""Coalitions whose retraining is timed where the truth was computed before."""
+"""Number of coalitions whose retraining is timed if the true utilities are given."""
 RANKED = 6
-"""Fewest players of whom a rank correlation of values says something."""
+"""Fewest players for which a rank correlation of values is meaningful."""
 CORRECTED = ("newton", "hybrid")
+"""Unlearners that are also compared with a correction."""
 RETRAINED_SHARE = 0.05
+"""Share of the coalitions that are retrained to learn a correction."""
 CHEAP = 0.05
-"""Share of the cost of retraining that an unlearner with retained rows may cost."""
+"""Unlearners that read retained rows count as cheap up to this share of the cost of retraining."""
 OTHER_SEED = "retrain_other_seed"
 
 
 @dataclass(frozen=True)
 class UnlearnerRow:
-    """What one unlearner reached; figures are `None` where they are not defined or it failed.
+    """Results of one unlearner; figures are `None` if they are not defined or the unlearner failed.
 
-    seeds: games that were compared; rmse: root mean squared error of the utilities, and
-    rmse_by_share: of those with 0–25, 25–50, 50–75 and 75–100 % of the rows forgotten, mean over
-    seeds; noise_floor, noise_by_share: the same between retrainings with different seeds;
-    spearman_utilities: rank correlation of utilities; spearman, rel_l2: of values, mean over seeds,
-    with standard deviations; cost_share: CPU seconds over those of retraining; reason: of failure.
+    seeds: number of games compared; rmse: root mean squared error of the utilities, mean over
+    seeds; rmse_by_share: the same for coalitions with 0–25, 25–50, 50–75 and 75–100 % of the rows
+    forgotten; noise_floor, noise_by_share: the same between retrainings with different seeds;
+    spearman_utilities: rank correlation of utilities; spearman, rel_l2: rank correlation and
+    relative error of values, mean over seeds, with standard deviations; cost_share: CPU seconds
+    divided by those of retraining; reason: why the unlearner failed.
     """
 
     unlearner: str
@@ -70,8 +73,10 @@ class UnlearnerRow:
 
 
 def compared_coalitions(game: Game, plan: Plan) -> Coalitions:
-    """Coalitions of players that are compared `(m, n)`: those of the plan, and in a partial game,
-    where it is a coalition like any other, that in which no player stays before them.
+    """Coalitions of players that are compared `(m, n)`: those of the plan.
+
+    In a partial game, other providers stay when no player does. The coalition without players is
+    therefore compared too, and comes first.
     """
     if not game.partial:
         return plan.coalitions
@@ -88,38 +93,39 @@ def compare_unlearners(
     limits: ValuationSettings | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> list[UnlearnerRow]:
-    """A row for each unlearner, then the controls, then the unlearners with their correction.
+    """A row for each unlearner, then the controls, then unlearners with a correction.
 
-    games: one a pretraining seed, with the same players, rows and test set; truth: utilities of
-    `compared_coalitions` really retrained `(seeds, m)`, computed here where there are none; limits:
-    of `chunk_size` and `memory_mb`, chunks are of 64 without; advance: called as coalitions are
-    done. `cost_share` compares CPU seconds of this process, of unlearning and of retraining the
-    same coalitions; where the truth is given, of a sample of them.
+    games: one for each pretraining seed, with the same players, rows and test set; truth: utilities
+    of `compared_coalitions` after real retraining `(seeds, m)`, computed here if not given; limits:
+    `chunk_size` and `memory_mb`, without them chunks have 64 coalitions; advance: called with the
+    number of coalitions done. `cost_share` compares the CPU seconds of this process for unlearning
+    and for retraining the same coalitions; if the truth is given, only a sample is retrained.
 
-    Controls: `no_unlearning`; `truncated_retrain` at the cost of the best cheap unlearner that
-    touches retained rows, or as it is given; `retrain_other_seed`, the ceiling. An unlearner that
-    fails gets a row with the reason. Raises `InputError` where games differ or rows are missing.
+    Controls: `no_unlearning`; `truncated_retrain`, as given or else at the cost of the best cheap
+    unlearner that reads retained rows; `retrain_other_seed`, the best that can be expected. An
+    unlearner that fails gets a row with the reason. Raises `InputError` if the players of the games
+    differ or rows are missing.
     """
-    table = _open(games, plan, utility, truth, limits, advance)
+    comparison = _prepare(games, plan, utility, truth, limits, advance)
     given = [u for u in unlearners if not isinstance(u, NoUnlearning | TruncatedRetrainUnlearner)]
-    rows = [table.run(unlearner) for unlearner in given]
+    rows = [comparison.run(unlearner) for unlearner in given]
     truncated = [u for u in unlearners if isinstance(u, TruncatedRetrainUnlearner)]
-    rows.append(table.run(NoUnlearning()))
-    rows += [table.run(u) for u in truncated or [_equal_cost(rows, games[0])]]
-    rows.append(table.other_seed())
+    rows.append(comparison.run(NoUnlearning()))
+    rows += [comparison.run(u) for u in truncated or [_equal_cost(rows, games[0])]]
+    rows.append(comparison.other_seed())
     for unlearner in given:
-        if unlearner.name in CORRECTED and unlearner.name in table.predictions:
-            rows += table.corrected(unlearner)
+        if unlearner.name in CORRECTED and unlearner.name in comparison.predictions:
+            rows += comparison.corrected(unlearner)
     return rows
 
 
 @dataclass
-class _Table:
-    """What is shared by all rows of a table.
+class _Comparison:
+    """What all rows of the comparison share.
 
-    truth: `(seeds, m)`; seconds: of retraining all coalitions of one seed; ends: U(none) and U(all)
-    `(seeds, 2)`; forgotten: share of rows `(m,)`; predictions: `(seeds, m)` and cost share, by
-    unlearner.
+    truth: retrained utilities `(seeds, m)`; seconds: CPU time to retrain all coalitions of one
+    seed; ends: U(none) and U(all) `(seeds, 2)`; forgotten: share of rows `(m,)`; predictions:
+    utilities `(seeds, m)` and cost share by unlearner.
     """
 
     games: Sequence[Game]
@@ -136,31 +142,31 @@ class _Table:
 
     def run(self, unlearner: Unlearner) -> UnlearnerRow:
         """Measure an unlearner in every game."""
-        predictions, spent = [], 0.0
+        predictions, mean_seconds = [], 0.0
         for game in self.games:
             try:
-                predicted, seconds = _timed(
+                predicted, seconds = _measure_timed(
                     game, unlearner, self.coalitions, self.utility, self.limits, self.advance
                 )
             except UnshapleyError as error:
-                what = error.what if isinstance(error, InputError) else str(error).splitlines()[0]
-                return self.failed(unlearner.name, unlearner, what)
+                reason = error.what if isinstance(error, InputError) else str(error).splitlines()[0]
+                return self.failed(unlearner.name, unlearner, reason)
             predictions.append(predicted)
-            spent += seconds / len(self.games)
-        cost = spent / self.seconds
+            mean_seconds += seconds / len(self.games)
+        cost = mean_seconds / self.seconds
         self.predictions[unlearner.name] = (np.array(predictions), cost)
         return self.row(unlearner.name, unlearner, np.array(predictions), cost)
 
     def other_seed(self) -> UnlearnerRow:
-        """The ceiling: what retraining with another seed says."""
+        """The row of retraining with another seed: the best that can be expected."""
         if len(self.games) < 2:
             return self.failed(OTHER_SEED, RetrainUnlearner(), "needs two seeds")
         shifted, ends = np.roll(self.truth, -1, axis=0), np.roll(self.ends, -1, axis=0)
         return self.row(OTHER_SEED, RetrainUnlearner(), shifted, 1.0, ends)
 
     def corrected(self, unlearner: Unlearner) -> list[UnlearnerRow]:
-        """The row of an unlearner whose residual is learnt from a few retrainings; none where it
-        has retrained everything, or in a partial game.
+        """The row of an unlearner corrected by a few retrainings; no row if the unlearner retrains
+        every coalition itself, or the game is partial.
         """
         predictions, cost = self.predictions[unlearner.name]
         game, m = self.games[0], len(self.coalitions)
@@ -194,7 +200,7 @@ class _Table:
         *,
         retain_free: bool | None = None,
     ) -> UnlearnerRow:
-        """All figures of predictions `(seeds, m)`; ends: other U(none) and U(all) `(seeds, 2)`."""
+        """All figures of predictions `(seeds, m)`; ends: their U(none) and U(all) `(seeds, 2)`."""
         true = np.array([self.values(*pair) for pair in zip(self.truth, self.ends, strict=True)])
         ends = self.ends if ends is None else ends
         values = np.array([self.values(*pair) for pair in zip(predictions, ends, strict=True)])
@@ -218,9 +224,9 @@ class _Table:
             noise_floor=_mean_rmse(seeds),
             noise_by_share=self.by_share(seeds),
             spearman=_mean(ranks),
-            spearman_std=_deviation(ranks),
+            spearman_std=_std(ranks),
             rel_l2=_mean(relative),
-            rel_l2_std=_deviation(relative),
+            rel_l2_std=_std(relative),
             cost_share=cost,
         )
 
@@ -240,46 +246,48 @@ class _Table:
 
     def values(self, utilities: Floats, ends: Floats) -> Floats:
         """Shapley values `(n,)` of utilities `(m,)`."""
-        # in a partial game the first coalition is that in which no player stays
+        # in a partial game the first coalition is the one without players
         planned = utilities[len(utilities) - len(self.plan.coalitions) :]
-        of_none = utilities[:1] if len(planned) < len(utilities) else ends[:1]
-        table = np.concatenate([of_none, planned, ends[1:]])
-        return estimate(self.plan, table).value
+        u_none = utilities[:1] if len(planned) < len(utilities) else ends[:1]
+        with_ends = np.concatenate([u_none, planned, ends[1:]])
+        return estimate(self.plan, with_ends).value
 
 
-def _open(
+def _prepare(
     games: Sequence[Game],
     plan: Plan,
     utility: Utility,
     truth: Floats | None,
     limits: ValuationSettings | None,
     advance: Callable[[int], None],
-) -> _Table:
-    """Retrain what has to be retrained, and time it."""
+) -> _Comparison:
+    """Retrain the coalitions, or a sample if the truth is given, and measure the time."""
     first = games[0]
     if any((g.players, g.providers) != (first.players, first.providers) for g in games):
         raise InputError("the games have different players", expected="one game, several seeds")
     coalitions = compared_coalitions(first, plan)
     retrainer = RetrainUnlearner()
     if truth is None:
-        both = [_timed(game, retrainer, coalitions, utility, limits, advance) for game in games]
-        truth = np.array([utilities for utilities, _ in both])
-        seconds = float(np.mean([spent for _, spent in both]))
+        timed = [
+            _measure_timed(game, retrainer, coalitions, utility, limits, advance) for game in games
+        ]
+        truth = np.array([utilities for utilities, _ in timed])
+        seconds = float(np.mean([spent_seconds for _, spent_seconds in timed]))
     else:
         order = np.argsort(coalitions.sum(axis=1), kind="stable")
         middle = max(0, (len(order) - SAMPLE) // 2)
-        sample = coalitions[order[middle : middle + SAMPLE]]  # sizes as they are on average
-        seconds = _timed(first, retrainer, sample, utility, limits, lambda _: None)[1]
+        sample = coalitions[order[middle : middle + SAMPLE]]  # of average size
+        seconds = _measure_timed(first, retrainer, sample, utility, limits, lambda _: None)[1]
         seconds *= len(coalitions) / len(sample)
     measured = [measure_endpoints(game, NoUnlearning(), [utility]) for game in games]
     ends = [endpoints.utilities[utility.name] for endpoints in measured]
     share = first.pretrained.share(first.staying(coalitions)).cpu().numpy()
-    return _Table(
+    return _Comparison(
         games, plan, utility, coalitions, truth, seconds, np.array(ends), 1 - share, limits, advance
     )
 
 
-def _timed(
+def _measure_timed(
     game: Game,
     unlearner: Unlearner,
     coalitions: Coalitions,
@@ -287,9 +295,9 @@ def _timed(
     limits: ValuationSettings | None,
     advance: Callable[[int], None],
 ) -> tuple[Floats, float]:
-    """Utilities `(m,)` in chunks of like size, and the CPU seconds of unlearning and evaluation."""
+    """Utilities `(m,)`, measured in chunks of similar cost, and the CPU seconds that this took."""
     size = chunk_size(game, unlearner, coalitions, limits) if limits else CHUNK
-    begin = time.process_time()
+    start = time.process_time()
     staying = game.staying(coalitions)
     fitted = unlearner.fitted(game.pretrained, staying)
     order = np.argsort(game.pretrained.share(staying).cpu().numpy(), kind="stable")
@@ -299,12 +307,12 @@ def _timed(
         out[order[done : done + len(part)]] = measure(game, fitted, part, [utility])[utility.name]
         done += len(part)
         advance(len(part))
-    return out, time.process_time() - begin
+    return out, time.process_time() - start
 
 
 def _equal_cost(rows: Sequence[UnlearnerRow], game: Game) -> TruncatedRetrainUnlearner:
-    """Truncated retraining at the cost of the best row that touches retained rows, of those that
-    cost little; at a nominal cost where there is none.
+    """Truncated retraining at the cost of the best cheap unlearner that reads retained rows; at
+    the cost `CHEAP` if there is none.
     """
     rivals = [
         (row.rmse, row.cost_share)
@@ -332,6 +340,6 @@ def _mean(figures: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if len(known) == len(figures) else None
 
 
-def _deviation(figures: Sequence[float | None]) -> float | None:
+def _std(figures: Sequence[float | None]) -> float | None:
     known = [figure for figure in figures if figure is not None]
     return float(np.std(known, ddof=1)) if len(known) == len(figures) > 1 else None

@@ -1,9 +1,9 @@
 """Correction of unlearned utilities by a few real retrainings.
 
-The residual, retrained minus unlearned utility, is a smooth function of the coalition: it is learnt
-from the coalitions that were retrained and added to all others (the two-level form of Kennedy and
-O'Hagan, "Predicting the output from a complex computer code when fast approximations are
-available", Biometrika 2000). What it leaves uncertain goes into the standard errors.
+The residual, retrained minus unlearned utility, is a smooth function of the coalition. It is learnt
+from the retrained coalitions and added to the utilities of all others (the two-level model of
+Kennedy and O'Hagan, "Predicting the output from a complex computer code when fast approximations
+are available", Biometrika 2000). Its remaining uncertainty is part of the standard errors.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 FEWEST = 4
-"""Retrained coalitions that a correction can be learnt from."""
+"""Fewest retrained coalitions from which a correction can be learnt."""
 DRAWS = 200
+"""Number of draws from the posterior."""
 FOURIER = 1024
 """Random features of a draw from the prior."""
 
@@ -37,7 +38,7 @@ class Correction:
     """Corrected utilities of m coalitions.
 
     corrected: `(m,)`; draws: corrected utilities drawn from the posterior `(DRAWS, m)`; left_out:
-    each retrained coalition corrected by all others that were retrained `(k,)`.
+    utility of each retrained coalition, corrected by the other retrained ones only `(k,)`.
     """
 
     corrected: Floats
@@ -48,9 +49,9 @@ class Correction:
 def choose(count: int, seed: int, exact: NDArray[np.bool_], plan: Coalitions) -> Ints:
     """Which coalitions of a plan `(m, n)` to retrain, as indices `(count,)`, ascending.
 
-    Not those that are `exact` `(m,)`. Unlearning errs most where one provider is kept, which is
-    cheapest to retrain and weighs most in the value: up to half of them are such. The others are
-    spread evenly over the sizes.
+    Coalitions that are `exact` `(m,)` are not chosen. Up to half of the chosen ones keep a single
+    provider: there unlearning has its largest errors, retraining is cheapest, and the weight in the
+    value is largest. The others are spread evenly over the sizes.
     """
     rng = np.random.default_rng(seed)
     sizes, n = plan.sum(axis=1), plan.shape[1]
@@ -74,13 +75,13 @@ def correct(
 ) -> Correction:
     """Learn the residual from the retrained coalitions and add it to all others.
 
-    plan: `(m, n)`; shares: of the training rows that each keeps `(m,)`; unlearned: their utilities
-    `(m,)`; retrained: which of them were retrained, ascending, with their utilities `(k,)`; exact:
-    whose utilities are retrained ones already `(m,)`. Raises `InputError` for fewer than four
-    retrained coalitions.
+    plan: `(m, n)`; shares: share of the training rows that each coalition keeps `(m,)`; unlearned:
+    utilities `(m,)`; retrained: indices of retrained coalitions, ascending, and their utilities
+    `(k,)`; exact: coalitions whose `unlearned` utility comes from retraining already `(m,)`. Raises
+    `InputError` for fewer than four retrained coalitions.
     """
     rows, truth = retrained
-    if len(rows) == (~exact).sum():  # nothing is left to be learnt
+    if len(rows) == (~exact).sum():  # every utility is known by retraining
         corrected = unlearned.copy()
         corrected[rows] = truth
         return Correction(corrected, np.tile(corrected, (2, 1)), truth)
@@ -98,8 +99,8 @@ def correct(
     factor = linalg.cho_factor(kernel.full(x[rows]))
     mean = kernel.smooth(x, x[rows]) @ linalg.cho_solve(factor, y)
     inverse = linalg.cho_solve(factor, np.eye(len(y)))
-    missed = (inverse @ y) / np.diag(inverse)  # of each by the others, in closed form
-    # where leave-one-out errors exceed the posterior's own deviations, all deviations grow by that
+    missed = (inverse @ y) / np.diag(inverse)  # leave-one-out errors, in closed form
+    # if leave-one-out errors exceed the deviations of the posterior, scale all deviations up
     calibration = max(1.0, float(np.sqrt(np.mean(missed**2 * np.diag(inverse)))))
     draws = mean + calibration * _deviations(kernel, x, rows, factor, seed)
     for table in (mean, draws.T):
@@ -110,13 +111,13 @@ def correct(
 
 
 def with_correction(correction: Correction, estimate: Estimate) -> Estimate:
-    """An estimate from the corrected utilities, with the error that the correction leaves.
+    """The estimate (from corrected utilities) with an added error: that of the correction.
 
-    It is the covariance of the values over posterior draws of the correction.
+    The error is the covariance of the values over posterior draws of the correction.
     """
     if estimate.operator is None:
         raise InputError(
-            "the estimator is not linear in the utilities: it cannot say what a correction leaves",
+            "the estimator is not linear in the utilities: the error of a correction is unknown",
             where="valuation.estimator",
             do="use another, or set correction.coalitions to 0",
         )
@@ -141,10 +142,10 @@ class _Kernel:
 
 
 def _fit(x: Floats, y: Floats) -> _Kernel:
-    """The kernel of the largest marginal likelihood."""
+    """The kernel with the largest marginal likelihood."""
     kernel = ConstantKernel(1.0, (1e-2, 1e2)) * RBF(3.0, (0.5, 50.0))
     model = GaussianProcessRegressor(kernel + WhiteKernel(0.01, (1e-4, 1.0)))
-    with warnings.catch_warnings():  # a length at its bound is an answer too
+    with warnings.catch_warnings():  # a length scale at its bound is acceptable
         warnings.simplefilter("ignore")
         model.fit(x, y)
     parts = model.kernel_.get_params()
@@ -156,9 +157,10 @@ def _fit(x: Floats, y: Floats) -> _Kernel:
 def _deviations(
     kernel: _Kernel, x: Floats, rows: Ints, factor: tuple[Floats, bool], seed: int
 ) -> Floats:
-    """Draws from the posterior less its mean `(DRAWS, m)`: a draw from the prior, less what the
-    process would predict of it from its values at `rows` (Matheron's rule, Wilson et al. 2020), the
-    prior by random Fourier features.
+    """Draws from the posterior minus its mean `(DRAWS, m)`.
+
+    Each is a draw from the prior (by random Fourier features) minus the prediction of that draw
+    from its noisy values at `rows` (Matheron's rule, Wilson et al. 2020).
     """
     rng = np.random.default_rng(seed)
     sampler = RBFSampler(gamma=0.5 / kernel.length**2, n_components=FOURIER, random_state=seed)
@@ -171,8 +173,8 @@ def _deviations(
 
 
 def _features(plan: Coalitions, shares: Floats, unlearned: Floats) -> Floats:
-    """What the residual depends on `(m, features)`: how much is kept, the unlearned utility, who
-    stays, and who stays among how many.
+    """Features of the residual `(m, features)`: share of rows kept, unlearned utility, who stays,
+    and who stays relative to the size of the coalition.
     """
     n = plan.shape[1]
     columns = [shares, shares**2, np.exp(-shares / 0.1), np.exp(-shares / 0.3), unlearned]

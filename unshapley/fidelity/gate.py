@@ -1,4 +1,4 @@
-"""Fidelity: does unlearning predict what really retraining would have given?"""
+"""The fidelity check: does unlearning predict the result of real retraining?"""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from scipy import stats
 from unshapley.game.coalitions import Coalitions
 
 WEAK = 0.75
-"""Values of which less is explained are published with a warning: ranks may be wrong."""
+"""If `explained` is below this, values are published with a warning: ranks may be wrong."""
 ALL_RETRAINED = "every coalition was really retrained, so there is no unlearning to check"
 ROWS_ABSENT = "rows of providers are absent, so nothing can be retrained to check unlearning"
 
 
 @dataclass(frozen=True)
 class Fidelity:
-    """Retrained against unlearned utilities of a few coalitions, for the primary utility.
+    """Retrained and unlearned values of the primary utility for a few coalitions, compared.
 
     retrained, unlearned: `(m,)`, in the order of `coalitions` `(m, n)`; no_unlearning: U(all).
-    rmse, rmse_no_unlearning: root mean squared error against `retrained`; spearman: of the
-    utilities, `None` with fewer than three coalitions. status: trusted, untrusted or unchecked.
-    reason: why nothing was compared, if that was not the user's wish.
+    rmse, rmse_no_unlearning: root mean squared error against `retrained`; spearman: rank
+    correlation of the utilities, `None` with fewer than three coalitions. status: trusted,
+    untrusted or unchecked. reason: why nothing was compared, unless the user asked for that.
     """
 
     status: str
@@ -40,7 +40,7 @@ class Fidelity:
 
     @property
     def explained(self) -> float | None:
-        """Share of the squared error of not unlearning that unlearning takes away; 1 is best."""
+        """Share by which unlearning reduces the squared error of not unlearning; 1 is best."""
         if self.rmse is None or not self.rmse_no_unlearning:
             return None
         return 1 - (self.rmse / self.rmse_no_unlearning) ** 2
@@ -60,13 +60,13 @@ class Fidelity:
 
 
 def stratified(n: int, count: int, seed: int) -> Coalitions:
-    """`count` distinct random coalitions `(count, n)`, sizes spread evenly over 1 … n − 1."""
+    """`count` distinct random coalitions `(count, n)`; their sizes are spread over 1 … n − 1."""
     count = min(count, 2**n - 2)
     rng = np.random.default_rng(seed)
     chosen: dict[bytes, np.ndarray] = {}
     sizes = np.linspace(1, n - 1, count).round().astype(int)
     while len(chosen) < count:
-        # a size whose coalitions are used up gives way to a random one
+        # sometimes a random size, as all coalitions of the planned size may be chosen already
         size = sizes[len(chosen)] if rng.random() < 0.9 else rng.integers(1, n)
         row = np.zeros(n, dtype=bool)
         row[rng.choice(n, size=size, replace=False)] = True
@@ -81,11 +81,11 @@ def check_fidelity(
     full: float,
     reason: str = "",
 ) -> Fidelity:
-    """The verdict: trusted if unlearning errs less than leaving the model as it is.
+    """The verdict: trusted if unlearning has a smaller error than leaving the model unchanged.
 
-    coalitions: those that were retrained `(m, n)`, with their utilities `(m,)`; `full` is U(all),
-    the prediction for all of them of leaving the model as it is. Without any, `reason` says why:
-    trusted if it is `ALL_RETRAINED`, else unchecked.
+    coalitions: retrained coalitions `(m, n)`; retrained, unlearned: their utilities `(m,)`; full:
+    U(all), the prediction for every coalition if the model is left unchanged; reason: why there are
+    no coalitions. Without coalitions, the verdict is trusted for `ALL_RETRAINED`, else unchecked.
     """
     if not len(coalitions):
         status = "trusted" if reason == ALL_RETRAINED else "unchecked"
@@ -105,12 +105,12 @@ def check_fidelity(
 
 
 def leave_one_out(n: int) -> Coalitions:
-    """Everybody but one `(n, n)`, in provider order."""
+    """Coalitions `(n, n)` without one player each, in provider order."""
     return ~np.eye(n, dtype=bool)
 
 
 def spearman(a: Sequence[float], b: Sequence[float]) -> float | None:
-    """Rank correlation; `None` where it is not defined (fewer than 3, or all equal)."""
+    """Rank correlation; `None` if it is not defined (fewer than 3 numbers, or all equal)."""
     if len(a) < 3 or len(set(a)) < 2 or len(set(b)) < 2:
         return None
     return float(stats.spearmanr(a, b).statistic)

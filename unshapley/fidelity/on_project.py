@@ -1,4 +1,4 @@
-"""Unlearners compared with real retraining on the data of a project."""
+"""Compare unlearners with real retraining on the data of a project."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from unshapley.project import Project
 from unshapley.unlearning import UNLEARNERS, Unlearner, build_unlearner
 
 CONTROLS = 3
-"""What is measured besides: the truth, no unlearning, truncated retraining."""
+"""Measurements besides the unlearners: real retraining, no unlearning, truncated retraining."""
 
 
 def benchmark_project(
@@ -35,16 +35,16 @@ def benchmark_project(
     utility: str | None = None,
     progress: Progress = silent,
 ) -> list[UnlearnerRow]:
-    """Compare the unlearners of these names, or all, over several pretraining seeds.
+    """Compare the unlearners with these names (by default all) over several pretraining seeds.
 
-    Raises `InputError` where an unlearner or utility is unknown, a partition is missing, or the
-    coalitions are too few.
+    Raises `InputError` if an unlearner or utility is unknown, a partition is missing, or there are
+    too few coalitions.
     """
     record = ModelRecord.load(project.model)
     providers = tuple(sorted(record.partitions))
     chosen = names or [name for name, kind in UNLEARNERS.items() if not kind.control]
     unlearners = [_build(name, params) for name in dict.fromkeys(chosen)]
-    measured = _one_number(utility or params.valuation.utilities[0], Schema.load(project.schema))
+    measured = _build_utility(utility or params.valuation.utilities[0], Schema.load(project.schema))
     _check_rows(project, providers)
     plan = make_plan("auto", len(providers), coalitions, params.valuation.seed)
     games = _games(project, params, record, seeds, unlearners)
@@ -55,19 +55,19 @@ def benchmark_project(
 
 
 def _build(name: str, params: Params) -> Unlearner:
-    """The unlearner, with the options of params.yaml if it is the one that they are for."""
-    same = name == params.valuation.unlearner
-    return build_unlearner(name, params.valuation.options if same else {})
+    """The unlearner, with the options of params.yaml if they belong to it."""
+    is_configured = name == params.valuation.unlearner
+    return build_unlearner(name, params.valuation.options if is_configured else {})
 
 
-def _one_number(name: str, schema: Schema) -> Utility:
-    """The utility that is compared; `InputError` for one that does not fit."""
+def _build_utility(name: str, schema: Schema) -> Utility:
+    """The utility to compare; `InputError` if it has a value for each class or is unknown."""
     utility = build_utilities([name])[0]
     if utility.per_class:
         raise InputError(
             f"{name} is a number for every class",
             where=WHERE,
-            expected="a utility that gives one number a model",
+            expected="a utility with one number for each model",
         )
     return build_utilities([name], schema.task)[0]
 
@@ -91,9 +91,10 @@ def _games(
     seeds: int,
     unlearners: Sequence[Unlearner],
 ) -> list[Game]:
-    """The project's own game, and others that are pretrained with the seeds that follow.
+    """The project's game, and games pretrained with the seeds that follow the project's seed.
 
-    Pretraining and its statistics run on the CPU, as in the project; what is measured does not.
+    Pretraining and its statistics run on the CPU, as in the project; the measurements run on
+    `valuation.device`.
     """
     providers = tuple(sorted(record.partitions))
     needs, device = [u.needs for u in unlearners if u.needs], params.valuation.device
