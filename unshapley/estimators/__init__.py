@@ -55,9 +55,10 @@ ESTIMATORS: Mapping[str, Estimator] = WithShapiq({kind.name: kind for kind in _A
 def estimate(plan: Plan, table: Floats, semivalue: Floats | None = None) -> Estimate:
     """Values from utilities, by the estimator that made the plan.
 
-    table: of nobody, of the plan's coalitions in their order, of everybody `(m + 2,)`; semivalue:
-    weights of the sizes `(n,)`, by default Shapley's. Raises `InputError` for utilities that are
-    not of this plan or not all numbers, and for a semivalue that the estimator cannot give.
+    table: utilities of the empty coalition, of the plan's coalitions in their order, and of the
+    full coalition `(m + 2,)`; semivalue: weight of each coalition size `(n,)`, by default
+    Shapley's. Raises `InputError` for a table that does not fit the plan or is not finite, and for
+    a semivalue that the estimator cannot give.
     """
     table = np.asarray(table, dtype=np.float64)
     check_table(plan, table)
@@ -68,25 +69,25 @@ def estimate(plan: Plan, table: Floats, semivalue: Floats | None = None) -> Esti
             expected=f"{plan.n} finite weights, of the sizes 0 … {plan.n - 1}",
         )
     with one_thread():
-        return _named(plan.estimator).estimate(plan, table, weights)
+        return _find_estimator(plan.estimator).estimate(plan, table, weights)
 
 
 def make_plan(estimator: str, n: int, budget: int, seed: int) -> Plan:
-    """The coalitions to measure; a budget that covers all of them means exact values.
+    """The coalitions to measure; if the budget covers all of them, values are exact.
 
-    `auto`: exact where the budget covers all coalitions, else the Gaussian process, which was
-    measured to be the most exact (benchmarks/README.md). Raises `InputError` for an estimator that
-    does not exist, or that needs a larger budget.
+    `auto`: exact where the budget covers all coalitions, else the Gaussian process, which had the
+    smallest errors in our benchmarks (benchmarks/README.md). Raises `InputError` for an estimator
+    that does not exist, or that needs a larger budget.
     """
     if n < 2:
         raise InputError(f"{n} provider: there is nothing to share out", expected="at least 2")
-    kind = ESTIMATORS["gaussian_process"] if estimator == "auto" else _named(estimator)
+    kind = ESTIMATORS["gaussian_process"] if estimator == "auto" else _find_estimator(estimator)
     if 2**n - 2 <= budget:
         kind = ESTIMATORS["exact"]
     return kind.plan(n, budget, seed)
 
 
-def _named(estimator: str) -> Estimator:
+def _find_estimator(estimator: str) -> Estimator:
     if estimator not in ESTIMATORS and not estimator.startswith(PREFIX):
         raise InputError(
             f"there is no estimator {estimator!r}",
@@ -98,7 +99,7 @@ def _named(estimator: str) -> Estimator:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Sums in one order, so that the same utilities give the same bits on any number of cores."""
+    """Run on one thread: the order of sums, and so every bit, is the same on any machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""What every estimator is: a plan of coalitions, and values from their utilities."""
+"""The interface of estimators: a plan of coalitions, and values from their utilities."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Floats = NDArray[np.float64]
 
 NORMAL = float(stats.norm.ppf(0.975))
 SAMPLING, TEST_SET, CORRECTION = "sampling", "test_set", "correction"
-"""Parts of the error of a value."""
+"""Sources of the error of a value."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which coalitions are measured: fixed by (n, estimator, budget, seed).
+    """The coalitions to measure, determined by (n, estimator, budget, seed).
 
-    coalitions: distinct, without nobody and everybody `(m, n)`, in the order in which they are
-    planned: a larger budget continues it; permutations: providers in order of joining `(k, n)`,
-    for estimators that need them; reason: why this estimator.
+    coalitions: distinct, without the empty and the full coalition `(m, n)`; a larger budget appends
+    to them; permutations: providers in order of joining `(k, n)`, for estimators that need them;
+    reason: why these coalitions, for log and manifest.
     """
 
     estimator: str
@@ -42,14 +42,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Values of n providers with what is uncertain of them.
+    """Values of n providers with their errors.
 
-    value: `(n,)`; errors: covariance of each part of the error `(n, n)` by name: `sampling`, and
-    `test_set`, `correction` where they apply; NaN where an estimator gives none; quantile:
-    of the sampling error at 97.5 %; history: estimate after so many measured coalitions
-    `(steps, n)`, measured: those counts `(steps,)`; operator: what the values are of the utilities,
-    value = operator @ table `(n, m + 2)`, with what was chosen from the utilities held fixed;
-    efficient: Shapley values sum to U(all) − U(none).
+    value: `(n,)`; errors: covariance `(n, n)` by error source: `sampling`, and `test_set` and
+    `correction` where they apply; NaN where the estimator gives none; quantile: 97.5 % quantile of
+    the standardised sampling error; history: estimates from the first coalitions only `(steps, n)`;
+    measured: the number of coalitions behind each of them `(steps,)`; operator: the matrix
+    `(n, m + 2)` with value = operator @ table, where anything chosen from the utilities, such as a
+    kernel, is held fixed; efficient: whether Shapley values sum to U(all) − U(none).
     """
 
     value: Floats
@@ -61,21 +61,21 @@ class Estimate:
     efficient: bool = True
 
     def error_of(self, part: str) -> Floats | None:
-        """Standard error of one part `(n,)`; none where it does not apply."""
-        found = self.errors.get(part)
-        return None if found is None else _root(np.diag(found))
+        """Standard errors `(n,)` from one error source; None where it does not apply."""
+        covariance = self.errors.get(part)
+        return None if covariance is None else _root(np.diag(covariance))
 
     @property
     def covariance(self) -> Floats:
-        """Of the values, all parts together `(n, n)`."""
+        """Covariance of the values, summed over all error sources `(n, n)`."""
         out: Floats = np.sum(list(self.errors.values()), axis=0)
         return out
 
     @property
     def widened(self) -> Floats:
-        """The covariance of normal errors that would have the intervals' widths `(n, n)`."""
-        wider = (self.quantile / NORMAL) ** 2
-        parts = [(wider if p == SAMPLING else 1.0) * c for p, c in self.errors.items()]
+        """Covariance `(n, n)` whose normal 95 % intervals are as wide as those of the estimate."""
+        inflation = (self.quantile / NORMAL) ** 2
+        parts = [(inflation if p == SAMPLING else 1.0) * c for p, c in self.errors.items()]
         out: Floats = np.sum(parts, axis=0)
         return out
 
@@ -84,7 +84,7 @@ class Estimate:
         return _root(np.diag(self.covariance))
 
     def half_width(self, direction: Floats) -> Floats:
-        """Half the 95 % interval of combinations of the values `(k, n)` → `(k,)`."""
+        """Half-widths `(k,)` of the 95 % intervals of combinations `(k, n)` of the values."""
         squares = np.zeros(len(direction))
         for part, covariance in self.errors.items():
             quantile = self.quantile if part == SAMPLING else NORMAL
@@ -109,7 +109,7 @@ class Estimator(Protocol):
     name: ClassVar[str]
 
     def plan(self, n: int, budget: int, seed: int) -> Plan:
-        """Coalitions for at most `budget` measurements; `InputError` where that is too few.
+        """Coalitions for at most `budget` measurements; `InputError` if that is too few.
 
         The plan of a larger budget begins with that of a smaller one.
         """
@@ -118,14 +118,15 @@ class Estimator(Protocol):
     def estimate(self, plan: Plan, table: Floats, semivalue: Floats) -> Estimate:
         """Values from utilities.
 
-        table: of nobody, of the plan's coalitions in their order, of everybody `(m + 2,)`;
-        semivalue: weights of the sizes `(n,)`. `InputError` for a semivalue it cannot give.
+        table: utilities of the empty coalition, of the plan's coalitions in their order, and of
+        the full coalition `(m + 2,)`; semivalue: weight of each coalition size `(n,)`. Raises
+        `InputError` for a semivalue that the estimator cannot give.
         """
         ...
 
 
 def check_budget(budget: int, needed: int, n: int) -> None:
-    """Raise `InputError` for a budget too small for an estimator; all coalitions always do."""
+    """Raise `InputError` for a budget below `needed`; all coalitions are always enough."""
     needed = min(needed, 2**n - 2)
     if budget < needed:
         raise InputError(
@@ -137,7 +138,7 @@ def check_budget(budget: int, needed: int, n: int) -> None:
 
 
 def check_shapley(name: str, semivalue: Floats) -> None:
-    """Raise `InputError` for another semivalue than Shapley's."""
+    """Raise `InputError` for a semivalue other than Shapley's."""
     if not is_shapley(semivalue):
         raise InputError(
             f"{name} gives Shapley values only",
@@ -147,25 +148,25 @@ def check_shapley(name: str, semivalue: Floats) -> None:
 
 
 def is_shapley(semivalue: Floats) -> bool:
-    """Every size weighs the same."""
+    """Whether every coalition size has the same weight."""
     return bool(np.allclose(semivalue, 1 / len(semivalue)))
 
 
 def check_table(plan: Plan, table: Floats) -> None:
-    """Raise `InputError` for utilities that are not of this plan, or that are not all numbers."""
+    """Raise `InputError` for utilities that do not fit the plan or are not finite."""
     m = len(plan.coalitions)
     if table.shape != (m + 2,):
         raise InputError(
-            f"utilities of shape {table.shape}: the plan is of another game",
-            expected=f"{m + 2}: nobody, the plan's {m} coalitions, everybody",
+            f"utilities of shape {table.shape}: the plan belongs to another game",
+            expected=f"{m + 2}: empty coalition, the plan's {m} coalitions, full coalition",
         )
     ends = np.array([[False], [True]]).repeat(plan.n, axis=1)
     names = to_bits(np.vstack([ends[:1], plan.coalitions, ends[1:]]))
     missing = [name for name, u in zip(names, table, strict=True) if not np.isfinite(u)]
     if missing:
         raise InputError(
-            f"{len(missing)} of {m + 2} utilities are not finite numbers: {_first(missing)}",
-            expected="all of them: none may be missing, or the values are those of another game",
+            f"{len(missing)} of {m + 2} utilities are not finite numbers: {_first_few(missing)}",
+            expected="a finite utility of every coalition",
             do="measure those coalitions again",
         )
     if plan.estimator == "exact" and m != 2**plan.n - 2:
@@ -174,19 +175,19 @@ def check_table(plan: Plan, table: Floats) -> None:
             expected=f"all {2**plan.n - 2}",
             do="make the plan with another estimator",
         )
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
         raise InputError(
-            f"{len(twice)} coalitions are in the plan more than once: {_first(twice)}",
-            expected="distinct coalitions, without nobody and everybody",
+            f"{len(repeated)} coalitions are in the plan more than once: {_first_few(repeated)}",
+            expected="distinct coalitions, without the empty and the full coalition",
         )
 
 
-def _first(names: list[str]) -> str:
+def _first_few(names: list[str]) -> str:
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def _root(variance: Floats) -> Floats:
-    """Standard deviation; rounding below zero is zero."""
+    """Square root; a variance that rounding made negative counts as zero."""
     out: Floats = np.sqrt(np.where(variance < 0, 0.0, variance))
     return out

@@ -4,9 +4,9 @@ For coalitions S, T of s and t providers, c of them in both,
 
     k(S, T) = P[s, t] + c · Q[s, t] + exp(R[s, t] + c · G[s, t])
 
-which no renaming of providers changes. Its three parts are a smooth function of the size (learning
-curve), contributions of single providers, alone and as a share of the coalition, and a
-squared-exponential over size, members and members as a share: whatever else is smooth.
+It is invariant under permutations of the providers. It is the sum of three kernels: one over the
+size (a learning curve), a linear one over the members and over members / size (contributions of
+single providers), and a squared-exponential one over size, members and members / size.
 """
 
 from __future__ import annotations
@@ -27,18 +27,20 @@ Ints = NDArray[np.int64]
 _START = np.log([1.0, 1.0, 2.0, 3.0, 1.0, 1.0, 1.0, 0.5, 1e-3])
 _LOW = np.log([1e-4, 0.1, 0.3, 0.3, 1e-6, 1e-6, 1e-4, 0.03, 1e-6])
 _HIGH = np.log([1e3, 50.0, 50.0, 50.0, 1e3, 1e3, 1e3, 50.0, 0.5])
-"""Logarithms, for standardised utilities, of: variance of the smooth part and its lengths in size,
-members and shares; variances of members, of shares, of the size part, the length of that; noise."""
-_TIGHT = 0.05
-"""How strongly they are held at the start."""
+"""Logarithms of the hyperparameters, for standardised utilities: variance of the
+squared-exponential kernel and its length scales in size, members and members / size; variances of
+the linear kernels over members and over members / size; variance and length scale of the kernel
+over the size; variance of the noise."""
+_PRIOR_WEIGHT = 0.05
+"""Weight of the penalty on the squared distance from the start values."""
 JITTER = 1e-8
 FITTED_ON = 400
-"""Coalitions that choose them: more cost much and say little."""
+"""Coalitions that the hyperparameters are fitted to: more cost much and change little."""
 
 
 @dataclass(frozen=True)
 class CountKernel:
-    """The four tables by sizes `(n + 1, n + 1)`, and the variance of the noise."""
+    """The tables P, Q, R, G by sizes `(n + 1, n + 1)`, and the variance of the noise."""
 
     n: int
     p: Floats
@@ -48,87 +50,89 @@ class CountKernel:
     noise: float
 
     def gram(self, a: Coalitions, b: Coalitions) -> Floats:
-        """Covariance of the utilities of coalitions `(k, n)`, `(m, n)` → `(k, m)`, no noise."""
-        both = a.astype(np.float64) @ b.T.astype(np.float64)
+        """Noise-free covariance `(k, m)` of the utilities of coalitions `(k, n)` and `(m, n)`."""
+        common = a.astype(np.float64) @ b.T.astype(np.float64)
         rows, columns = a.sum(axis=1), b.sum(axis=1)
-        # columns first: then a row of the table is copied as a whole
+        # columns first is faster: whole rows are copied afterwards
         smooth: Floats = self.g[:, columns][rows]
-        smooth *= both
+        smooth *= common
         smooth += self.r[:, columns][rows]
         np.exp(smooth, out=smooth)
-        both *= self.q[:, columns][rows]
-        smooth += both
+        common *= self.q[:, columns][rows]
+        smooth += common
         smooth += self.p[:, columns][rows]
         return smooth
 
     def mean(self, s: Ints, t: int, rest: tuple[int, Ints, int], fixed: int) -> Floats:
-        """Mean covariance of a coalition T of t with a random S of each size `(sizes,)`.
+        """Mean covariance of a coalition T of size t with a random S of each size s `(sizes,)`.
 
-        rest: (players whose membership in S is random, how many of them S takes `(sizes,)`, how
-        many of them T has); fixed: providers that S and T have in common for certain.
+        rest: (providers whose membership in S is random, how many of them are in S `(sizes,)`, how
+        many of them are in T); fixed: how many of the other providers are in both S and T.
         """
-        free, taken, have = rest
-        c = np.arange(have + 1)
-        chance = _hypergeometric(free, have, taken, c)
-        both = c + fixed
-        k = self.p[s, t, None] + self.q[s, t, None] * both
-        k += np.exp(self.r[s, t, None] + self.g[s, t, None] * both)
-        out: Floats = (chance * k).sum(axis=1)
+        free, in_s, in_t = rest
+        c = np.arange(in_t + 1)
+        probability = _hypergeometric(free, in_t, in_s, c)
+        common = c + fixed
+        k = self.p[s, t, None] + self.q[s, t, None] * common
+        k += np.exp(self.r[s, t, None] + self.g[s, t, None] * common)
+        out: Floats = (probability * k).sum(axis=1)
         return out
 
 
 def fit(coalitions: Coalitions, utilities: Floats) -> CountKernel:
-    """The kernel of the largest posterior probability of standardised utilities `(m,)`."""
+    """The maximum a posteriori kernel for standardised utilities `(m,)`."""
     x, y = coalitions[:FITTED_ON], torch.from_numpy(utilities[:FITTED_ON].copy())
     n, size = x.shape[1], torch.from_numpy(x.sum(axis=1))
-    both = torch.from_numpy(x.astype(np.float64) @ x.T.astype(np.float64))
-    unit = torch.eye(len(y), dtype=torch.float64)
+    common = torch.from_numpy(x.astype(np.float64) @ x.T.astype(np.float64))
+    identity = torch.eye(len(y), dtype=torch.float64)
     start = torch.from_numpy(_START)
     rows, columns = size[:, None], size[None, :]
 
     def loss(theta: Floats) -> tuple[float, Floats]:
-        at = torch.tensor(theta, dtype=torch.float64, requires_grad=True)
-        p, q, r, g = (table[rows, columns] for table in _tables(at, n))
-        covariance = p + both * q + torch.exp(r + both * g) + (at[-1].exp() + JITTER) * unit
+        point = torch.tensor(theta, dtype=torch.float64, requires_grad=True)
+        p, q, r, g = (table[rows, columns] for table in _tables(point, n))
+        noise = point[-1].exp() + JITTER
+        covariance = p + common * q + torch.exp(r + common * g) + noise * identity
         factor, failed = torch.linalg.cholesky_ex(covariance)
         if failed > 0:
             return 1e10, np.zeros(len(theta))
-        fitted = 0.5 * y @ torch.cholesky_solve(y[:, None], factor)[:, 0]
-        value = fitted + factor.diagonal().log().sum() + _TIGHT * (at - start).square().sum()
+        misfit = 0.5 * y @ torch.cholesky_solve(y[:, None], factor)[:, 0]
+        penalty = _PRIOR_WEIGHT * (point - start).square().sum()
+        value = misfit + factor.diagonal().log().sum() + penalty
         value.backward()
-        assert at.grad is not None
-        return value.item(), at.grad.numpy()
+        assert point.grad is not None
+        return value.item(), point.grad.numpy()
 
     bounds = list(zip(_LOW, _HIGH, strict=True))
-    found = optimize.minimize(
+    optimum = optimize.minimize(
         loss, _START, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60}
     )
-    theta = torch.from_numpy(found.x)
+    theta = torch.from_numpy(optimum.x)
     p, q, r, g = (table.numpy() for table in _tables(theta, n))
     return CountKernel(n, p, q, r, g, float(theta[-1].exp()) + JITTER)
 
 
 def _tables(theta: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """P, Q, R, G for the sizes 0 … n; those of nobody and everybody are not used."""
-    smooth, by_size, by_member, by_share, members, shares, sizes, length, _ = theta.exp()
+    """P, Q, R, G for the sizes 0 … n; entries for the sizes 0 and n are not used."""
+    smooth, size_scale, member_scale, share_scale, members, shares, sizes, length, _ = theta.exp()
     s = torch.arange(n + 1, dtype=torch.float64).clamp(min=1)
-    a, one = s / n, 1 / s
+    a, inverse = s / n, 1 / s
     features = torch.stack([a, a**2, (-a / 0.1).exp(), (-a / 0.3).exp()], dim=1)
-    apart = 4 * (features[:, None] - features[None]).square().sum(dim=2)
+    distance = 4 * (features[:, None] - features[None]).square().sum(dim=2)
     product = s[:, None] * s[None]
-    # members differ by s + t − 2c, members as a share of their coalition by n (1/s + 1/t − 2c/st)
-    wide, narrow = 2 / n / by_member**2, 0.5 * n / by_share**2
-    r = smooth.log() - 0.5 * apart / by_size**2
-    r = r - wide * (s[:, None] + s[None]) - narrow * (one[:, None] + one[None])
-    g = 2 * wide + 2 * narrow / product
-    p = sizes * (-0.5 * apart / length**2).exp() - 4 * members * product / n**2 - 0.1 * shares
+    # squared distances: s + t − 2c of members, n (1/s + 1/t − 2c/st) of members / size
+    by_members, by_shares = 2 / n / member_scale**2, 0.5 * n / share_scale**2
+    r = smooth.log() - 0.5 * distance / size_scale**2
+    r = r - by_members * (s[:, None] + s[None]) - by_shares * (inverse[:, None] + inverse[None])
+    g = 2 * by_members + 2 * by_shares / product
+    p = sizes * (-0.5 * distance / length**2).exp() - 4 * members * product / n**2 - 0.1 * shares
     q = 4 * members / n + 0.1 * shares * n / product
     return p, q.expand_as(p), r, g.expand_as(p)
 
 
-def _hypergeometric(total: int, marked: int, drawn: Ints, found: Ints) -> Floats:
-    """Probability of so many marked ones among those drawn `(len(drawn), len(found))`."""
-    k, m = found[None, :], drawn[:, None]
+def _hypergeometric(total: int, marked: int, drawn: Ints, hits: Ints) -> Floats:
+    """Probability of `hits` marked items among `drawn` of `total` `(len(drawn), len(hits))`."""
+    k, m = hits[None, :], drawn[:, None]
     possible = (k <= m) & (m - k <= total - marked)
     k = np.where(possible, k, 0)
     m_k = np.where(possible, m - k, 0)

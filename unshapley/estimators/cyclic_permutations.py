@@ -13,11 +13,11 @@ from unshapley.estimators.orders import Ints, mean_over_blocks, plan_of_blocks
 class CyclicPermutationEstimator:
     """Mean marginal contribution over random orders, each with its n cyclic shifts.
 
-    In a block every provider stands at every position once, so that what depends on the position
-    alone cancels: stratified by position (Castro et al. 2017), at n (n − 1) coalitions a block
-    (cyclic shifts: Mitchell et al., JMLR 2022, section 4, among the transforms of a permutation
-    that are sampled with it). Unbiased for any semivalue; Shapley values sum to U(all) − U(none).
-    The covariance is that of a mean of independent blocks, the interval Student's t over them.
+    In a block every provider stands at every position once, so that effects of the position alone
+    cancel: stratification by position (Castro et al. 2017), at n (n − 1) coalitions per block
+    (cyclic shifts: Mitchell et al., JMLR 2022, section 4). Unbiased for any semivalue; Shapley
+    values sum to U(all) − U(none). The covariance is that of a mean of independent blocks, the
+    interval Student's t over them.
     """
 
     name: ClassVar[str] = "cyclic_permutations"

@@ -16,8 +16,9 @@ class ExactEstimator:
     """φ_i = Σ_{S ∌ i} |S|! (n − |S| − 1)! / n! · (U(S ∪ i) − U(S)) (Shapley 1953), or with the
     weights of another semivalue.
 
-    Measures all 2ⁿ − 2 coalitions between nobody and everybody; no sampling error. Up to `LISTED`
-    providers they come in the order of the Gaussian process, whose plans this one continues.
+    Measures all 2ⁿ − 2 coalitions between the empty and the full one; no sampling error. With up to
+    `LISTED` providers the order is that of the Gaussian process, so that this plan extends its
+    plans.
     """
 
     name: ClassVar[str] = "exact"
@@ -32,7 +33,7 @@ class ExactEstimator:
             )
         if n <= LISTED:
             coalitions = paired(n, 2**n - 2, seed, kernel_weights)
-        else:  # of like size together: they train on about as many rows
+        else:  # similar sizes are adjacent, as they train on about as many rows
             coalitions = everything(n)
             coalitions = coalitions[np.argsort(coalitions.sum(axis=1), kind="stable")]
         reason = f"the budget of {budget} covers all {2**n - 2} coalitions"
@@ -41,12 +42,12 @@ class ExactEstimator:
     def estimate(self, plan: Plan, table: Floats, semivalue: Floats) -> Estimate:
         n = plan.n
         ends = np.array([[False], [True]]).repeat(n, axis=1)
-        stays = np.vstack([ends[:1], plan.coalitions, ends[1:]])
-        size = stays.sum(axis=1)
-        # of one coalition: mean over all of its size that a provider is in, or is not in
-        joined = np.append(0.0, semivalue / special.binom(n - 1, np.arange(n)))[size]
-        stayed_out = np.append(semivalue / special.binom(n - 1, np.arange(n)), 0.0)[size]
-        operator: Floats = np.where(stays.T, joined, -stayed_out)
+        coalitions = np.vstack([ends[:1], plan.coalitions, ends[1:]])
+        size = coalitions.sum(axis=1)
+        # weight of a coalition for its members, and for all other providers
+        member = np.append(0.0, semivalue / special.binom(n - 1, np.arange(n)))[size]
+        other = np.append(semivalue / special.binom(n - 1, np.arange(n)), 0.0)[size]
+        operator: Floats = np.where(coalitions.T, member, -other)
         value = operator @ table
         zero = np.zeros((n, n))
         return Estimate(value, {SAMPLING: zero}, value[None], np.array([2**n - 2]), operator)

@@ -15,9 +15,9 @@ from unshapley.estimators.sampling import kernel_weights, paired
 
 FEWEST = 8
 FEWEST_PAIRS = 10
-"""Antithetic pairs beyond what it holds, so that their spread says how exact they are."""
+"""Antithetic pairs needed beyond `HELD`: their spread gives the standard error."""
 HELD = 2500
-"""Coalitions that the process holds at most: its cost grows with their cube."""
+"""Most coalitions that the process is conditioned on: its cost grows with their cube."""
 
 
 class GaussianProcessEstimator:
@@ -25,13 +25,13 @@ class GaussianProcessEstimator:
 
     A Gaussian process whose covariance depends on counts only (`countkernel`) predicts the utility
     of every coalition; a semivalue is a linear functional of it, in closed form for any n
-    (`functional`). Its standard error is the posterior's, scaled to how well each measured utility
-    is predicted from all others (leave-one-out; Rasmussen, Williams 2006, section 5.4.2). Values of
-    Shapley sum to U(all) − U(none) exactly. Coalitions come in complementary pairs, drawn without
-    replacement with the probabilities of the Shapley kernel. Beyond `HELD` coalitions the
-    others are those of antithetic permutations, which adjust what the process says (`adjusted`);
-    other semivalues use the first. Completion by a
-    Gaussian process where all coalitions can be listed is known; the closed form is ours.
+    (`functional`). Its standard error is the posterior's, scaled up where leave-one-out errors of
+    the utilities exceed the posterior's own (Rasmussen, Williams 2006, section 5.4.2). Shapley
+    values sum to U(all) − U(none) exactly. Coalitions come in complementary pairs, drawn without
+    replacement with the probabilities of the Shapley kernel. Coalitions beyond the first `HELD` are
+    those of antithetic permutations, which correct the Shapley values (`adjusted`); other
+    semivalues use the first `HELD` only. Predicting all coalitions one by one with a Gaussian
+    process is known; the closed form is ours.
     """
 
     name: ClassVar[str] = "gaussian_process"
@@ -43,21 +43,22 @@ class GaussianProcessEstimator:
         permutations = np.empty((0, n), dtype=np.int64)
         if count >= HELD + FEWEST_PAIRS * 2 * (n - 1):
             coalitions, permutations = antithetic(n, count, seed, coalitions)
-        reason = f"the most exact from {len(coalitions)} of {_many(n)} coalitions"
+        reason = f"the most exact from {len(coalitions)} of {_number_of_coalitions(n)} coalitions"
         return Plan(self.name, coalitions, reason, permutations)
 
     def estimate(self, plan: Plan, table: Floats, semivalue: Floats) -> Estimate:
         if len(plan.coalitions) > HELD and is_shapley(semivalue):
             return adjusted(HELD, plan, table, semivalue)
         held = min(HELD, len(plan.coalitions))
-        shown = np.append(table[: held + 1], table[-1])
-        found = posterior(plan.coalitions[:held], shown[1:-1]).estimate(shown, semivalue)
-        if held == len(plan.coalitions) or found.operator is None:
-            return found
+        held_table = np.append(table[: held + 1], table[-1])
+        fitted = posterior(plan.coalitions[:held], held_table[1:-1])
+        estimate = fitted.estimate(held_table, semivalue)
+        if held == len(plan.coalitions) or estimate.operator is None:
+            return estimate
         unused = np.zeros((plan.n, len(plan.coalitions) - held))
-        operator = np.hstack([found.operator[:, :-1], unused, found.operator[:, -1:]])
-        return replace(found, operator=operator)
+        operator = np.hstack([estimate.operator[:, :-1], unused, estimate.operator[:, -1:]])
+        return replace(estimate, operator=operator)
 
 
-def _many(n: int) -> str:
+def _number_of_coalitions(n: int) -> str:
     return f"{2**n - 2:,}" if n < 40 else f"2^{n}"

@@ -1,4 +1,4 @@
-"""Estimates by a matrix that depends on the coalitions alone, and their errors by jackknife."""
+"""Estimates that are linear in the utilities, and their errors by jackknife."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from unshapley.estimators.base import NORMAL, SAMPLING, Estimate, Floats, Plan
 from unshapley.game.coalitions import Coalitions
 
 Operator = Callable[[Coalitions], Floats]
-"""Measured coalitions `(m, n)` → what the values are of the utilities `(n, m + 2)`."""
+"""Measured coalitions `(m, n)` → matrix `(n, m + 2)` that maps the table to the values."""
 Ints = NDArray[np.int64]
 
 HISTORY = 12
 GROUPS = 20
-"""Of the jackknife: enough that Student's quantile is near the normal one."""
+"""Groups of the jackknife: so many that Student's quantile is near the normal one."""
 PER_PROVIDER = 4
-"""Coalitions a provider that these estimators need."""
+"""Fewest coalitions per provider for these estimators."""
 
 
 def linear_estimate(plan: Plan, table: Floats, operator_of: Operator, unit: int) -> Estimate:
-    """Values, history, operator, and covariance by `jackknife`; unit: coalitions drawn together."""
+    """Estimate with covariance by `jackknife`; unit: coalitions per draw (2: pairs)."""
     operator = operator_of(plan.coalitions)
     steps = history_steps(plan.n, len(plan.coalitions), unit)
     history = [operator_of(plan.coalitions[:k]) @ first(table, k) for k in steps]
@@ -43,47 +43,48 @@ def jackknife(
 ) -> tuple[Floats, float]:
     """Covariance `(n, n)` of the values, and Student's quantile at 97.5 % for it.
 
-    Delete-group jackknife (Wolter, "Introduction to variance estimation", 2007, chapter 4): units
-    of coalitions drawn together are dealt out to groups at random, and the estimate is made again
-    without each group. Sizes of which every coalition is measured have no sampling error and stay
-    in; of the others it is scaled by the share that is not measured, as they were drawn without
-    replacement. Neither without `finite`: where measuring all leaves an error.
+    Delete-group jackknife (Wolter, "Introduction to variance estimation", 2007, chapter 4): draws
+    of `unit` coalitions each are assigned to groups at random, and the estimate is repeated without
+    each group. With `finite`, the sampling is treated as one without replacement: sizes that are
+    measured in full have no sampling error and are never left out, and the covariance is multiplied
+    by the share of unmeasured coalitions among the other sizes. Set it to False for an estimator
+    that is not exact even from all coalitions.
     """
-    everywhere = np.ones(coalitions.shape[1] + 1, dtype=bool), 1.0
-    open_size, unmeasured = _open(coalitions) if finite else everywhere
-    member = np.flatnonzero(open_size[coalitions.sum(axis=1)])
-    units, place = np.unique(member // unit, return_inverse=True)
     n = coalitions.shape[1]
+    all_sizes = np.ones(n + 1, dtype=bool), 1.0
+    sampled_size, unmeasured = _sampled_sizes(coalitions) if finite else all_sizes
+    sampled = np.flatnonzero(sampled_size[coalitions.sum(axis=1)])
+    draws, draw_of = np.unique(sampled // unit, return_inverse=True)
     if unmeasured == 0:
         return np.zeros((n, n)), NORMAL
-    if len(units) < 2:
+    if len(draws) < 2:
         return np.full((n, n), np.nan), float("nan")
-    count = min(GROUPS, len(units))
-    group = np.random.default_rng(0).permutation(len(units))[place] % count
+    count = min(GROUPS, len(draws))
+    group = np.random.default_rng(0).permutation(len(draws))[draw_of] % count
     values = []
     for g in range(count):
-        stays = np.ones(len(coalitions), dtype=bool)
-        stays[member[group == g]] = False
-        values.append(operator_of(coalitions[stays]) @ table[np.r_[True, stays, True]])
+        kept = np.ones(len(coalitions), dtype=bool)
+        kept[sampled[group == g]] = False
+        values.append(operator_of(coalitions[kept]) @ table[np.r_[True, kept, True]])
     deviation = np.array(values) - np.mean(values, axis=0)
     covariance = unmeasured * (count - 1) / count * deviation.T @ deviation
     return covariance, float(stats.t.ppf(0.975, count - 1))
 
 
-def _open(coalitions: Coalitions) -> tuple[NDArray[np.bool_], float]:
-    """Which sizes 0 … n are not measured in full, and which share of their coalitions is not."""
+def _sampled_sizes(coalitions: Coalitions) -> tuple[NDArray[np.bool_], float]:
+    """Which sizes 0 … n are not measured in full, and the share of their coalitions that is not."""
     n = coalitions.shape[1]
     measured = np.bincount(coalitions.sum(axis=1), minlength=n + 1)
     number = special.binom(n, np.arange(n + 1))
-    open_size = measured < number
-    open_size[[0, -1]] = False
-    if not open_size.any():
-        return open_size, 0.0
-    return open_size, float(1 - measured[open_size].sum() / number[open_size].sum())
+    sampled = measured < number
+    sampled[[0, -1]] = False
+    if not sampled.any():
+        return sampled, 0.0
+    return sampled, float(1 - measured[sampled].sum() / number[sampled].sum())
 
 
 def efficient(operator: Floats) -> Floats:
-    """The nearest values that sum to U(all) − U(none): what is missing is shared equally (additive
+    """The nearest values that sum to U(all) − U(none): the difference is shared equally (additive
     efficient normalisation; Ruiz, Valenciano, Zarzuelo 1998).
     """
     target = np.zeros(operator.shape[1])
@@ -93,11 +94,11 @@ def efficient(operator: Floats) -> Floats:
 
 
 def history_steps(n: int, m: int, unit: int) -> Ints:
-    """About a dozen counts of coalitions, whole units but for the last, which is all."""
+    """About a dozen counts of coalitions: multiples of `unit`, and m as the last."""
     steps = np.linspace(min(PER_PROVIDER * n, m), m, HISTORY).astype(np.int64) // unit * unit
     return np.unique(np.append(steps, m))
 
 
 def first(table: Floats, k: int) -> Floats:
-    """The table of the first k coalitions: nobody, they, everybody."""
+    """The table of the first k coalitions: empty coalition, these, full coalition."""
     return np.concatenate([table[: k + 1], table[-1:]])

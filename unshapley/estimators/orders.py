@@ -1,4 +1,4 @@
-"""What estimators by permutations share: plans of blocks, paths, means over blocks."""
+"""Shared code of the permutation estimators: plans of blocks, paths, means over blocks."""
 
 from __future__ import annotations
 
@@ -25,61 +25,61 @@ def plan_of_blocks(
     draw: Callable[[np.random.Generator], Ints],
     longest: int | None = None,
 ) -> Plan:
-    """As many independent blocks of permutations as fit into the budget; two at least.
+    """As many independent blocks of permutations as fit into the budget, and at least two.
 
-    draw: one block `(k, n)`; longest: prefixes of more providers are not measured. A coalition met
-    twice is measured once.
+    draw: gives one block `(k, n)`; longest: prefixes of more providers are not measured. A
+    coalition that occurs twice is measured once.
     """
     longest = n - 1 if longest is None else longest
     rng = np.random.default_rng(seed)
     needed = 2 * len(draw(np.random.default_rng(0))) * longest
     check_budget(budget, needed, n)
-    met: dict[bytes, NDArray[np.bool_]] = {}
+    known: dict[bytes, NDArray[np.bool_]] = {}
     blocks: list[Ints] = []
-    while len(met) < sum(comb(n, s) for s in range(1, longest + 1)) or len(blocks) < 2:
+    while len(known) < sum(comb(n, s) for s in range(1, longest + 1)) or len(blocks) < 2:
         block = draw(rng)
-        fresh = dict(pair for order in block for pair in keyed(order, longest))
-        if len(met.keys() | fresh.keys()) > budget:
+        passed = dict(pair for order in block for pair in keyed(order, longest))
+        if len(known.keys() | passed.keys()) > budget:
             break
-        met |= {key: stays for key, stays in fresh.items() if key not in met}
+        known |= {key: coalition for key, coalition in passed.items() if key not in known}
         blocks.append(block)
     reason = f"{len(blocks)} independent draws fit into the budget of {budget}"
-    return Plan(name, np.array(list(met.values())), reason, np.vstack(blocks))
+    return Plan(name, np.array(list(known.values())), reason, np.vstack(blocks))
 
 
 def mean_over_blocks(
     plan: Plan, table: Floats, size: int, longest: int, weight: Floats
 ) -> Estimate:
-    """Mean contribution, with the covariance of a mean of independent blocks.
+    """Mean marginal contribution, with the covariance of a mean of independent blocks.
 
-    size: permutations a block; longest: prefixes of more providers were not measured, the providers
-    after it share its gap to everybody equally; weight: of the positions `(n,)`.
+    size: permutations per block; longest: length of the longest measured prefix, and the later
+    providers share U(all) − U(longest prefix) equally; weight: of each position `(n,)`.
     """
     n, k = plan.n, len(plan.permutations)
     paths = paths_of(plan, longest)
     by_position = _gains(n, longest) * weight[:, None]
     gains = table[paths] @ by_position.T
-    placed = np.empty((k, n))
-    np.put_along_axis(placed, plan.permutations, gains, axis=1)
-    blocks = placed.reshape(-1, size, n).mean(axis=1)
+    by_provider = np.empty((k, n))
+    np.put_along_axis(by_provider, plan.permutations, gains, axis=1)
+    blocks = by_provider.reshape(-1, size, n).mean(axis=1)
     count = len(blocks)
     operator = np.zeros((n, len(table)))
     for path, permutation in zip(paths, plan.permutations, strict=True):
         np.add.at(operator, (permutation[:, None], path[None, :]), by_position / k)
     steps = np.unique(np.linspace(2, count, min(count - 1, HISTORY)).astype(int))
-    met = np.maximum.accumulate(paths[:, :-1].max(axis=1))
+    measured = np.maximum.accumulate(paths[:, :-1].max(axis=1))
     return Estimate(
         blocks.mean(axis=0),
         {SAMPLING: np.cov(blocks, rowvar=False).reshape(n, n) / count},
         np.array([blocks[:i].mean(axis=0) for i in steps]),
-        met[size * steps - 1],
+        measured[size * steps - 1],
         operator,
         float(stats.t.ppf(0.975, count - 1)),
     )
 
 
 def _gains(n: int, longest: int) -> Floats:
-    """Gain of every position from the utilities along a path `(n, longest + 2)`."""
+    """Matrix `(n, longest + 2)` from the utilities along a path to the gain at each position."""
     step = np.zeros((n, longest + 2))
     early = np.arange(longest)
     step[early, early], step[early, early + 1] = -1, 1
@@ -88,8 +88,8 @@ def _gains(n: int, longest: int) -> Floats:
 
 
 def prefixes(permutation: Ints, longest: int | None = None) -> Coalitions:
-    """Coalitions of at most `longest` providers that a permutation passes between nobody and
-    everybody `(longest, n)`; without it, all `(n − 1, n)`.
+    """The first `longest` prefixes of a permutation, as coalitions `(longest, n)`; by default all
+    but the empty and the full one `(n − 1, n)`.
     """
     n = len(permutation)
     position = np.empty(n, dtype=np.int64)
@@ -99,26 +99,27 @@ def prefixes(permutation: Ints, longest: int | None = None) -> Coalitions:
 
 
 def keyed(permutation: Ints, longest: int | None = None) -> list[tuple[bytes, NDArray[np.bool_]]]:
-    """The same, each behind a key that tells coalitions apart."""
-    stays = prefixes(permutation, longest)
-    return [(key.tobytes(), s) for key, s in zip(np.packbits(stays, axis=1), stays, strict=True)]
+    """The same as pairs of (key, coalition), with a different key for each coalition."""
+    coalitions = prefixes(permutation, longest)
+    keys = np.packbits(coalitions, axis=1)
+    return [(key.tobytes(), coalition) for key, coalition in zip(keys, coalitions, strict=True)]
 
 
 def paths_of(plan: Plan, longest: int | None = None) -> Ints:
-    """Places in the table that every permutation passes, from nobody over its prefixes to everybody
-    `(k, longest + 2)`.
+    """For each permutation the indices in the table of the empty coalition, its prefixes and the
+    full coalition `(k, longest + 2)`.
     """
     keys = np.packbits(plan.coalitions, axis=1)
-    place = {key.tobytes(): i + 1 for i, key in enumerate(keys)}
+    index_of = {key.tobytes(): i + 1 for i, key in enumerate(keys)}
     k, n = plan.permutations.shape
     paths = np.zeros((k, (longest or n - 1) + 2), dtype=np.int64)
     paths[:, -1] = len(keys) + 1
     for row, permutation in zip(paths, plan.permutations, strict=True):
         passed = [key for key, _ in keyed(permutation, longest)]
-        if not place.keys() >= set(passed):
+        if not index_of.keys() >= set(passed):
             raise InputError(
                 "a permutation passes coalitions that the plan does not measure",
                 expected="a plan as make_plan made it",
             )
-        row[1:-1] = [place[key] for key in passed]
+        row[1:-1] = [index_of[key] for key in passed]
     return paths

@@ -1,4 +1,4 @@
-"""Values from antithetic permutations that share one memo of coalitions."""
+"""Values from antithetic permutations; each coalition is measured once."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ from unshapley.estimators.orders import keyed, paths_of
 from unshapley.game.coalitions import Coalitions
 
 HISTORY = 60
-
-
 PAIRS = 2
-"""Antithetic pairs at least: their spread says how exact they are."""
+"""Fewest antithetic pairs: their spread gives the standard error."""
 
 
 class PermutationEstimator:
@@ -25,8 +23,8 @@ class PermutationEstimator:
     Castro, Gómez, Tejada, "Polynomial calculation of the Shapley value based on sampling" (2009);
     antithetic pairs after Mitchell et al., "Sampling Permutations for Shapley Value Estimation"
     (JMLR 2022), section 4. The pairs are independent draws, so the standard error is that of their
-    mean, and the interval Student's t over pairs. A coalition met twice is measured once. Gives
-    Shapley values only.
+    mean, and the interval Student's t over pairs. A coalition that occurs twice is measured once.
+    Gives Shapley values only.
     """
 
     name: ClassVar[str] = "permutations"
@@ -40,7 +38,7 @@ class PermutationEstimator:
     def estimate(
         self, plan: Plan, table: Floats, semivalue: Floats, operator: Floats | None = None
     ) -> Estimate:
-        """`operator`: `mean_operator` of the plan, where it is known already."""
+        """operator: `mean_operator` of the plan, if it is computed already."""
         n, k = plan.n, len(plan.permutations)
         check_shapley(self.name, semivalue)
         paths = paths_of(plan)
@@ -49,14 +47,14 @@ class PermutationEstimator:
         covariance = np.cov(pairs, rowvar=False).reshape(n, n) / len(pairs)
         steps = np.unique(np.linspace(2, len(pairs), min(len(pairs) - 1, HISTORY)).astype(int))
         history = [contributions(gains[: 2 * i], plan.permutations[: 2 * i]) for i in steps]
-        met = np.maximum.accumulate(paths[:, :-1].max(axis=1))
+        measured = np.maximum.accumulate(paths[:, :-1].max(axis=1))
         if operator is None:
             operator = mean_operator(plan)
         return Estimate(
             pairs.mean(axis=0),
             {SAMPLING: covariance},
             np.array([h.mean(axis=0) for h in history]),
-            met[2 * steps - 1],
+            measured[2 * steps - 1],
             operator,
             float(stats.t.ppf(0.975, k // 2 - 1)),
         )
@@ -65,40 +63,41 @@ class PermutationEstimator:
 def antithetic(
     n: int, budget: int, seed: int, known: Coalitions
 ) -> tuple[Coalitions, NDArray[np.int64]]:
-    """As many pairs of a random order and its reverse `(k, n)` as fit into the budget, and the
-    coalitions that they pass, after those that are `known`.
+    """As many pairs of a random order and its reverse `(k, n)` as fit into the budget, and their
+    prefixes as coalitions, appended to `known`.
     """
     rng = np.random.default_rng(seed)
     keys = np.packbits(known, axis=1)
-    met = {key.tobytes(): stays for key, stays in zip(keys, known, strict=True)}
+    coalitions = {key.tobytes(): coalition for key, coalition in zip(keys, known, strict=True)}
     permutations: list[NDArray[np.int64]] = []
-    while len(met) < 2**n - 2:
-        one = rng.permutation(n)
-        fresh = dict(keyed(one)) | dict(keyed(one[::-1]))
-        new = {key: stays for key, stays in fresh.items() if key not in met}
-        if len(met) + len(new) > budget:
+    while len(coalitions) < 2**n - 2:
+        order = rng.permutation(n)
+        passed = dict(keyed(order)) | dict(keyed(order[::-1]))
+        new = {key: coalition for key, coalition in passed.items() if key not in coalitions}
+        if len(coalitions) + len(new) > budget:
             break
-        met |= new
-        permutations += [one, one[::-1]]
-    return np.array(list(met.values())), np.array(permutations, dtype=np.int64).reshape(-1, n)
+        coalitions |= new
+        permutations += [order, order[::-1]]
+    orders = np.array(permutations, dtype=np.int64).reshape(-1, n)
+    return np.array(list(coalitions.values())), orders
 
 
 def contributions(gains: Floats, permutations: NDArray[np.int64]) -> Floats:
-    """Contribution of every provider, a row an antithetic pair `(pairs, n)`.
+    """Marginal contribution of every provider, one row per antithetic pair `(pairs, n)`.
 
-    gains: by position in the permutation `(k, n)`. From each the mean gain of its position *in the
-    other pairs* is taken: a control variate, what a game gives that knows only how many stay, whose
-    values are all equal. Each row still sums to U(all) − U(none), and no pair corrects itself, so
-    the mean is unbiased.
+    gains: by position in the permutation `(k, n)`. From each gain, the mean gain at its position in
+    the *other* pairs is subtracted: a control variate, the game that depends on the size only,
+    whose values are all equal. Each row still sums to U(all) − U(none), and no pair enters its own
+    correction, so the mean is unbiased.
     """
     n = gains.shape[1]
     pairs = gains.reshape(-1, 2, n)
     total = gains[0].sum()
     others = (gains.sum(axis=0) - pairs.sum(axis=1)) / (len(gains) - 2)
     adjusted = (pairs - others[:, None] + total / n).reshape(-1, n)
-    placed = np.empty_like(gains)
-    np.put_along_axis(placed, permutations, adjusted, axis=1)
-    out: Floats = placed.reshape(-1, 2, n).mean(axis=1)
+    by_provider = np.empty_like(gains)
+    np.put_along_axis(by_provider, permutations, adjusted, axis=1)
+    out: Floats = by_provider.reshape(-1, 2, n).mean(axis=1)
     return out
 
 
@@ -115,14 +114,14 @@ def mean_operator(plan: Plan) -> Floats:
     operator: Floats = np.empty((n, columns))
     np.matmul(share, by_position, out=operator)
     del by_position
-    for a, b, one, two in zip(
+    for order, reverse, path, back in zip(
         permutations[::2], permutations[1::2], paths[::2], paths[1::2], strict=True
     ):
-        _add_gains(operator, a, one, 1 / k)
-        _add_gains(operator, b, two, 1 / k)
-        for provider in (a, b):
-            for path in (one, two):
-                _add_gains(operator, provider, path, 1 / (k * (k - 2)))
+        _add_gains(operator, order, path, 1 / k)
+        _add_gains(operator, reverse, back, 1 / k)
+        for providers in (order, reverse):
+            for way in (path, back):
+                _add_gains(operator, providers, way, 1 / (k * (k - 2)))
     operator[:, 0] -= 1 / n
     operator[:, -1] += 1 / n
     return operator
@@ -131,6 +130,6 @@ def mean_operator(plan: Plan) -> Floats:
 def _add_gains(
     operator: Floats, rows: NDArray[np.int64], path: NDArray[np.int64], weight: float
 ) -> None:
-    """Add what is gained along a path, each step to its row."""
+    """Add the gain of each step of a path, times `weight`, to the row of that step."""
     operator[rows, path[1:]] += weight
     operator[rows, path[:-1]] -= weight

@@ -14,11 +14,11 @@ from unshapley.estimators.functional import semivalue_of
 from unshapley.game.coalitions import Coalitions
 
 WIDER = 1.2
-"""By which the posterior's deviations grow: the kernel was chosen from the same utilities. Measured
-on stored games (benchmarks/estimators.py), where it takes coverage from about .90 to .95."""
-FEW, WIDER_YET = 32, 0.7
-"""With so few coalitions the kernel is hardly known, and they grow by so much more, less with the
-square of the number: about .75 is what intervals would cover."""
+"""Factor on the posterior's standard deviations, as the kernel was fitted to the same utilities.
+Measured on stored games (benchmarks/estimators.py): it raises coverage from about .90 to .95."""
+FEW, EXTRA_WIDTH = 32, 0.7
+"""Further factor for m coalitions: 1 + EXTRA_WIDTH · (FEW / m)²; few utilities determine the
+kernel poorly, and without the factor intervals would cover about .75."""
 FIRST, HISTORY = 8, 40
 
 
@@ -40,22 +40,22 @@ class Posterior:
         return out
 
     def calibration(self) -> float:
-        """By how much leave-one-out predictions miss more than they own to; at least 1."""
+        """Root mean square of the standardised leave-one-out errors, and at least 1."""
         precision = np.diag(linalg.lapack.dpotri(self.factor, lower=1)[0])
-        missed = self.solve(self.residual) / np.sqrt(precision)
-        return max(1.0, float(np.sqrt(np.mean(missed**2))))
+        errors = self.solve(self.residual) / np.sqrt(precision)
+        return max(1.0, float(np.sqrt(np.mean(errors**2))))
 
     def deviation(self) -> float:
-        """What a standard deviation of the process is in units of the utility, calibrated."""
-        few = 1 + WIDER_YET * (FEW / len(self.residual)) ** 2
-        return WIDER * few * self.calibration() * self.scale
+        """Factor from the process's standard deviations to calibrated ones in units of utility."""
+        small_sample = 1 + EXTRA_WIDTH * (FEW / len(self.residual)) ** 2
+        return WIDER * small_sample * self.calibration() * self.scale
 
     def estimate(self, table: Floats, semivalue: Floats) -> Estimate:
         m, n = self.coalitions.shape
         functional = semivalue_of(self.kernel, semivalue)
         cross = functional.of(self.coalitions)
         weights = self.solve(cross.T).T
-        # the mean utility is taken off before; a semivalue of a constant is what its ends lack
+        # the mean utility was subtracted: correct the weights by the semivalue of a constant
         ends = semivalue[0] - semivalue[-1]
         weights = weights - ((weights.sum(axis=1) - ends) / m)[:, None]
         first, last = np.full((n, 1), -semivalue[0]), np.full((n, 1), semivalue[-1])
@@ -70,23 +70,23 @@ class Posterior:
     def _history(
         self, cross: Floats, table: Floats, semivalue: Floats
     ) -> tuple[Floats, NDArray[np.int64]]:
-        """What the estimate was after so many coalitions, with the kernel that was chosen last."""
+        """Estimates from the first coalitions only, with the kernel that was fitted to all."""
         m = len(self.residual)
         steps = np.unique(np.linspace(min(FIRST, m), m, HISTORY).astype(np.int64))
         utilities = table[1:-1]
         constant = semivalue[-1] * table[-1] - semivalue[0] * table[0]
-        out = []
+        estimates = []
         for k in steps:
-            # the factor of fewer coalitions is a corner of that of all
+            # the Cholesky factor of the first k coalitions is a block of that of all
             corner = (self.factor[:k, :k], True)
             level = utilities[:k].mean()
-            found = cross[:, :k] @ linalg.cho_solve(corner, utilities[:k] - level)
-            out.append(found + constant + level * (semivalue[0] - semivalue[-1]))
-        return np.array(out), steps
+            deviation = cross[:, :k] @ linalg.cho_solve(corner, utilities[:k] - level)
+            estimates.append(deviation + constant + level * (semivalue[0] - semivalue[-1]))
+        return np.array(estimates), steps
 
 
 def posterior(coalitions: Coalitions, utilities: Floats) -> Posterior:
-    """The process of these utilities; the last one is kept, as several tables are made of it."""
+    """The process given these utilities; the last one is cached for repeated use."""
     return _fitted(
         coalitions.shape[1], np.packbits(coalitions, axis=1).tobytes(), utilities.tobytes()
     )

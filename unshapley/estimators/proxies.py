@@ -1,4 +1,4 @@
-"""Cheap models of the utility whose semivalues are known exactly."""
+"""Simple models of the utility whose semivalues have a closed form."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Proxy(Protocol):
         ...
 
     def semivalue(self, weights: Floats) -> Floats:
-        """Exact values of the model `(n, c)`."""
+        """Exact semivalues of the model `(n, c)`."""
         ...
 
 
 class Fit(Protocol):
-    """Makes a proxy."""
+    """Fits a proxy with row weights `(m,)`."""
 
     def __call__(self, coalitions: Coalitions, utilities: Floats, weight: Floats) -> Proxy: ...
 
@@ -54,7 +54,7 @@ def fit_linear(coalitions: Coalitions, utilities: Floats, weight: Floats) -> Lin
     """Weighted least squares."""
     root = np.sqrt(weight)[:, None]
     design = np.column_stack([np.ones(len(coalitions)), coalitions])
-    # by the pseudo-inverse, as utilities may be the unit matrix
+    # the pseudo-inverse also serves where utilities are the identity matrix
     coefficients: Floats = np.linalg.pinv(design * root) @ (root * utilities)
     return LinearProxy(coefficients)
 
@@ -81,16 +81,17 @@ def fit_trees(coalitions: Coalitions, utilities: Floats, weight: Floats) -> Tree
     from sklearn.ensemble import GradientBoostingRegressor
 
     model = GradientBoostingRegressor(**TREES, random_state=0)
-    # weights only count in relation to each other, and scikit-learn takes tiny ones for none
+    # only ratios of weights matter, and scikit-learn treats tiny weights as zero
     model.fit(coalitions.astype(np.float32), utilities[:, 0], weight / weight.mean())
     return TreeProxy(model)
 
 
 def tree_semivalue(tree: Any, weights: Floats) -> Floats:
-    """Exact semivalues `(n,)` of a regression tree over who is present.
+    """Exact semivalues `(n,)` of a regression tree whose inputs are memberships.
 
-    A leaf pays v where all of A are present and none of B. For i ∈ A that is a gain of v whenever
-    the others of A are there and none of B, for i ∈ B a loss of v likewise; nobody else matters.
+    A leaf has value v where all of A are present and none of B. Then i ∈ A gains v whenever the
+    others of A are present and none of B; i ∈ B loses v whenever all of A are present and none of
+    the others of B; all other providers gain zero.
     """
     n = len(weights)
     out = np.zeros(n)
@@ -100,17 +101,17 @@ def tree_semivalue(tree: Any, weights: Floats) -> Floats:
         left, right = tree.children_left[node], tree.children_right[node]
         if left == LEAF:
             value, a, b = tree.value[node, 0, 0], len(present), len(absent)
-            out[list(present)] += value * _chance(weights, n - a - b, a - 1)
-            out[list(absent)] -= value * _chance(weights, n - a - b, a)
+            out[list(present)] += value * _probability(weights, n - a - b, a - 1)
+            out[list(absent)] -= value * _probability(weights, n - a - b, a)
             continue
         provider = int(tree.feature[node])
         path += [(left, present, (*absent, provider)), (right, (*present, provider), absent)]
     return out
 
 
-def _chance(weights: Floats, free: int, required: int) -> float:
-    """Σ_s weights[s] · share of the coalitions of s others that have all `required` and else only
-    some of the `free`.
+def _probability(weights: Floats, free: int, required: int) -> float:
+    """Σ_s weights[s] · share of the coalitions of s others that have all `required` providers and,
+    besides them, only `free` ones.
     """
     n = len(weights)
     size: NDArray[np.int64] = np.arange(n)

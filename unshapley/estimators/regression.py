@@ -20,8 +20,8 @@ class RegressionEstimator:
     k(S) ∝ 1 / (C(n, s) · s · (n − s)) is the Shapley kernel, π(S) the probability that S is
     measured. Over all coalitions the minimum is the Shapley value (Charnes et al. 1988; Lundberg,
     Lee 2017, theorem 2), and the sum over measured ones, weighted by 1 / π, is an unbiased estimate
-    of that over all. Coalitions come in complementary pairs without replacement; the covariance is
-    by the delete-group jackknife over pairs (`linear.jackknife`). Gives Shapley values only.
+    of the sum over all. Coalitions come in complementary pairs without replacement; the covariance
+    is by the delete-group jackknife over pairs (`linear.jackknife`). Gives Shapley values only.
     """
 
     name: ClassVar[str]
@@ -46,8 +46,8 @@ class KernelShapEstimator(RegressionEstimator):
 
     Covert, Lee, "Improving KernelSHAP: practical Shapley value estimation using linear regression"
     (AISTATS 2021), sections 3 and 4: the constrained solution, paired sampling. There coalitions
-    are drawn with replacement and weigh the same; here none is measured twice, so each weighs
-    kernel / probability, which is about the same while few are measured and exact once all are.
+    are drawn with replacement and weighted equally; here none is measured twice, so each has the
+    weight kernel / probability: almost equal while few are measured, and exact once all are.
     """
 
     name: ClassVar[str] = "kernel_shap"
@@ -58,7 +58,7 @@ class LeverageEstimator(RegressionEstimator):
     """Leverage SHAP: `RegressionEstimator` on coalitions drawn by leverage scores.
 
     Musco, Witter, "Provably accurate Shapley value estimation via leverage score sampling" (ICLR
-    2025), algorithm 1: every size is as likely, in pairs, without replacement, weights
+    2025), algorithm 1: all sizes equally likely, in pairs, without replacement, weights
     kernel / probability. There the number of coalitions is random, here it is fixed.
     """
 
@@ -67,7 +67,7 @@ class LeverageEstimator(RegressionEstimator):
 
 
 def shapley_weights(coalitions: Coalitions, drawn_by: Callable[[int], Floats]) -> Floats:
-    """Kernel over the probability of being measured `(m,)`."""
+    """Shapley kernel divided by the probability of being measured `(m,)`."""
     m, n = coalitions.shape
     size = coalitions.sum(axis=1)
     kernel = kernel_weights(n) / special.binom(n, np.arange(1, n))
@@ -76,12 +76,12 @@ def shapley_weights(coalitions: Coalitions, drawn_by: Callable[[int], Floats]) -
 
 
 def constrained_regression(coalitions: Coalitions, weight: Floats) -> Floats:
-    """The weighted least-squares solution of additive games with Σφ = U(all) − U(none), as a matrix
-    `(n, m + 2)`. Where several solve it, the one whose values differ least.
+    """The weighted least-squares fit of an additive game with Σφ = U(all) − U(none), as a matrix
+    `(n, m + 2)`. Of several solutions, the one whose values have the smallest variance.
     """
     n = coalitions.shape[1]
     share = coalitions.mean(axis=1)
-    # φ = (U(all) − U(none)) / n + β with Σβ = 0: of the members only their deviation matters
+    # φ = (U(all) − U(none)) / n + β with Σβ = 0: memberships enter as deviations from their mean
     members = coalitions - share[:, None]
     scaled = members * (weight / weight.max())[:, None]
     beta = np.linalg.pinv(members.T @ scaled, rcond=1e-10, hermitian=True) @ scaled.T

@@ -1,4 +1,4 @@
-"""Values of a proxy, exactly, and of what it misses, by maximum sample reuse."""
+"""Exact values of a proxy, plus those of its residuals by maximum sample reuse."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class AdjustedEstimator:
     """φ = mean over folds of φ(f_k) + MSR of U − f_k(S), f_k fitted without the fold that has S.
 
     Witter, Liu, Musco, "Regression-adjusted Monte Carlo estimators for Shapley values and
-    probabilistic values" (2025), algorithm 1. Pairs are dealt out to five folds; a proxy is fitted
-    on the other folds, by least squares with the weights of the semivalue over the probability that
-    S is measured; its values are exact, and `msr.sample_reuse` gives those of the residuals. No
-    residual is of a coalition its proxy saw, so it is not too small. Shapley values sum to
-    U(all) − U(none), as those of MSR do. The covariance is that of MSR on the residuals, by the
-    delete-group jackknife with the proxies held fixed, and not less as more of all coalitions are
-    measured: which fold each falls into stays random, so even from all values are not exact. Any
+    probabilistic values" (2025), algorithm 1. Pairs are assigned to five folds; a proxy is fitted
+    to the other folds, where S is weighted by its weight in the semivalue / its probability of
+    being measured. Its values are exact, and `msr.sample_reuse` gives those of the residuals. No
+    proxy is fitted to the coalitions of its residuals, so residuals are not biased towards zero.
+    Shapley values sum to U(all) − U(none), as those of MSR do. The covariance is that of MSR on the
+    residuals, by the delete-group jackknife with fixed proxies. It has no finite-population factor:
+    the assignment to folds stays random, so values are not exact even from all coalitions. Any
     semivalue.
     """
 
@@ -76,8 +76,8 @@ class RegressionMsrEstimator(AdjustedEstimator):
 
 
 class TreeMsrEstimator(AdjustedEstimator):
-    """`AdjustedEstimator` with boosted trees, whose leaves have values in closed form
-    (`proxies.tree_semivalue`). Not linear in the utilities: no operator.
+    """`AdjustedEstimator` with boosted trees, whose semivalues have a closed form
+    (`proxies.tree_semivalue`). Not linear in the utilities, so without an operator.
     """
 
     name: ClassVar[str] = "tree_msr"
@@ -87,24 +87,24 @@ class TreeMsrEstimator(AdjustedEstimator):
 def adjusted(
     coalitions: Coalitions, tables: Floats, semivalue: Floats, fit: Fit
 ) -> tuple[Floats, Floats]:
-    """Values `(n, c)` of c tables of utilities `(m + 2, c)`, and what the proxies miss of them."""
+    """Values `(n, c)` from c tables of utilities `(m + 2, c)`, and the proxies' residuals."""
     m, n = coalitions.shape
     ends = np.array([[False], [True]]).repeat(n, axis=1)
     weight = _weights(coalitions, semivalue)
     fold = np.arange(m) // 2 % FOLDS
     exact = np.zeros((n, tables.shape[1]))
-    missed = tables.astype(np.float64)
+    residual = tables.astype(np.float64)
     for k in range(FOLDS):
         inside, share = fold == k, float(np.mean(fold == k))
         proxy = fit(coalitions[~inside], tables[1:-1][~inside], weight[~inside])
         exact += share * proxy.semivalue(semivalue)
-        missed[1:-1][inside] -= proxy.predict(coalitions[inside])
-        missed[[0, -1]] -= share * proxy.predict(ends)
-    return exact + sample_reuse(coalitions, semivalue) @ missed, missed
+        residual[1:-1][inside] -= proxy.predict(coalitions[inside])
+        residual[[0, -1]] -= share * proxy.predict(ends)
+    return exact + sample_reuse(coalitions, semivalue) @ residual, residual
 
 
 def _weights(coalitions: Coalitions, semivalue: Floats) -> Floats:
-    """What a coalition weighs in the semivalue over its probability: Shapley's is the kernel."""
+    """Weights in the semivalue / probability; for Shapley values, the weights are the kernel."""
     size = coalitions.sum(axis=1)
     inside, outside = size_weights(semivalue)
     probability = inclusion(coalitions.shape[1], len(coalitions), mixed_weights)

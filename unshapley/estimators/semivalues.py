@@ -1,4 +1,4 @@
-"""Semivalues: which weight the size of the coalition has that a provider joins.
+"""Semivalues, defined by a weight for each size of the coalition that a provider joins.
 
 φ_i = Σ_s weights[s] · mean of U(S ∪ i) − U(S) over all S without i of s providers (Dubey, Neyman,
 Weber, "Value theory without efficiency", 1981). Only Shapley's weights make the values sum to
@@ -17,13 +17,13 @@ Floats = NDArray[np.float64]
 
 
 def shapley(n: int) -> Floats:
-    """Every size weighs the same `(n,)` (Shapley 1953)."""
+    """Equal weights for all sizes `(n,)` (Shapley 1953)."""
     return np.full(n, 1 / n)
 
 
 def banzhaf(n: int) -> Floats:
-    """Every coalition weighs the same `(n,)`: the semivalue whose ranks noise moves least (Wang,
-    Jia, "Data Banzhaf", AISTATS 2023).
+    """Equal weights for all coalitions `(n,)`: the semivalue whose ranking is most robust to noise
+    (Wang, Jia, "Data Banzhaf", AISTATS 2023).
     """
     size = np.arange(n)
     log = _log_binomial(n - 1, size) - (n - 1) * np.log(2)
@@ -32,7 +32,7 @@ def banzhaf(n: int) -> Floats:
 
 def beta(n: int, alpha: float, beta: float) -> Floats:
     """Beta(α, β)-Shapley `(n,)` (Kwon, Zou, AISTATS 2022): α = β = 1 is Shapley's; a larger α
-    weighs small coalitions more, a larger β large ones.
+    gives more weight to small coalitions, a larger β to large ones.
     """
     size = np.arange(n)
     log = special.betaln(size + beta, n - 1 - size + alpha) + _log_binomial(n - 1, size)
@@ -41,7 +41,7 @@ def beta(n: int, alpha: float, beta: float) -> Floats:
 
 
 def leave_one_out(n: int) -> Floats:
-    """Only what a provider adds to all others counts `(n,)`."""
+    """Only the marginal contribution to all others counts `(n,)`."""
     weights = np.zeros(n)
     weights[-1] = 1.0
     return weights

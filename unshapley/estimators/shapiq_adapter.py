@@ -1,4 +1,4 @@
-"""Our game for shapiq, and shapiq's approximators as estimators `shapiq:NAME`.
+"""Our games as games of shapiq, and shapiq's approximators as estimators `shapiq:NAME`.
 
 shapiq (Muschalik et al., "shapiq: Shapley Interactions for Machine Learning", NeurIPS 2024) is an
 optional extra: `pip install 'unshapley[shapiq]'`.
@@ -28,54 +28,54 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "UnbiasedKernelSHAP": {"pairing_trick": True},
     "kADDSHAP": {"max_order": 2, "pairing_trick": True},
 }
-"""Where shapiq's default is not its best."""
-WASTED = 8
-"""Approximators that ask for coalitions twice may ask so many times for more than the budget."""
+"""Options for which shapiq's defaults are not the best choice."""
+MAX_REPEATS = 8
+"""Largest budget for approximators that repeat coalitions, as a multiple of ours."""
 Call = Callable[[Coalitions], Floats]
 
 
 def shapiq_game(n: int, measure: Call) -> Game:
-    """A `shapiq.Game` of n providers whose utilities `measure` gives, `(m, n)` → `(m,)`.
+    """A `shapiq.Game` of n providers with utilities from `measure`, `(m, n)` → `(m,)`.
 
-    Nobody is measured at once: shapiq takes its utility off all others.
+    The empty coalition is measured here: shapiq subtracts its utility from all others.
     """
     base: Any = _shapiq().Game
 
-    class _Measured(base):  # type: ignore[misc]
+    class _MeasuredGame(base):  # type: ignore[misc]
         def value_function(self, coalitions: NDArray[Any]) -> Floats:
             return measure(np.atleast_2d(coalitions).astype(bool))
 
-    nobody = float(measure(np.zeros((1, n), dtype=bool))[0])
-    game: Game = _Measured(n, normalize=True, normalization_value=nobody)
+    empty_utility = float(measure(np.zeros((1, n), dtype=bool))[0])
+    game: Game = _MeasuredGame(n, normalize=True, normalization_value=empty_utility)
     return game
 
 
 def stored_game(coalitions: Coalitions, utilities: Floats) -> Game:
-    """A `shapiq.Game` of stored utilities `(m,)` of coalitions `(m, n)`, nobody among them."""
+    """A `shapiq.Game` of stored utilities `(m,)` of coalitions `(m, n)`, with the empty one."""
     return shapiq_game(coalitions.shape[1], stored(coalitions, utilities))
 
 
 def stored(coalitions: Coalitions, utilities: Floats) -> Call:
-    """Looks utilities up; raises `InputError` that names a coalition which is not stored."""
+    """A function that looks utilities up; it raises `InputError` for an unknown coalition."""
     known = dict(zip(_keys(coalitions), utilities.tolist(), strict=True))
 
-    def look_up(asked: Coalitions) -> Floats:
-        found = [known.get(key) for key in _keys(asked)]
-        if None in found:
-            name = to_bits(asked[[found.index(None)]])[0]
+    def look_up(requested: Coalitions) -> Floats:
+        values = [known.get(key) for key in _keys(requested)]
+        if None in values:
+            name = to_bits(requested[[values.index(None)]])[0]
             raise InputError(
-                f"shapiq asks for coalition {name}, whose utility is not there",
+                f"shapiq asks for coalition {name}, whose utility is not stored",
                 expected="an approximator whose coalitions do not depend on utilities",
                 do="choose another estimator, or measure all coalitions",
             )
-        return np.array(found, dtype=np.float64)
+        return np.array(values, dtype=np.float64)
 
     return look_up
 
 
 @dataclass(frozen=True)
 class ShapiqPlan(Plan):
-    """A plan that is drawn again for its estimate: by shapiq's budget and the seed."""
+    """A plan with shapiq's budget and the seed, which its estimate needs to draw it again."""
 
     budget: int = 0
     seed: int = 0
@@ -85,11 +85,11 @@ class ShapiqEstimator:
     """An approximator of shapiq: `shapiq:KernelSHAP`, or any other that gives Shapley values.
 
     The plan is what the approximator asks for in a game of zeros; the estimate runs it again, with
-    the same seed, on the measured utilities. One that chooses coalitions by utilities is refused
-    when it asks for another. shapiq counts repeated coalitions, we count distinct ones, so an
-    approximator that repeats some is given a larger budget. shapiq gives no sampling error:
-    covariances are NaN. Values of some (SVARM, OwenSamplingSV, …) need not sum to U(all) − U(none).
-    A larger budget need not continue the plan of a smaller one.
+    the same seed, on the measured utilities. An approximator whose coalitions depend on utilities
+    raises `InputError` when it asks for an unmeasured one. shapiq counts repeated coalitions, we
+    count distinct ones, so an approximator that repeats some is given a larger budget. shapiq gives
+    no sampling error: covariances are NaN. Values of some (SVARM, OwenSamplingSV, …) need not sum
+    to U(all) − U(none). The plan of a larger budget need not begin with that of a smaller one.
     """
 
     name: ClassVar[str] = PREFIX
@@ -106,10 +106,10 @@ class ShapiqEstimator:
         self.kind = known[approximator]
 
     def plan(self, n: int, budget: int, seed: int) -> Plan:
-        def asked(count: int) -> Coalitions:
+        def coalitions_for(count: int) -> Coalitions:
             return self._record(n, count, seed)
 
-        most, coalitions = _largest(asked, budget)
+        largest, coalitions = _largest_budget(coalitions_for, budget)
         if not len(coalitions):
             raise InputError(
                 f"shapiq's {self.approximator} measures nothing within {budget} coalitions",
@@ -117,7 +117,7 @@ class ShapiqEstimator:
                 do="raise the budget, or set estimator: auto",
             )
         reason = f"shapiq's {self.approximator} asks for these {len(coalitions)} coalitions"
-        return ShapiqPlan(PREFIX + self.approximator, coalitions, reason, budget=most, seed=seed)
+        return ShapiqPlan(PREFIX + self.approximator, coalitions, reason, budget=largest, seed=seed)
 
     def estimate(self, plan: Plan, table: Floats, semivalue: Floats) -> Estimate:
         n = plan.n
@@ -133,21 +133,21 @@ class ShapiqEstimator:
         return Estimate(value, {SAMPLING: unknown}, value[None], count, efficient=False)
 
     def _record(self, n: int, count: int, seed: int) -> Coalitions:
-        """What the approximator asks for, each once, without nobody and everybody `(m, n)`."""
-        met: dict[bytes, NDArray[np.bool_]] = {}
+        """The approximator's distinct coalitions, without the empty and the full one `(m, n)`."""
+        distinct: dict[bytes, NDArray[np.bool_]] = {}
 
         def remember(coalitions: Coalitions) -> Floats:
-            met.update(zip(_keys(coalitions), coalitions.copy(), strict=True))
+            distinct.update(zip(_keys(coalitions), coalitions.copy(), strict=True))
             return np.zeros(len(coalitions))
 
         self._run(n, count, seed, shapiq_game(n, remember))
-        rows = [row for row in met.values() if row.any() and not row.all()]
+        rows = [row for row in distinct.values() if row.any() and not row.all()]
         return np.array(rows, dtype=bool).reshape(-1, n)
 
     def _run(self, n: int, count: int, seed: int, game: Game) -> Floats:
         options = OPTIONS.get(self.approximator, {})
         try:
-            found = self.kind(n=n, random_state=seed, **options).approximate(count, game)
+            values = self.kind(n=n, random_state=seed, **options).approximate(count, game)
         except InputError:
             raise
         except (ImportError, ValueError, ArithmeticError, LookupError) as error:
@@ -157,11 +157,11 @@ class ShapiqEstimator:
                 where="valuation.estimator",
                 do="raise the budget, or set estimator: auto",
             ) from error
-        return np.array([found[(i,)] for i in range(n)], dtype=np.float64)
+        return np.array([values[(i,)] for i in range(n)], dtype=np.float64)
 
 
 class WithShapiq(dict[str, Estimator]):
-    """Estimators by name; `shapiq:NAME` is found besides, and is in no listing."""
+    """Estimators by name; `shapiq:NAME` can be looked up but is not listed."""
 
     def __missing__(self, name: str) -> Estimator:
         if not name.startswith(PREFIX):
@@ -189,21 +189,23 @@ def _shapiq() -> ModuleType:
         ) from error
 
 
-def _largest(asked: Callable[[int], Coalitions], budget: int) -> tuple[int, Coalitions]:
-    """The largest budget in shapiq's count whose distinct coalitions are within ours, and those."""
-    low, high = budget + 2, WASTED * (budget + 2)
-    best = asked(low)
-    # repeats are rare where nearly as many are asked for as are paid; no more would fit
+def _largest_budget(
+    coalitions_for: Callable[[int], Coalitions], budget: int
+) -> tuple[int, Coalitions]:
+    """The largest shapiq budget with at most `budget` distinct coalitions, and these coalitions."""
+    low, high = budget + 2, MAX_REPEATS * (budget + 2)
+    best = coalitions_for(low)
+    # only where coalitions repeat, a larger shapiq budget can still stay within ours
     while low < high and len(best) < budget:
         middle = min(high, low + max(1, budget - len(best)))
-        found = asked(middle)
-        if len(found) > budget:
+        candidates = coalitions_for(middle)
+        if len(candidates) > budget:
             high = middle - 1
             middle = (low + high) // 2
-            found = asked(middle)
-        if len(found) > budget or middle == low or len(found) <= len(best):
+            candidates = coalitions_for(middle)
+        if len(candidates) > budget or middle == low or len(candidates) <= len(best):
             break
-        low, best = middle, found
+        low, best = middle, candidates
     return low, best
 
 

@@ -1,7 +1,7 @@
-"""When enough is known: rounds fixed in advance, and rules that look at the values after each.
+"""Stopping rules: rounds are fixed in advance, and rules are checked after each round.
 
-What a round measures depends on the parameters only; time decides at most after which round a run
-ends, and that is recorded.
+What a round measures depends on the parameters only. Time can only decide after which round a run
+ends, and this is recorded.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from unshapley.estimators import Estimate
 
 GROWTH = 1.5
 NO_ERRORS = "shapiq:"
-"""Estimators whose names begin so give no errors, and their plans do not continue each other."""
+"""Prefix of estimators without errors, whose larger plans do not extend smaller ones."""
 DRAWS = 4000
 
 
 def affordable(budget: int, stop: StopSettings) -> int:
-    """Coalitions that budget and cost allow; `InputError` where the cost allows none."""
+    """Number of coalitions that budget and cost allow; `InputError` if the cost allows none."""
     if stop.cost is None:
         return budget
     count = min(budget, int(Fraction(str(stop.cost)) / Fraction(str(stop.price))))
@@ -36,7 +36,7 @@ def affordable(budget: int, stop: StopSettings) -> int:
 
 
 def cost_reason(stop: StopSettings, budget: int) -> str:
-    """What a cost left of the budget, in words to add to a reason; empty where it pays for all."""
+    """Text for the plan's reason if the cost limits the budget, else empty."""
     count = affordable(budget, stop)
     if count == budget:
         return ""
@@ -44,7 +44,7 @@ def cost_reason(stop: StopSettings, budget: int) -> str:
 
 
 def check_rules(stop: StopSettings, estimator: str, n: int) -> None:
-    """Raise `InputError` for rules that cannot tell anything of n players by this estimator."""
+    """Raise `InputError` for rules that cannot work for n providers or this estimator."""
     if stop.top_k is not None and stop.top_k >= n:
         raise InputError(
             f"the top {stop.top_k} of {n} providers are no choice",
@@ -53,8 +53,8 @@ def check_rules(stop: StopSettings, estimator: str, n: int) -> None:
         )
     if stop.needs_interim_estimates and estimator.startswith(NO_ERRORS):
         raise InputError(
-            f"{estimator} cannot be stopped early: it has no standard errors, and what it has "
-            "measured of a plan is no smaller plan",
+            f"{estimator} cannot be stopped early: it has no standard errors, and the first "
+            "part of its plan is not a smaller plan",
             where="valuation.stop",
             expected="no half_width, top_k or seconds",
             do="remove them, set cost or a smaller budget, or set estimator: auto",
@@ -62,10 +62,10 @@ def check_rules(stop: StopSettings, estimator: str, n: int) -> None:
 
 
 def rounds(planned: int, window: int, stop: StopSettings) -> list[int]:
-    """Coalitions measured when each round ends, the last of them all that are planned.
+    """Number of coalitions measured by the end of each round; the last is `planned`.
 
-    window: coalitions whose chunks are cut together; rounds are whole windows, so that a run in
-    rounds measures the same chunks as one without.
+    window: coalitions that are split into chunks at once; rounds are whole windows, so that a run
+    in rounds measures the same chunks as a run without.
     """
     if not stop.needs_interim_estimates:
         return [planned]
@@ -77,7 +77,7 @@ def rounds(planned: int, window: int, stop: StopSettings) -> list[int]:
 
 
 def reached(stop: StopSettings, estimate: Estimate, seconds: float) -> str | None:
-    """Which rule says that enough is known, in words; None where none does."""
+    """Description of the first rule that is met; None if there is none."""
     if stop.half_width is not None:
         widest = float((estimate.ci_high - estimate.value).max())
         if widest <= stop.half_width:
@@ -92,8 +92,9 @@ def reached(stop: StopSettings, estimate: Estimate, seconds: float) -> str | Non
 
 
 def top_k_probability(estimate: Estimate, k: int, seed: int = 0) -> float:
-    """Probability that the k providers of the largest values are the same for the true values,
-    which are normal around them; with few draws as wide as their intervals.
+    """Probability that the k providers with the largest values also have the largest true values.
+
+    By simulation: true values are normal around the estimates with covariance `widened`.
     """
     n = len(estimate.value)
     covariance = estimate.widened

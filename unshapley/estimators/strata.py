@@ -1,4 +1,4 @@
-"""Values from mean utilities of strata: those of a size that a provider is in, or is not in."""
+"""Values from mean utilities of strata: coalitions of one size with, or without, a provider."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from unshapley.game.coalitions import Coalitions
 class StratumEstimator:
     """φ_i = Σ_s w[s] · (mean U(T) over T ∋ i of size s + 1 − mean U(T) over T ∌ i of size s).
 
-    Every measured coalition counts for all n providers. Within a size coalitions are uniform, so
-    each mean is unbiased; where no coalition fell into a stratum, the mean over all of its size
-    stands in, which treats the provider as an average one. Shapley values are made to sum to
-    U(all) − U(none) (`linear.efficient`). The covariance is by the delete-group jackknife
+    Every measured coalition is used for all n providers. Within a size coalitions are uniform, so
+    each mean is unbiased. An empty stratum takes the mean over all coalitions of its size, as if
+    the provider were an average one. Shapley values are made to sum to U(all) − U(none)
+    (`linear.efficient`). The covariance is by the delete-group jackknife
     (`linear.jackknife`). Any semivalue w.
     """
 
@@ -44,12 +44,12 @@ class StratumEstimator:
 
 
 class StratifiedEstimator(StratumEstimator):
-    """Stratified sampling: `StratumEstimator` on coalitions whose sizes take turns.
+    """Stratified sampling: `StratumEstimator` on coalitions with about equal numbers per size.
 
     Castro, Gómez, Molina, Tejada, "Improving polynomial estimation of the Shapley value by
     stratified random sampling with optimum allocation" (2017), section 3: strata by provider and
-    position, as many samples in each. There marginal contributions are sampled a provider at a
-    time; here the two utilities of one are sampled apart, so that each serves all providers.
+    position, with equal numbers of samples. There marginal contributions are sampled for each
+    provider separately; here coalitions are sampled, and each is used for all providers.
     """
 
     name: ClassVar[str] = "stratified"
@@ -63,8 +63,8 @@ class SvarmEstimator(StratumEstimator):
 
     Kolpaczki, Bengs, Muschalik, Hüllermeier, "Approximating the Shapley value without marginal
     contributions" (AAAI 2024), algorithm 2: border sizes exactly, then one coalition at a time that
-    updates the strata of all providers. Without its warm-up, which measures each stratum once: the
-    mean of the size stands in; sizes take turns where there they are drawn.
+    updates the strata of all providers. There a warm-up measures each stratum once, and sizes are
+    drawn at random; here an empty stratum takes the mean of its size, and sizes take turns.
     """
 
     name: ClassVar[str] = "svarm"
@@ -80,8 +80,8 @@ class ComplementaryEstimator(StratumEstimator):
     """Complementary contributions: `StratumEstimator` on coalitions with their complements.
 
     φ_i = 1/n · Σ_s mean of U(S) − U(N∖S) over S ∋ i of size s: Zhang, Sun, Liu, Xiong, Pei, Ren,
-    "Efficient sampling approaches to Shapley value approximation" (SIGMOD 2023), theorem 1. As
-    U(N∖S) is of size n − s without i, these are the means of the strata, paired.
+    "Efficient sampling approaches to Shapley value approximation" (SIGMOD 2023), theorem 1. As N∖S
+    has size n − s and is without i, these are means over strata, in pairs.
     """
 
     name: ClassVar[str] = "complementary_contributions"
@@ -95,25 +95,30 @@ def stratified(coalitions: Coalitions, semivalue: Floats) -> Floats:
     """The formula of `StratumEstimator` as a matrix `(n, m + 2)`."""
     m, n = coalitions.shape
     size = np.concatenate([[0], coalitions.sum(axis=1), [n]])
-    of_size = _pooled(size, n)
-    joined = np.append(0.0, semivalue)  # by size of the coalition that has the provider
-    left_out = np.append(semivalue, 0.0)
+    mean_of_size = _pooled(size, n)
+    member = np.append(0.0, semivalue)  # weights by size, for coalitions with the provider
+    other = np.append(semivalue, 0.0)
     operator = np.zeros((n, m + 2))
     operator[:, 0], operator[:, -1] = -semivalue[0], semivalue[-1]
     for s in range(1, n):
-        at = np.flatnonzero(size[1:-1] == s)
-        for has, weight in ((coalitions[at].T, joined[s]), (~coalitions[at].T, -left_out[s])):
-            count = has.sum(axis=1)
-            operator[:, at + 1] += weight * has / np.maximum(count, 1)[:, None]
-            operator[count == 0] += weight * of_size[s]
+        columns = np.flatnonzero(size[1:-1] == s)
+        for included, weight in (
+            (coalitions[columns].T, member[s]),
+            (~coalitions[columns].T, -other[s]),
+        ):
+            count = included.sum(axis=1)
+            operator[:, columns + 1] += weight * included / np.maximum(count, 1)[:, None]
+            operator[count == 0] += weight * mean_of_size[s]
     return operator
 
 
 def _pooled(size: np.ndarray, n: int) -> Floats:
-    """Mean over each size 0 … n `(n + 1, m + 2)`; a size never met lies between its neighbours."""
-    met = np.unique(size)
-    mean = (size == met[:, None]).astype(np.float64)
+    """Matrix of means over each size 0 … n `(n + 1, m + 2)`; missing sizes are interpolated."""
+    measured = np.unique(size)
+    mean = (size == measured[:, None]).astype(np.float64)
     mean /= mean.sum(axis=1, keepdims=True)
-    between = np.array([np.interp(np.arange(n + 1), met, unit) for unit in np.eye(len(met))])
-    out: Floats = between.T @ mean
+    interpolation = np.array(
+        [np.interp(np.arange(n + 1), measured, unit) for unit in np.eye(len(measured))]
+    )
+    out: Floats = interpolation.T @ mean
     return out

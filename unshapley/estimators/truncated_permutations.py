@@ -15,15 +15,15 @@ MEASURED = 2 / 3
 
 
 class TruncatedPermutationEstimator:
-    """Mean marginal contribution over random orders; the last third shares what it adds equally.
+    """Mean marginal contribution over random orders; the last third shares its gain equally.
 
     After Ghorbani, Zou, "Data Shapley" (ICML 2019), algorithm 1 (TMC). There a permutation ends
-    once its utility is within a tolerance of U(all), and all later providers gain nothing. Here the
-    plan is fixed before anything is measured, so it ends at a position, ⌈2n/3⌉, and what is left,
-    U(all) − U(prefix), is shared equally among the later providers, so that values sum to
-    U(all) − U(none) where those of TMC fall short. Biased as TMC is: differences among providers
-    who join late are not seen. The covariance, of a mean of independent permutations, says nothing
-    of that bias. Gives Shapley values only.
+    once its utility is within a tolerance of U(all), and all later providers gain zero. Here the
+    plan is fixed before anything is measured, so a permutation ends at position ⌈2n/3⌉, and the
+    rest, U(all) − U(prefix), is shared equally among the later providers. So values sum to
+    U(all) − U(none), unlike those of TMC. Biased as TMC is: differences between providers who join
+    late are ignored. The covariance is that of a mean of independent permutations and does not
+    include the bias. Gives Shapley values only.
     """
 
     name: ClassVar[str] = "truncated_permutations"

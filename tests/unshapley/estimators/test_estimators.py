@@ -459,7 +459,7 @@ def test_a_semivalue_of_coalitions_that_were_not_measured_is_refused(name):
 def test_a_table_is_checked_before_it_is_used():
     plan = plan_of("stratified", 6, 30)
     table = table_of(plan, rough())
-    with pytest.raises(InputError, match=r"of shape \(31,\)[^$]*expected: 32: nobody"):
+    with pytest.raises(InputError, match=r"of shape \(31,\)[^$]*expected: 32: empty coalition"):
         estimate(plan, table[1:])
     broken = table.copy()
     broken[[0, 2, 3, 5]] = np.nan
