@@ -86,12 +86,9 @@ def escape(text: str) -> str:
 
 def start(project: Path, *, verbose: bool = False) -> None:
     """Set up Prefect and Great Expectations, which read their settings when they are imported."""
-    from flows.runtime.orphans import end_orphaned_servers, own
     from flows.runtime.settings import configure
 
     configure(project, verbose=verbose)
-    end_orphaned_servers()
-    own()
     logger = logging.getLogger("unshapley")
     logger.setLevel(logging.INFO)
     if not verbose:

@@ -60,9 +60,13 @@ def refresh(
 
 def _value(project: Path, params: Params) -> None:
     """Import what takes seconds only where there is something to value."""
-    from flows.refresh import value
+    from flows.runtime.server import embedded_server
 
-    value(project, params)
+    with embedded_server() as server:
+        from flows.refresh import value
+
+        server.wait()
+        value(project, params)
 
 
 COMMANDS = (refresh,)

@@ -34,19 +34,22 @@ def run(
     Examples: `unshapley run` · `unshapley run --project my-data --json`
     """
     start(project, verbose=verbose)
-    from flows.preflight import preflight
     from flows.runtime.locks import only_run
+    from flows.runtime.server import embedded_server
     from unshapley.config import load_params
 
     paths = Project(project)
     params = load_params(paths.params)
-    with only_run(paths):  # report a mistake before the server starts, which takes seconds
-        preflight(paths, params)
-    from flows.valuation import valuation
+    with embedded_server() as server:  # starts while we import, and check what can be checked
+        from flows.preflight import preflight
+        from flows.valuation import valuation
 
-    if "PREFECT_HOME" in os.environ:
-        warn(f"starting Prefect's embedded server, home {os.environ['PREFECT_HOME']}")
-    summary = valuation(project=project, params=params)
+        with only_run(paths):
+            preflight(paths, params)
+        if server.process:
+            warn(f"Prefect's embedded server: home {os.environ['PREFECT_HOME']}")
+        server.wait()
+        summary = valuation(project=project, params=params)
     if as_json:
         print_json(summary)
     elif not quiet:

@@ -25,22 +25,24 @@ def configure(root: Path, *, verbose: bool = True) -> None:
         **QUIET,
         "PREFECT_LOGGING_EXTRA_LOGGERS": "unshapley",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
-        # the embedded server takes 8 s to start, 20 s on a busy machine, where the default gives up
+        # one that Prefect starts itself, where a flow is called without our command line
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
     }
     if not verbose:
         defaults["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
         defaults["PREFECT_SERVER_LOGGING_LEVEL"] = "CRITICAL"
-    if not _names_server():
+    if not names_server():
         defaults["PREFECT_HOME"] = str(root.resolve() / ".prefect")
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
 
 
-def _names_server() -> bool:
+def names_server() -> bool:
+    """Whether the user's environment or Prefect profile names a server."""
     if os.environ.get("PREFECT_API_URL") or os.environ.get("PREFECT_PROFILE"):
         return True
-    profiles = Path.home() / ".prefect" / "profiles.toml"
+    home = os.environ.get("PREFECT_HOME") or Path.home() / ".prefect"
+    profiles = Path(home) / "profiles.toml"
     if not profiles.is_file():
         return False
     content = tomllib.loads(profiles.read_text(encoding="utf-8"))

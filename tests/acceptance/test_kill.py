@@ -1,6 +1,5 @@
 """SIGKILL at different moments, then the same command: nothing twice, nothing lost, same bits."""
 
-import contextlib
 import json
 import os
 import signal
@@ -11,7 +10,6 @@ import time
 import psutil
 import pytest
 
-from flows.runtime.orphans import OWNER, end_orphaned_servers
 from tests.conftest import USER, build_project, set_params
 from tests.flows.test_valuation import chunks_of, outputs
 from unshapley.project import Project
@@ -44,14 +42,11 @@ def finished(project: Project) -> set[str]:
     return names
 
 
-def servers() -> list[psutil.Process]:
-    """Embedded servers that run on the Prefect home of these tests."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if "prefect.server.api.server:create_app" in process.cmdline():
-                found.append(process)
-    return [p for p in found if OWNER in p.environ()]
+def server_of(run: subprocess.Popen) -> psutil.Process:
+    """The embedded server that a run has started."""
+    children = psutil.Process(run.pid).children()
+    (server,) = [p for p in children if "prefect.server.api.server:create_app" in p.cmdline()]
+    return server
 
 
 def reset(project: Project) -> None:
@@ -72,6 +67,7 @@ def test_a_killed_run_goes_on_where_it_stopped(undisturbed, moment):
         while len(finished(project)) < moment:
             assert run.poll() is None, "the run ended before it could be killed"
             time.sleep(0.02)
+        server = server_of(run)
         os.kill(run.pid, signal.SIGKILL)
     finally:
         run.wait(timeout=60)
@@ -82,12 +78,10 @@ def test_a_killed_run_goes_on_where_it_stopped(undisturbed, moment):
     assert chunks_of(project) == {"computed": CHUNKS - len(before), "resumed": len(before)}
     assert len(finished(project)) == CHUNKS
     assert outputs(project) == expected
-    # the killed run's embedded server outlived it; the run after it has ended that one
-    gone = [p for p in servers() if p.environ()[OWNER].startswith(f"{run.pid}@")]
-    assert gone == []
+    assert not server.is_running(), "the server of a killed run ends with it"
 
 
-def test_worker_processes_end_with_the_run_that_started_them(undisturbed, monkeypatch):
+def test_worker_processes_end_with_the_run_that_started_them(undisturbed):
     project = undisturbed
     reset(project)
     set_params(project, run__runner="processes")
@@ -99,13 +93,11 @@ def test_worker_processes_end_with_the_run_that_started_them(undisturbed, monkey
         workers = [
             p for p in psutil.Process(run.pid).children() if "spawn_main" in str(p.cmdline())
         ]
+        server = server_of(run)
         run.kill()
     finally:
         run.wait(timeout=60)
         set_params(project, run__runner="threads")
     assert len(workers) == 2
-    _, alive = psutil.wait_procs(workers, timeout=10)
+    _, alive = psutil.wait_procs([*workers, server], timeout=10)
     assert alive == []
-    # what is left are embedded servers, which the next run on this home would end
-    monkeypatch.setenv("PREFECT_HOME", USER["PREFECT_HOME"])
-    assert end_orphaned_servers() >= 1
