@@ -1,1 +1,1 @@
-"""One Prefect task a file: the unit that is retried, cached, timed and logged."""
+"""Prefect tasks, one in each file. A task is retried, cached, timed and logged as a unit."""

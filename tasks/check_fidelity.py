@@ -1,4 +1,4 @@
-"""Task: compare unlearned with really retrained utilities of a few coalitions."""
+"""Task: compare unlearned with retrained utilities of a few coalitions."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ def check_fidelity(
     full: float,
     reason: str = "",
 ) -> Fidelity:
-    """The verdict on the primary utility; `full` is U(all), `reason` why nothing is compared."""
+    """The verdict for the primary utility; full: U(all); reason: why nothing is compared."""
     return gate.check_fidelity(coalitions, retrained, unlearned, full, reason)

@@ -1,4 +1,4 @@
-"""Task: learn from a few real retrainings what unlearning misses."""
+"""Task: correct unlearned utilities by a few real retrainings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def correct(
     retrained: tuple[Ints, Floats],
     seed: int,
 ) -> Correction:
-    """Corrected utilities of a plan, with draws that say how sure they are."""
+    """Corrected utilities of a plan, with draws that show their uncertainty."""
     game = WORKER.load(source)
     staying = game.staying(plan)
     shares = game.pretrained.share(staying).cpu().numpy()

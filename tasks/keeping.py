@@ -1,7 +1,8 @@
-"""How tasks are cached, kept and retried.
+"""How tasks are cached and retried.
 
-A result is JSON below .unshapley/results, named by a content key that the caller computes (the
-parameter `key`), and sealed with a hash, so that a damaged file is recognised and computed again.
+A result is a JSON file in .unshapley/results. Its name is a content key that the caller computes
+(the parameter `key`). It is sealed with a hash, so that a damaged file is recognised and computed
+again.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ BY_KEY = CacheKeyFnPolicy(cache_key_fn=lambda _context, parameters: parameters["
 def kept(
     task: Task[..., Any], results: Path, run: RunSettings, *, refresh: bool = False
 ) -> Task[..., Any]:
-    """`task` with its results kept in `results` under their key, retried with backoff."""
+    """`task` with results stored in folder `results` by their key, and retried with backoff."""
     return task.with_options(
         cache_policy=BY_KEY,
         persist_result=True,
@@ -44,11 +45,11 @@ def retried(run: RunSettings) -> dict[str, Any]:
 
 
 def is_transient(_task: Any, _run: Any, state: Any) -> bool:
-    """A user's mistake or a diverged model is the same on every try; all else may pass."""
+    """Whether a retry may help: not after a mistake of the user or a diverged model."""
     try:
         state.result()
     except UnshapleyError:
         return False
-    except Exception:  # noqa: BLE001 (whatever it was, it is no mistake of the user's)
+    except Exception:  # noqa: BLE001 (any other error may be temporary)
         return True
     return False

@@ -1,4 +1,4 @@
-"""Task: load model, rows and test set, checked against the record; once a process."""
+"""Task: load model, rows and test set, and check them; once in each worker process."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from unshapley.project import Project
 
 @dataclass(frozen=True)
 class GameSource:
-    """What names a loaded game: small enough to travel to any worker.
+    """Identifies a game to load; small enough to send to any worker.
 
-    needs: what the unlearner needs of the stored statistics; utilities: names of what is measured;
-    state: hash of the files, so that a long-lived worker never takes yesterday's for today's.
+    needs: the stored statistics that the unlearner needs; utilities: names of the utilities to
+    measure; state: hash of the files, so that a long-lived worker loads changed files again.
     """
 
     root: Path
@@ -29,14 +29,14 @@ class GameSource:
 
 
 class GameLoader:
-    """Loads games, and keeps the last one: the tasks of a worker process share it."""
+    """Loads games and keeps the last one, which the tasks of a worker process share."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: tuple[GameSource, LoadedGame] | None = None
 
     def __reduce__(self) -> str:
-        return "WORKER"  # a task that travels to another process finds the loader of that process
+        return "WORKER"  # in another process, a task uses the loader of that process
 
     def load(self, source: GameSource) -> LoadedGame:
         """The game of this source; raises as `load_game` does."""
@@ -54,10 +54,10 @@ class GameLoader:
 
 
 WORKER = GameLoader()
-"""What this worker process keeps loaded."""
+"""The loader of this worker process."""
 
 
 @task(name="load")
 def load(source: GameSource) -> None:
-    """Load everything once; raises `InputError` where a file is not what the record says."""
+    """Load everything once; raises `InputError` if a file is not the recorded one."""
     WORKER.load(source)

@@ -1,4 +1,4 @@
-"""Task: measure one chunk, the unit that is kept, resumed and retried."""
+"""Task: measure a chunk. Results are stored, resumed and retried chunk by chunk."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def measure(
     forgotten: Sequence[Forgotten],
     plan: str,
 ) -> dict[str, Any]:
-    """Unlearn the chunk's coalitions as one batch of models, evaluate it, keep the utilities.
+    """Unlearn the coalitions of a chunk as one batch of models, and measure their utilities.
 
-    key: names the kept result; cached: coalitions that other plans have measured, which are not
-    measured again; forgotten: who is forgotten for each, by which it is found again; plan: in
-    words.
+    key: names the stored result; cached: utilities that other plans have measured, which are not
+    measured again; forgotten: the forgotten providers of each coalition, by which later runs find
+    its utilities; plan: description of the plan in words.
     """
     game = WORKER.load(source)
     measured, seconds = measure_missing(game, unlearner, coalitions, game.utilities, cached)

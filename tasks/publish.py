@@ -1,4 +1,4 @@
-"""Task: write the outputs, and show them in Prefect."""
+"""Task: write the outputs, and show them as Prefect artifacts."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ log = logging.getLogger("unshapley.publish")
 def publish(
     source: GameSource, params: Params, valuation: Valuation, validation: Sequence[dict[str, Any]]
 ) -> Path:
-    """Write data/valuation (or data/untrusted) and the artifacts; give the folder."""
+    """Write data/valuation (or data/untrusted) and the artifacts; return the folder."""
     game = WORKER.load(source)
     folder = publish_valuation(Project(source.root), params, valuation, game, validation)
     try:
         show(valuation, folder)
-    except Exception as error:  # noqa: BLE001 (the record is on disk; the UI is a convenience)
+    except Exception as error:  # noqa: BLE001 (artifacts are optional: the outputs are on disk)
         log.warning("artifacts could not be shown in Prefect: %s", error)
     return folder
 
 
 def show(valuation: Valuation, folder: Path) -> None:
-    """The valuation as Prefect artifacts: table, summary and picture."""
+    """The valuation as Prefect artifacts: table, summary and plot."""
     table = values_table(valuation)
     ordered = table.sort_values("rank", na_position="last").astype(object)
     rows: Any = ordered.where(ordered.notna(), None).to_dict("records")
@@ -50,7 +50,7 @@ def show(valuation: Valuation, folder: Path) -> None:
     create_markdown_artifact(
         "\n".join(["| figure | value |", "| --- | --- |", *lines, "", f"Report: `{folder}`"]),
         key="valuation",
-        description="What came out",
+        description="Figures of the valuation",
     )
     picture = base64.b64encode(bars_png(table, valuation.primary)).decode()
     create_image_artifact(

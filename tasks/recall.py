@@ -1,7 +1,7 @@
-"""What earlier runs of the same game measured, whatever they were for and whoever played.
+"""Reuse utilities that earlier runs of the same game measured, also with other players.
 
-A coalition is known by who is forgotten: a run with other targets, or another provider in
-quarantine, forgets from the same model what this one does.
+A coalition is identified by the forgotten providers. A run with other targets, or with another
+provider in quarantine, may forget the same providers from the same model.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from unshapley.game.coalitions import keys
 from unshapley.game.measuring import CachedUtility
 
 PLANNED = "chunk"
-"""How the names of results begin that a plan asked for."""
+"""Prefix in the names of results that were measured for a plan."""
 SHORT = 16
-"""Characters of a game's key in the names of its results."""
+"""Number of characters of a game's key in the names of its results."""
 
 
 def result_name(kind: str, game: str, plan: str, chunk: str) -> str:
-    """Name of a chunk's result: of which game it is, and which plan asked for it.
+    """Name of a chunk's result: it contains the game and the plan that it was measured for.
 
-    plan: what continues under the same name, as an estimator with its seed does.
+    plan: names a plan and its continuations, for example an estimator with its seed.
     """
     return f"{kind}-{game[:SHORT]}-{plan}-{chunk}"
 
@@ -34,15 +34,15 @@ def result_name(kind: str, game: str, plan: str, chunk: str) -> str:
 def recall(
     results: Path, game: str, plan: str, rows: Mapping[str, str], utilities: Sequence[str]
 ) -> dict[bytes, CachedUtility]:
-    """Coalitions of the players that other plans of this game have measured in these utilities.
+    """Coalitions of the players for which other plans of this game have measured these utilities.
 
-    rows: the players in provider order, each with the hash of those of its rows that forgetting it
-    reads; what was measured with other rows is another coalition.
+    rows: the players in provider order, each with the hash of the rows that are read to forget it;
+    a result that was measured with other rows does not match.
 
-    Only what a plan asked for, not what the fidelity check added: whether it was checked must not
-    decide any bits. And not those of the plan itself: its chunks are resumed as wholes, so that a
-    run that was interrupted, or is continued, has the bits of one that ran through. A damaged
-    result is passed over.
+    Measurements of the fidelity check are not reused, so that the check does not influence any bit
+    of the values. Results of the plan itself are not reused either: its chunks are resumed as a
+    whole, so that an interrupted or continued run gives the same bits as an uninterrupted one.
+    Damaged results are skipped.
     """
     cached: dict[bytes, CachedUtility] = {}
     for path in sorted(results.glob(f"{PLANNED}-{game[:SHORT]}-*")):
@@ -63,7 +63,7 @@ def _content(path: Path) -> dict[str, Any] | None:
 
 
 def _has_measured(asked: Sequence[str], utilities: Sequence[str]) -> bool:
-    """Whether all were measured; only the first one is kept on bootstrap samples."""
+    """Whether all were measured; the first must agree, as only it has bootstrap samples."""
     return asked[0] == utilities[0] and set(utilities) <= set(asked)
 
 
@@ -75,12 +75,12 @@ def _by_coalition(
         column: values
         for name in utilities
         for column, values in content["utilities"].items()
-        if column == name or column.startswith(f"{name}[")  # a per-class one has several
+        if column == name or column.startswith(f"{name}[")  # per-class utilities have several
     }
     for i, forgotten in enumerate(content["forgotten"]):
-        if forgotten.items() <= rows.items():  # else of other players, or of other rows
+        if forgotten.items() <= rows.items():  # else the result is of other players or other rows
             coalition = np.array([[player not in forgotten for player in rows]])
             entry = CachedUtility(
-                {n: v[i] for n, v in columns.items()}, samples[i], content["plan"]
+                {name: values[i] for name, values in columns.items()}, samples[i], content["plan"]
             )
             yield keys(coalition)[0], entry

@@ -14,5 +14,5 @@ from unshapley.project import Project
 
 @task(name="validate", cache_policy=NO_CACHE, persist_result=False)
 def validate(project: Project, targets: Sequence[str]) -> list[dict[str, Any]]:
-    """Findings of all tables; those of tables that were checked before are kept."""
+    """Findings of all tables; a table that was checked before is not checked again."""
     return validate_project(project, targets)

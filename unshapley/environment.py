@@ -1,4 +1,4 @@
-"""What a result depends on besides data and parameters: versions, device, threads, sources."""
+"""What results depend on besides data and parameters: versions, device, threads, sources."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _HOME = Path(__file__).resolve().parent.parent
 
 
 def source_hash(*folders: str) -> str:
-    """Hash of the sources in folders of ours: Python files and templates, nothing else."""
+    """Hash of the sources (Python files and templates) in these folders of this repository."""
     files = {
         path.relative_to(_HOME).as_posix(): sha256(path)
         for folder in folders
@@ -50,12 +50,12 @@ def source_hash(*folders: str) -> str:
 
 
 SOURCES = source_hash("unshapley")
-"""Hash of the library as it was when imported: results are named by the code that made them."""
+"""Hash of the library at the time of import: keys of results contain it."""
 
 
 @cache
 def numerics(device: str = "cpu") -> dict[str, Any]:
-    """What the numbers of a chunk depend on: part of its key."""
+    """What the numbers in a chunk depend on; part of the chunk's key."""
     return {
         "device": device,
         "threads": 1,
@@ -66,7 +66,7 @@ def numerics(device: str = "cpu") -> dict[str, Any]:
 
 
 def check_sources() -> None:
-    """Raise `UnshapleyError` if the library on disk is no longer the one that runs."""
+    """Raise `UnshapleyError` if the library on disk has changed since it was imported."""
     if source_hash("unshapley") != SOURCES:
         raise UnshapleyError(
             "the sources of unshapley changed while it ran: nothing was published\n"
@@ -76,7 +76,7 @@ def check_sources() -> None:
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that matter."""
+    """Versions of Python and of the packages that results depend on."""
     installed = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -88,8 +88,8 @@ def versions() -> dict[str, str]:
 
 @cache
 def code() -> dict[str, Any]:
-    """Version and hash of our sources, their last commit, and whether they differ (None: unknown)
-    from it. A commit that only adds outputs leaves all this as it was.
+    """Version and hash of the sources, their last commit, and whether they differ from it (None:
+    unknown). A commit that only adds outputs does not change these entries.
     """
     present = [name for name in CODE if (_HOME / name).exists()]
     changes = _git("status", "--porcelain", "--", *present)
@@ -102,7 +102,7 @@ def code() -> dict[str, Any]:
 
 
 def git(folder: Path, *arguments: str) -> bytes | None:
-    """What a git command prints in a folder; None where it fails, or there is no git."""
+    """Output of a git command in a folder; None if it fails, or git is not installed."""
     try:
         command = ["git", "-C", str(folder), *arguments]
         return subprocess.run(command, capture_output=True, check=True).stdout

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and hashes that name their content."""
+"""Write files that are either complete or absent, and compute hashes of their content."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def sha256(path: Path) -> str:
 
 
 def digest(content: Any) -> str:
-    """Hex SHA-256 of JSON-like content, whatever the order of its keys."""
+    """Hex SHA-256 of JSON-like content; the order of keys does not matter."""
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
 
@@ -44,7 +44,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path, *, do: str) -> Any:
-    """Read JSON; `InputError` with the advice `do` where it is missing or damaged."""
+    """Read JSON; `InputError` with the advice `do` if the file is missing or damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -60,20 +60,21 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
 
 
 def seal(content: Any) -> dict[str, Any]:
-    """A result with the hash of its content, so that a damaged file is recognised."""
+    """A result with the hash of its content, so that a damaged result is recognised."""
     return {"content": content, "sha256": digest(content)}
 
 
 def is_sealed(result: Any) -> bool:
-    """Whether a result is as it was sealed."""
+    """Whether a sealed result is unchanged."""
     return isinstance(result, dict) and result.get("sha256") == digest(result.get("content"))
 
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Give a path to write beside `path`; renamed to it if the block ends well, else removed.
+    """Yield a temporary path in the folder of `path`. If the block ends without an error, the
+    temporary file is renamed to `path`, else it is removed.
 
-    Raises `InputError` where the folder cannot be written or the disk is full.
+    Raises `InputError` if the folder cannot be written or the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +96,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def unwritable(path: Path, error: OSError) -> InputError:
-    """The one error for everything that keeps a file from being written."""
+    """The error for a file that cannot be written, whatever the reason."""
     return InputError(
         f"cannot be written: {error.strerror or error}",
         where=path,

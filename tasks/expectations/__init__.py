@@ -1,1 +1,1 @@
-"""Great Expectations' room: suites, and tables checked against them."""
+"""Expectation suites, and checks of tables with Great Expectations."""

@@ -1,4 +1,4 @@
-"""A table checked against its suite by Great Expectations."""
+"""Check a table against its suite with Great Expectations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from unshapley.errors import InputError
 
 @dataclass(frozen=True)
 class Findings:
-    """What a suite said of one table: failed expectations as text, and the full results."""
+    """Findings in one table: failed expectations as text, and the full results."""
 
     table: str
     kind: str
@@ -37,12 +37,12 @@ def check_table(
 ) -> Findings:
     """Check one table. `index` holds the fingerprints of all tables, this one's under `name`."""
     results = [
-        _kept(result)
+        _reproducible(result)
         for view, table in views(frame, name, kind, schema, index).items()
         for result in run_suite(table, view, suite).to_json_dict()["results"]
     ]
     failed = [r for r in results if not r["success"]]
-    # where the columns are wrong, what else fails follows from it
+    # if the columns are wrong, other failures are consequences
     columns = [r for r in failed if r["type"] == "expect_table_columns_to_match_set"]
     text = [(r["severity"], _explain(r)) for r in columns or failed]
     return Findings(
@@ -59,7 +59,7 @@ def check_table(
 def run_suite(table: pd.DataFrame, view: str, suite: Mapping[str, Any]) -> Any:
     """Great Expectations' result of the suite's expectations on one view of a table."""
     gx = great_expectations()
-    # a context of its own: a shared one mixes up frames between threads, silently
+    # not shared: in a shared context, threads mix up their tables without an error
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     batch = (
@@ -69,13 +69,13 @@ def run_suite(table: pd.DataFrame, view: str, suite: Mapping[str, Any]) -> Any:
         .get_batch(batch_parameters={"dataframe": table})
     )
     part = [e for e in suite["expectations"] if _meta(e).get("view", "rows") == view]
-    where = {"cells": ["column", "row", "cell"]}.get(view)
+    index_columns = {"cells": ["column", "row", "cell"]}.get(view)
     return batch.validate(
         gx.ExpectationSuite(name=view, expectations=[_expectation(e) for e in part]),
         result_format={
             "result_format": "SUMMARY",
             "partial_unexpected_count": 3,
-            **({"unexpected_index_column_names": where} if where else {}),
+            **({"unexpected_index_column_names": index_columns} if index_columns else {}),
         },
     )
 
@@ -85,14 +85,14 @@ def _meta(expectation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _expectation(content: Mapping[str, Any]) -> Any:
-    """An expectation from a suite's JSON; `InputError` for one that does not exist or fit."""
+    """An expectation from a suite's JSON; `InputError` if it is unknown or has wrong arguments."""
     from great_expectations.exceptions.exceptions import ExpectationNotFoundError
     from great_expectations.expectations.registry import get_expectation_impl
 
     try:
         implementation = get_expectation_impl(content["type"])
-        kept = {k: content[k] for k in ("meta", "severity") if content.get(k)}
-        return implementation(**content.get("kwargs", {}), **kept)
+        options = {k: content[k] for k in ("meta", "severity") if content.get(k)}
+        return implementation(**content.get("kwargs", {}), **options)
     except (ExpectationNotFoundError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"expectation {content.get('type')!r} cannot be built: {error}",
@@ -101,8 +101,8 @@ def _expectation(content: Mapping[str, Any]) -> Any:
         ) from None
 
 
-def _kept(result: dict[str, Any]) -> dict[str, Any]:
-    """A result without what differs from run to run (ids, times, tracebacks)."""
+def _reproducible(result: dict[str, Any]) -> dict[str, Any]:
+    """A result without entries that differ from run to run (ids, times, tracebacks)."""
     config = result["expectation_config"]
     raised = [
         info["exception_message"]
@@ -126,25 +126,26 @@ def _exceptions(info: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _explain(result: dict[str, Any]) -> str:
-    """One line: what is wrong, how often, and where first."""
-    message, found = result["message"], result["result"]
+    """One line of text: the problem, how often it occurs, and where it occurs first."""
+    message, outcome = result["message"], result["result"]
     if result["raised"]:
         return f"{message}: {result['raised'][0].splitlines()[0]}"
     if result["type"] == "expect_table_columns_to_match_set":
-        odd = found.get("details", {}).get("mismatched", {})
-        parts = [f"{w} {', '.join(odd[w][:5])}" for w in ("missing", "unexpected") if odd.get(w)]
+        mismatched = outcome.get("details", {}).get("mismatched", {})
+        kinds = [kind for kind in ("missing", "unexpected") if mismatched.get(kind)]
+        parts = [f"{kind} {', '.join(mismatched[kind][:5])}" for kind in kinds]
         return f"{message}: {'; '.join(parts)}"
     if result["type"] == "expect_table_row_count_to_be_between":
         limits = [("at least", "min_value"), ("at most", "max_value")]
         kwargs = result["kwargs"]
         needed = " and ".join(f"{word} {kwargs[k]}" for word, k in limits if k in kwargs)
-        return f"{message}: {found['observed_value']}, expected {needed}"
-    count = f"{found.get('unexpected_count', '?')} of {found.get('element_count', '?')}"
-    cells = found.get("partial_unexpected_index_list") or []
+        return f"{message}: {outcome['observed_value']}, expected {needed}"
+    count = f"{outcome.get('unexpected_count', '?')} of {outcome.get('element_count', '?')}"
+    cells = outcome.get("partial_unexpected_index_list") or []
     if cells and isinstance(cells[0], dict):
         first = cells[0]
         return f"{message}: {count}, first {first['column']!r} row {first['row']}: {first['cell']}"
-    values = [str(v) for v in found.get("partial_unexpected_list") or []]
+    values = [str(v) for v in outcome.get("partial_unexpected_list") or []]
     if result["kwargs"].get("column") == FINGERPRINT or not values:
         return f"{message}: {count}"
     rows = f", first in row {cells[0]}" if cells else ""

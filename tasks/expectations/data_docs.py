@@ -1,4 +1,4 @@
-"""Great Expectations' own pages of a validation, on request: offline they are unstyled."""
+"""Great Expectations' own HTML pages of a validation; without internet they have no style."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unshapley.project import Project
 
 
 def write_data_docs(project: Project, folder: Path) -> Path:
-    """Write one page a table and view to `folder`; give the folder."""
+    """Write one page for each table and view to `folder`; return the folder."""
     great_expectations()
     from great_expectations.render.renderer.page_renderer import (
         ValidationResultsPageRenderer,

@@ -1,9 +1,9 @@
-"""Expectation suites: building them, and checking a table against one with Great Expectations.
+"""Build, write and read expectation suites.
 
-A table is checked in two views. `rows` is the table itself with what other tables say of each row:
-its fingerprint and where else it stands. `cells` is the long form of the features, one row a cell,
-so that a suite needs a few expectations for any number of features and a finding names the cell.
-Suites are JSON in data/expectations; docs/validation.md shows how to change them.
+A table is checked in two views. `rows` is the table itself, with the fingerprint of each row and
+the other tables that contain the row too. `cells` is the long form of the features, with one row
+for each cell; so a suite needs few expectations for any number of features, and a finding names
+the cell. Suites are JSON files in data/expectations; docs/validation.md shows how to change them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _IMPORT = threading.Lock()
 
 
 def great_expectations() -> Any:
-    """The package, imported late (seconds) and once, silent and offline."""
+    """The package, imported only when needed (it takes seconds), quiet and without analytics."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     with _IMPORT:
         import great_expectations
@@ -107,7 +107,7 @@ def build_suite(kind: str, schema: Schema, params: ValidationSettings) -> Any:
 
 
 def _label_check(gxe: Any, schema: Schema, meta: Callable[[str, str], dict[str, str]]) -> Any:
-    """A label is a known class, or a finite number."""
+    """The expectation that a label is a known class, or a finite number."""
     if schema.task == "classification":
         return gxe.ExpectColumnValuesToBeInSet(
             column=schema.label,
@@ -124,12 +124,12 @@ def _label_check(gxe: Any, schema: Schema, meta: Callable[[str, str], dict[str, 
 
 
 def written_with(params: ValidationSettings) -> dict[str, Any]:
-    """The parameters that suites are written with."""
+    """The parameters that suites depend on."""
     return params.model_dump(mode="json", include={"min_rows", "feature_range"})
 
 
 def check_suites(folder: Path, params: ValidationSettings) -> None:
-    """Raise `InputError` where params.yaml speaks of other suites than those on disk."""
+    """Raise `InputError` if the suites on disk were written with other parameters."""
     for kind in KINDS:
         meta = load_suite(folder, kind).get("meta") or {}
         for key, value in written_with(params).items():
@@ -143,14 +143,15 @@ def check_suites(folder: Path, params: ValidationSettings) -> None:
 
 
 def save_suites(folder: Path, schema: Schema, params: ValidationSettings) -> list[Path]:
-    """Write the three suites as JSON; give their paths."""
+    """Write the three suites as JSON; return their paths."""
     paths = []
     for kind in KINDS:
         content = build_suite(kind, schema, params).to_json_dict()
         for expectation in content["expectations"]:
             expectation.pop("id", None)
         paths.append(folder / f"{kind}.json")
-        content["meta"] = written_with(params)  # without GX's version, which is pinned elsewhere
+        # without the version of Great Expectations, which constraints.txt pins
+        content["meta"] = written_with(params)
         write_json(paths[-1], {k: content[k] for k in ("name", "expectations", "meta")})
     return paths
 

@@ -23,7 +23,7 @@ from unshapley.files import digest, is_sealed, seal, sha256, write_json
 from unshapley.project import Project
 
 Report = dict[str, Any]
-"""What was found in one table, as `Findings` in JSON."""
+"""`Findings` of one table as JSON."""
 
 
 def tables(project: Project) -> dict[str, Path]:
@@ -31,7 +31,7 @@ def tables(project: Project) -> dict[str, Path]:
     providers = project.providers()
     if not providers:
         raise InputError(
-            "no partition is there",
+            "there are no partitions",
             where=project.partitions,
             do="run `unshapley prepare` or `dvc checkout`",
         )
@@ -50,12 +50,12 @@ def tables(project: Project) -> dict[str, Path]:
 
 
 def check_complete(project: Project, targets: Sequence[str] = ()) -> None:
-    """Raise `InputError` where a partition is missing: of a target, or, where none are named, of
-    any provider that was prepared.
+    """Raise `InputError` if a partition is missing: of a target, or, without targets, of any
+    prepared provider.
     """
-    there = tables(project)
+    present = tables(project)
     for name in targets or Schema.load(project.schema).providers:
-        if name not in there:
+        if name not in present:
             raise InputError(
                 f"partition of provider {name!r} is missing",
                 where=project.partition(name),
@@ -65,7 +65,7 @@ def check_complete(project: Project, targets: Sequence[str] = ()) -> None:
 
 
 def state_of(project: Project) -> str:
-    """One hash of all tables, schema and suites: what a validation result depends on."""
+    """Hash of all tables, the schema and the suites, which validation results depend on."""
     Schema.load(project.schema)
     suites = {kind: digest(load_suite(project.expectations, kind)) for kind in KINDS}
     hashes = {name: sha256(path) for name, path in tables(project).items()}
@@ -73,19 +73,20 @@ def state_of(project: Project) -> str:
 
 
 def check_parameters(project: Project, params: Params) -> None:
-    """Raise `InputError` where tables or suites were not made with these parameters."""
+    """Raise `InputError` if tables or suites were written with other parameters."""
     check_prepared(Schema.load(project.schema), params, project.schema)
     check_suites(project.expectations, params.validation)
 
 
 def kind_of(name: str) -> str:
-    """Which suite a table is held against."""
+    """The kind of suite that a table is checked with."""
     return name if name in ("test", "reference") else "partition"
 
 
 def validate_project(project: Project, targets: Sequence[str] = ()) -> list[Report]:
-    """Check all tables that are there: of the targets at least, or, where none are named, of all
-    providers. What was found in a table is kept until it, or another one, or a suite changes.
+    """Check all tables on disk. Findings are stored and reused until a table or a suite changes.
+
+    Raises `InputError` if the table of a target, or without targets of any provider, is missing.
     """
     check_complete(project, targets)
     checker = _Checker(project, state_of(project))
@@ -93,7 +94,7 @@ def validate_project(project: Project, targets: Sequence[str] = ()) -> list[Repo
 
 
 class _Checker:
-    """Checks the tables of a project, whose content hashes to `state`."""
+    """Checks the tables of a project; `state` is the hash of their content."""
 
     def __init__(self, project: Project, state: str) -> None:
         self.project, self.schema = project, Schema.load(project.schema)
@@ -102,7 +103,7 @@ class _Checker:
         self.version = [state, importlib.metadata.version("great-expectations"), code]
 
     def report(self, name: str) -> Report:
-        """What was found in a table, now or before."""
+        """Findings of a table: the stored ones if they are valid, else new ones."""
         kept = self.project.results / f"validate-{digest([name, *self.version])}.json"
         if kept.is_file():
             with contextlib.suppress(ValueError):
@@ -112,7 +113,7 @@ class _Checker:
                     return report
         report = asdict(self._check(name))
         write_json(kept, seal(report))
-        # as it will be read from then on: a first run must not differ from later ones
+        # converted as later runs will read it, so that all runs return the same
         return cast("Report", json.loads(json.dumps(report)))
 
     def _check(self, name: str) -> Findings:
@@ -128,9 +129,9 @@ class _Checker:
 
 
 def verdict(reports: Sequence[Report], policy: str) -> dict[str, str]:
-    """Quarantined providers with the reason; `ValidationError` where the run must stop.
+    """Quarantined providers with the reason; `ValidationError` if the run must stop.
 
-    A test or reference set that fails always stops it.
+    The run always stops if the test or reference set fails.
     """
     failed = {r["table"]: "; ".join(r["critical"]) for r in reports if r["critical"]}
     stops = [n for n in failed if policy == "stop" or n in ("test", "reference")]

@@ -1,4 +1,4 @@
-"""The two views in which a table is checked: its rows, and its cells one by one."""
+"""The two views in which a table is checked: its rows and its cells."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ Index = Mapping[str, NDArray[np.uint64]]
 def rows_view(
     frame: pd.DataFrame, name: str, kind: str, schema: Schema, index: Index
 ) -> pd.DataFrame:
-    """The table with its rows' fingerprints and the other tables in which they stand too."""
-    own = fingerprints(frame, schema.features)
+    """The table with the fingerprints of its rows and the other tables that contain the rows."""
+    hashes = fingerprints(frame, schema.features)
     out = frame.copy()
-    out[FINGERPRINT] = own.astype(str)
-    # of two providers with the same rows the earlier in provider order is taken as their source
+    out[FINGERPRINT] = hashes.astype(str)
+    # if two providers have the same rows, the second in provider order counts as the copy
     earlier = [k for k in index if k not in ("test", "reference") and k < name]
-    out[ALSO_IN] = _first_of(own, earlier, index) if kind == "partition" else None
-    out[IN_TEST] = _first_of(own, ["test"], index) if kind == "partition" else None
-    out[IN_REFERENCE] = _first_of(own, ["reference"], index) if kind != "reference" else None
+    out[ALSO_IN] = _first_of(hashes, earlier, index) if kind == "partition" else None
+    out[IN_TEST] = _first_of(hashes, ["test"], index) if kind == "partition" else None
+    out[IN_REFERENCE] = _first_of(hashes, ["reference"], index) if kind != "reference" else None
     return out
 
 
 def cells_view(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
-    """One row a feature cell: column, row, value (NaN unless a finite number) and its kind."""
+    """One row for each feature cell: column, row, value (NaN unless a finite number), kind."""
     present = [c for c in schema.features if c in frame.columns]
     long = frame[present].astype(object).reset_index(names="row").melt("row", var_name="column")
     raw = long["value"]
@@ -45,10 +45,10 @@ def cells_view(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     return long.assign(value=number.where(finite & typed), kind=kind, cell=cell)
 
 
-def _first_of(own: NDArray[np.uint64], tables: list[str], index: Index) -> pd.Series:
-    out = pd.Series([None] * len(own), dtype=object)
+def _first_of(hashes: NDArray[np.uint64], tables: list[str], index: Index) -> pd.Series:
+    out = pd.Series([None] * len(hashes), dtype=object)
     for table in reversed(tables):
-        out[np.isin(own, index[table])] = table
+        out[np.isin(hashes, index[table])] = table
     return out
 
 

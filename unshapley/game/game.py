@@ -1,4 +1,4 @@
-"""The game that is measured: who plays, the pretrained model, and the test set."""
+"""The game: its players, the pretrained model, and the test set."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from unshapley.models.pretrained import Pretrained
 class Game:
     """A loaded game.
 
-    players: providers that are valued, in provider order; providers: all in the model, of whom
-    those that are no players always stay; test_x: `(rows, features)`; test_y: class codes
+    players: providers that are valued, in provider order; providers: all providers of the model;
+    those that are not players always stay; test_x: `(rows, features)`; test_y: class codes
     `(rows,)`, or the label standardised by `label_mean` and `label_scale`.
     """
 
@@ -33,12 +33,12 @@ class Game:
 
     @property
     def partial(self) -> bool:
-        """Whether some providers of the model are no players."""
+        """Whether some providers of the model are not players."""
         return self.players != self.providers
 
     @property
     def all_rows(self) -> bool:
-        """Whether the rows of every provider in the model can be read, as retraining needs."""
+        """Whether the rows of all providers in the model are loaded; retraining needs them."""
         return len(self.pretrained.rows.owner) == int(self.pretrained.counts.sum())
 
     @property
@@ -46,22 +46,22 @@ class Game:
         return "regression" if self.test_y.is_floating_point() else "classification"
 
     def staying(self, coalitions: Coalitions) -> Tensor:
-        """Who stays among all providers in the model `(m, providers)`, of players' `(m, n)`."""
-        out = np.ones((len(coalitions), len(self.providers)), dtype=bool)
-        out[:, [self.providers.index(p) for p in self.players]] = coalitions
-        return torch.from_numpy(out).to(self.test_x.device)
+        """Providers of the model that stay `(m, providers)`, for coalitions of players `(m, n)`."""
+        stays = np.ones((len(coalitions), len(self.providers)), dtype=bool)
+        stays[:, [self.providers.index(p) for p in self.players]] = coalitions
+        return torch.from_numpy(stays).to(self.test_x.device)
 
     def outputs(self, batch: State) -> tuple[Tensor, Tensor]:
-        """Outputs of a batch of models on the test set `(models, rows, classes)` and the labels
-        `(rows,)`; numbers are in units of the label.
+        """Outputs of a batch of models on the test set `(models, rows, classes)`, and the labels
+        `(rows,)`. In regression, both are in units of the label.
         """
         model, trained = self.pretrained.model, self.pretrained.trained
-        shared = {n: t for n, t in trained.items() if n not in batch}
+        shared = {name: tensor for name, tensor in trained.items() if name not in batch}
         with torch.no_grad():
-            found = batched_outputs(model, batch, shared, self.test_x)
+            model_outputs = batched_outputs(model, batch, shared, self.test_x)
         if self.task == "classification":
-            return found, self.test_y
+            return model_outputs, self.test_y
         return (
-            found.double() * self.label_scale + self.label_mean,
+            model_outputs.double() * self.label_scale + self.label_mean,
             self.test_y.double() * self.label_scale + self.label_mean,
         )

@@ -1,4 +1,4 @@
-"""Everything a valuation reads, loaded and checked against the model's record."""
+"""Load everything that a valuation reads, and check it against the model's record."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from unshapley.project import Project
 class LoadedGame(Game):
     """A game that was loaded from a project.
 
-    record: the model's; statistics: hash of every file of curvature statistics that was read;
-    utilities: what is measured, the primary one first.
+    record: of the model; statistics: path and hash of every file of curvature statistics that was
+    read; utilities: utilities to measure, the primary one first.
     """
 
     record: ModelRecord = field(kw_only=True)
@@ -48,9 +48,10 @@ def load_game(
 ) -> LoadedGame:
     """Load model, rows and test set of a project, and the statistics if an unlearner `needs` them.
 
-    utilities: names of what is measured. Rows of providers that are no players may be absent from
-    the disk; what is there is read. Raises `InputError` where a file is missing, damaged, not the recorded one, or does not fit, and
-    where the model does not reach its recorded score on the test set.
+    utilities: names of the utilities to measure. Rows of providers that are not players may be
+    absent from the disk; those that exist are read. Raises `InputError` if a file is missing,
+    damaged, not the recorded one or of the wrong shape, and if the model does not reach its
+    recorded score on the test set.
     """
     deterministic()
     schema = Schema.load(project.schema)
@@ -69,14 +70,14 @@ def load_game(
         initial=initial,
         rewind=rewind,
         recipe=record.recipe,
-        counts=torch.tensor([record.rows[p] for p in providers]),
+        counts=torch.tensor([record.rows[provider] for provider in providers]),
         rows=_training_rows(project, schema, record, providers, players),
         reference=reference,
         test=test,
     )
     statistics: dict[Path, str] = {}
     if needs in ("curvature", "features"):
-        hashes = {p: record.partitions[p] for p in providers}
+        hashes = {provider: record.partitions[provider] for provider in providers}
         curvature, features = load_curvature(project.curvature, record.files[CHECKPOINT], hashes)
         curvature = replace(curvature, rows=pretrained.counts.double())
         pretrained = replace(pretrained, curvature=curvature, features=features)
@@ -136,21 +137,21 @@ def _check_players(players: Sequence[str], providers: Sequence[str]) -> None:
             expected="at least two",
             do="add partitions, or look at what was quarantined",
         )
-    strangers = sorted(set(players) - set(providers))
-    if strangers:
+    unknown = sorted(set(players) - set(providers))
+    if unknown:
         raise InputError(
-            f"the model was not trained on provider {strangers[0]!r}",
+            f"the model was not trained on provider {unknown[0]!r}",
             expected=f"providers of the model: {', '.join(providers)}",
             do="pretrain again, or remove the partition",
         )
 
 
 def _check_shape(project: Project, schema: Schema, record: ModelRecord) -> None:
-    found = (len(schema.features), schema.outputs)
-    if found != (record.in_features, record.classes):
+    data_shape = (len(schema.features), schema.outputs)
+    if data_shape != (record.in_features, record.classes):
         raise InputError(
             f"the model takes {record.in_features} features and has {record.classes} outputs, "
-            f"the data has {found[0]} features and needs {found[1]}",
+            f"the data has {data_shape[0]} features and needs {data_shape[1]}",
             where=project.model / "model.json",
             do="pretrain again on this data",
         )
@@ -165,11 +166,11 @@ def _other_data(project: Project, name: str) -> InputError:
 
 
 def _check_score(game: LoadedGame, project: Project, tolerance: float = 1e-4) -> None:
-    """The model must reach its recorded utilities: it is pretrained, and on this task."""
-    # a share of right answers may flip by one row on another machine
+    """Raise `InputError` unless the model reaches its recorded utilities on the test set."""
+    # accuracy may change by one row on another machine, so it is compared only if nothing else is
     score = game.record.score
-    recorded = {n: v for n, v in score.items() if n.startswith("neg_")} or score
-    batch = {n: t.unsqueeze(0) for n, t in game.pretrained.trained.items()}
+    recorded = {name: value for name, value in score.items() if name.startswith("neg_")} or score
+    batch = {name: tensor.unsqueeze(0) for name, tensor in game.pretrained.trained.items()}
     outputs, y = game.outputs(batch)
     for name, values in evaluate([UTILITIES[name] for name in recorded], outputs, y).items():
         if not abs(values[0] - recorded[name]) <= tolerance * max(1.0, abs(recorded[name])):

@@ -1,4 +1,4 @@
-"""How much memory a chunk takes, and how many coalitions therefore share one."""
+"""Estimate the memory of a coalition, and from it the number of coalitions in a chunk."""
 
 from __future__ import annotations
 
@@ -16,39 +16,38 @@ from unshapley.models.training import trainable
 from unshapley.unlearning import Unlearner
 
 PROBE = 17
-"""Rows on which activations are counted; a prime, so that no width is taken for them."""
+"""Number of rows for counting activations; a prime, so that it differs from layer widths."""
 COPIES = 6
-"""Tensors as large as the weights while training: weights, gradient, Adam's two, two for work."""
+"""Tensors of the size of the weights in training: weights, gradient, 2 of Adam, 2 temporary."""
 CHOOSING = 12
-"""The same while a mask is chosen: slopes in float64, their order, and what sorting takes."""
+"""The same while a mask is chosen: gradients in float64, their order, memory for sorting."""
 
 
 def chunk_size(
     game: Game, unlearner: Unlearner, coalitions: Coalitions, params: ValuationSettings
 ) -> int:
-    """Most coalitions of a plan `(m, n)` that share a chunk: at most `params.chunk_size`, and so
-    few that a chunk stays below `params.memory_mb`.
+    """Most coalitions of a plan `(m, n)` in a chunk: at most `params.chunk_size`, and so few that
+    a chunk needs less than `params.memory_mb`.
 
-    Raises `InputError` where not even one coalition does.
+    Raises `InputError` if a single coalition needs more.
     """
-    one = bytes_per_coalition(game, unlearner, coalitions)
-    fit = int(params.memory_mb * 2**20 // one)
-    if not fit:
+    coalition_bytes = bytes_per_coalition(game, unlearner, coalitions)
+    fitting = int(params.memory_mb * 2**20 // coalition_bytes)
+    if not fitting:
         raise InputError(
-            f"one coalition takes about {one / 2**20:.0f} MiB",
+            f"one coalition takes about {coalition_bytes / 2**20:.0f} MiB",
             where="valuation.memory_mb",
             expected=f"at least that much, it is {params.memory_mb}",
             do="raise it, or use newton with a smaller curvature.directions",
         )
-    return min(params.chunk_size, fit)
+    return min(params.chunk_size, fitting)
 
 
 def bytes_per_coalition(game: Game, unlearner: Unlearner, coalitions: Coalitions) -> int:
-    """Estimate of what one coalition of a plan takes at most, in bytes.
+    """Estimate of the most memory that one coalition of a plan needs, in bytes.
 
-    Counted, not measured: weights, rows and activations of training where the unlearner reads rows,
-    a mask over the weights or the curvature matrix where it uses one, and the outputs on the test
-    set.
+    Counted, not measured: weights; rows and activations of training if the unlearner reads rows; a
+    mask over the weights or the curvature matrix if it uses one; outputs on the test set.
     """
     pretrained = game.pretrained
     weights = sum(pretrained.trained[name].nbytes for name in trainable(pretrained.model))
@@ -62,31 +61,32 @@ def bytes_per_coalition(game: Game, unlearner: Unlearner, coalitions: Coalitions
         rows = total_rows if unlearner.reads_all else round(float(touched.max()) * total_rows)
         if unlearner.retain_free:
             rows += len(pretrained.reference[1])
-        row = game.test_x[0].nbytes + 3 * activations + 16  # saved, their slopes, one at work
+        # activations: saved ones, their gradients, temporary ones
+        row = game.test_x[0].nbytes + 3 * activations + 16
         training = rows * row + (COPIES + unlearner.masks) * weights
         choosing = CHOOSING * weights if unlearner.masks else 0
     if unlearner.needs == "curvature" and pretrained.curvature is not None:
         stored = 3 * pretrained.curvature.hessian[0].nbytes
-    return total + max(training, choosing, stored)  # one after the other, never both
+    return total + max(training, choosing, stored)  # these happen one after the other
 
 
 def activation_bytes(game: Game) -> int:
-    """Bytes that one row's forward pass leaves behind for the backward pass."""
+    """Bytes per row that the forward pass saves for the backward pass."""
     pretrained = game.pretrained
     model = deepcopy(pretrained.model)
     x = game.test_x[:PROBE]
-    found: dict[int, int] = {}
+    saved: dict[int, int] = {}
 
     def count(tensor: Tensor) -> Tensor:
         if tensor.dim() and tensor.shape[0] == len(x):
-            found[tensor.data_ptr()] = tensor.nbytes
+            saved[tensor.data_ptr()] = tensor.nbytes
         return tensor
 
     theta = {
-        n: t.detach().requires_grad_()
-        for n, t in pretrained.trained.items()
-        if n in trainable(model)
+        name: tensor.detach().requires_grad_()
+        for name, tensor in pretrained.trained.items()
+        if name in trainable(model)
     }
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         functional_call(model, {**pretrained.trained, **theta}, (x,))
-    return sum(found.values()) // len(x)
+    return sum(saved.values()) // len(x)
