@@ -1,4 +1,4 @@
-"""Estimators: a file each, and one line each in this registry."""
+"""Estimators: one file for each, and one line in this registry."""
 
 from __future__ import annotations
 

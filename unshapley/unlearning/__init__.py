@@ -1,4 +1,4 @@
-"""Unlearners: a file each, and one line each in this registry."""
+"""Unlearners: one file for each, and one line in this registry."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ UNLEARNERS: Mapping[str, type[Unlearner]] = {
 
 
 def build_unlearner(name: str, options: Mapping[str, Any] | None = None) -> Unlearner:
-    """The unlearner of that name, built in, installed or 'package.module:Class'.
+    """The unlearner of that name: built in, installed, or your own as 'package.module:Class'.
 
-    Raises `InputError` for one that does not exist or is none, and names the option that is wrong.
+    Raises `InputError` for an unknown name, an object that is not an unlearner, or a wrong option.
     """
     kind = find(name, UNLEARNERS, "unlearner", WHERE)
     check_kind(name, kind)
@@ -69,20 +69,22 @@ def build_unlearner(name: str, options: Mapping[str, Any] | None = None) -> Unle
 
 
 def check_kind(name: str, kind: Any) -> None:
-    """Raise `InputError` for what is no subclass of `Unlearner`, or an unfinished one."""
+    """Raise `InputError` if `kind` is not a complete subclass of `Unlearner`."""
     if not (isinstance(kind, type) and issubclass(kind, Unlearner)):
-        what = f"of type {type(kind).__name__}" if not isinstance(kind, type) else "another class"
+        description = (
+            "another class" if isinstance(kind, type) else f"of type {type(kind).__name__}"
+        )
         raise InputError(
-            f"unlearner {name!r} is {what}",
+            f"unlearner {name!r} is {description}",
             where=WHERE,
             expected="a subclass of unshapley.unlearning.Unlearner",
         )
-    lacking = [a for a in ("name", "retain_free") if not hasattr(kind, a)]
+    missing = [a for a in ("name", "retain_free") if not hasattr(kind, a)]
     if kind.__call__ is Unlearner.__call__:
-        lacking.append("__call__")
-    if lacking:
+        missing.append("__call__")
+    if missing:
         raise InputError(
-            f"unlearner {name!r} lacks {', '.join(lacking)}",
+            f"unlearner {name!r} lacks {', '.join(missing)}",
             where=WHERE,
             expected="name and retain_free as class variables, and __call__(pretrained, staying)",
             do="see CONTRIBUTING.md, or the files of unshapley/unlearning",
@@ -91,7 +93,7 @@ def check_kind(name: str, kind: Any) -> None:
 
 
 def source_of_unlearner(unlearner: Unlearner) -> str | None:
-    """Hash of the source of an unlearner of the user's own; None for those that come with us."""
+    """Hash of the source of a user's own unlearner; None for built-in ones."""
     kind = type(unlearner)
     if kind in UNLEARNERS.values():
         return None

@@ -1,4 +1,4 @@
-"""What every unlearner is: one function from coalitions to a batch of models."""
+"""The interface of unlearners: a function from coalitions to a batch of models."""
 
 from __future__ import annotations
 
@@ -15,53 +15,53 @@ from unshapley.models.training import train
 
 
 class Unlearner(BaseModel):
-    """Turns the pretrained model into one model a coalition. Its fields are its options."""
+    """Turns the pretrained model into one model per coalition. Its fields are its options."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: ClassVar[str]
     retain_free: ClassVar[bool]
-    """True if it touches only the forgotten rows and what is stored beside the checkpoint."""
+    """True if it reads only the forgotten rows and what is stored beside the checkpoint."""
     control: ClassVar[bool] = False
-    """True for what unlearners are held against."""
+    """True for baselines that unlearners are compared with."""
     needs: ClassVar[str | None] = None
-    """What it needs of what is stored: `curvature` or `features`."""
+    """Stored statistics that it needs: `curvature` or `features`."""
     reads_rows: ClassVar[bool] = True
-    """False if nothing but what is stored is touched."""
+    """False if it reads no training rows, only what is stored."""
     reads_all: ClassVar[bool] = False
-    """True if the rows of every provider pass through every coalition's model."""
+    """True if every coalition's model is evaluated on the rows of all providers."""
 
     @property
     def masks(self) -> bool:
-        """Whether each coalition has a mask of its own over the weights, chosen by sorting them."""
+        """Whether each coalition has its own mask over the weights, which takes a sort of them."""
         return False
 
     def __call__(self, pretrained: Pretrained, staying: Tensor) -> State:
         """Tensors that differ from the pretrained model, stacked `(m, …)`.
 
-        staying: boolean `(m, n)` over all providers in the model. Raises `InputError` where what
-        the unlearner needs is not at hand.
+        staying: boolean `(m, n)` over all providers in the model. Raises `InputError` where rows or
+        statistics that the unlearner needs are missing.
         """
         raise NotImplementedError
 
     def fitted(self, pretrained: Pretrained, staying: Tensor) -> Self:
-        """With the options resolved that depend on the plan `(m, n)`: alike for all its chunks."""
+        """A copy with the options set that depend on the plan `(m, n)`, the same for all chunks."""
         return self
 
     def exact(self, pretrained: Pretrained, staying: Tensor) -> Tensor:
-        """Which coalitions are really retrained, so that nothing is to be corrected `(m,)`."""
+        """Which coalitions are really retrained and so need no correction `(m,)`."""
         return torch.zeros(len(staying), dtype=torch.bool, device=staying.device)
 
     def described(self) -> list[Any]:
-        """Name and options, as a chunk's key holds them."""
+        """Name and options, for the cache keys of results."""
         return [self.name, self.model_dump(mode="json")]
 
 
 def train_on_retained(
-    pretrained: Pretrained, start: State, staying: Tensor, steps: int, rate: float, who: str
+    pretrained: Pretrained, start: State, staying: Tensor, steps: int, rate: float, unlearner: str
 ) -> State:
-    """Train one model a coalition from `start` `(m, …)` on the rows of the providers that stay."""
-    x, y, weights = padded(reachable_rows(pretrained, staying, who), staying)
+    """Train one model per coalition, from `start` `(m, …)`, on its providers' rows."""
+    x, y, weights = padded(reachable_rows(pretrained, staying, unlearner), staying)
     return train(
         pretrained.model,
         start,
@@ -77,37 +77,38 @@ def train_on_retained(
 def padded(rows: TrainingRows, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Each coalition's own rows, padded to the longest: x `(m, rows, features)`, y, weights.
 
-    chosen: whose rows, boolean `(m, n)`. Weights are 1 for rows and 0 for padding. Training then
-    costs what the largest coalition keeps, so coalitions of like size are measured together.
+    chosen: providers of the rows, boolean `(m, n)`. Weights are 1 for rows and 0 for padding. The
+    cost of training depends on the largest coalition of a batch, so that coalitions of similar size
+    should be batched.
     """
-    keeps = chosen[:, rows.owner]
-    longest = max(1, int(keeps.sum(dim=1).max()))
-    index = torch.argsort(~keeps, dim=1, stable=True)[:, :longest]
-    return rows.x[index], rows.y[index], keeps.gather(1, index).to(rows.x.dtype)
+    selected = chosen[:, rows.owner]
+    longest = max(1, int(selected.sum(dim=1).max()))
+    index = torch.argsort(~selected, dim=1, stable=True)[:, :longest]
+    return rows.x[index], rows.y[index], selected.gather(1, index).to(rows.x.dtype)
 
 
 def reachable_rows(
-    pretrained: Pretrained, wanted: Tensor, who: str, which: str = "stays"
+    pretrained: Pretrained, needed: Tensor, unlearner: str, which: str = "stays"
 ) -> TrainingRows:
-    """All reachable rows; `InputError` where `who` needs rows `wanted` `(m, n)` that are not.
+    """All reachable rows; `InputError` if those of a `needed` `(m, n)` provider are unreachable.
 
-    which: end of the sentence that names the wanted, "every provider that …".
+    which: completes "needs the rows of every provider that …" in the message.
     """
     rows = pretrained.rows
-    there = torch.bincount(rows.owner, minlength=len(pretrained.counts)) > 0
-    lacking = wanted.any(dim=0) & ~there
-    if lacking.any():
-        raise out_of_reach(who, which, int(lacking.sum()), len(lacking))
+    reachable = torch.bincount(rows.owner, minlength=len(pretrained.counts)) > 0
+    missing = needed.any(dim=0) & ~reachable
+    if missing.any():
+        raise out_of_reach(unlearner, which, int(missing.sum()), len(missing))
     return rows
 
 
-def out_of_reach(who: str, which: str, lacking: int, providers: int) -> InputError:
-    """That `who` needs rows of every provider that `which`, and some are `lacking`."""
+def out_of_reach(unlearner: str, which: str, missing: int, providers: int) -> InputError:
+    """An error: `unlearner` needs the rows of every provider that `which`, and `missing` lack."""
     return InputError(
-        f"{who} needs the rows of every provider that {which}, and those of "
-        f"{lacking} of {providers} providers are not reachable",
+        f"{unlearner} needs the rows of every provider that {which}, and those of "
+        f"{missing} of {providers} providers are not reachable",
         where="valuation.unlearner",
-        expected="an unlearner that reads less: a retain-free one needs only what is forgotten "
-        "and what is stored beside the model, newton no rows at all",
+        expected="an unlearner that reads fewer rows: a retain-free one needs only the forgotten "
+        "rows and what is stored beside the model, newton no rows at all",
         do="set valuation.unlearner to newton, or restore the partitions",
     )

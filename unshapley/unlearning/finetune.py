@@ -14,10 +14,10 @@ from unshapley.unlearning.base import Unlearner, train_on_retained
 
 
 class FinetuneUnlearner(Unlearner):
-    """Forget by training on: `steps` of the recorded recipe on the retained rows only.
+    """Continue training from the pretrained weights, for `steps` on the retained rows only.
 
     The catastrophic-forgetting baseline of Golatkar et al., "Eternal Sunshine of the Spotless Net"
-    (CVPR 2020), section 6. Touches retained rows. Cost per coalition: `steps` full-batch steps.
+    (CVPR 2020), section 6. Reads retained rows. Cost per coalition: `steps` full-batch steps.
     """
 
     name: ClassVar[str] = "finetune"

@@ -1,4 +1,4 @@
-"""Gradient ascent on the forgotten rows, held by a divergence: the method of Unlearning Shapley."""
+"""Gradient ascent on the forgotten rows with a penalty on the divergence (Unlearning Shapley)."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ log = logging.getLogger("unshapley.unlearning")
 
 
 class GradientAscentUnlearner(AscentUnlearner):
-    """Forget by maximising the loss of what is forgotten, near to the pretrained model elsewhere.
+    """Maximise the loss of forgotten rows, and stay near the pretrained model on other rows.
 
     minimise −(1/|F|) Σ_F ℓ(θ) + kl · (1/|R|) Σ_R KL(p_pretrained ‖ p_θ)
 
-    over forgotten rows F and rows R of the reference set; for numbers half the squared difference
-    of outputs stands for KL. The method of Ma et al., "Losing is for Cherishing: Data Valuation
-    Based on Machine Unlearning and Shapley Value" (arXiv 2505.16147, 2025), as far as it is
-    published: there R is the test set (`regulariser="test"`), which then takes part in making the
-    models that it scores. Where to stop is not said there; here a model stops at the held-out loss.
-    Touches forgotten rows and the reference set. Cost per coalition: at most `steps` steps on both.
+    over forgotten rows F and rows R of the reference set; for numeric labels, half the squared
+    difference of outputs replaces KL. The method of Ma et al., "Losing is for Cherishing: Data
+    Valuation Based on Machine Unlearning and Shapley Value" (arXiv 2505.16147, 2025), as far as it
+    is published. There R is the test set (`regulariser="test"`), so that the models are tuned on
+    the rows that score them. The paper gives no stopping rule; here a model stops at the held-out
+    loss. Reads forgotten rows and the reference set. Cost per coalition: at most `steps` steps on
+    both.
     """
 
     name: ClassVar[str] = "gradient_ascent"
     regulariser: Literal["reference", "test"] = Field(
-        "reference", description="rows that hold the model; test leaks the test set"
+        "reference", description="rows on which divergence is penalised; test leaks the test set"
     )
 
     def push(self, loss: Tensor, before: Tensor) -> Tensor:
@@ -41,13 +42,13 @@ class GradientAscentUnlearner(AscentUnlearner):
             return pretrained.reference[0]
         if pretrained.test is None:
             raise InputError(
-                f"{self.name} is to regularise on the test set, and there is none",
+                f"{self.name} should regularise on the test set, and there is none",
                 where="valuation.options",
                 do="set regulariser to reference",
             )
         log.warning(
-            "%s regularises on the test set: it leaks into the models that it scores, and "
-            "utilities come out too high; regulariser: reference does not leak",
+            "%s regularises on the test set: the test set leaks into the models that it scores, "
+            "and utilities are too high; regulariser: reference does not leak",
             self.name,
         )
         return pretrained.test[0]

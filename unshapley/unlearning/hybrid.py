@@ -1,4 +1,4 @@
-"""Retrain where little is kept, unlearn where little is forgotten."""
+"""Retrain small coalitions, unlearn for large ones."""
 
 from __future__ import annotations
 
@@ -16,36 +16,38 @@ from unshapley.unlearning.retrain import RetrainUnlearner
 
 
 class HybridUnlearner(NewtonFinetuneUnlearner):
-    """Really retrain the coalitions that keep least, `newton_finetune` all others.
+    """Really retrain the coalitions with the fewest rows, use `newton_finetune` for all others.
 
-    An unlearned model errs most where few rows are kept, and there retraining is cheapest: its
-    cost is proportional to the rows. `fitted` splits a plan so that all of it costs the share
-    `cost` of retraining it, counted in rows × steps: fine-tuning comes first, what is left of the
-    budget retrains the smallest coalitions. With at most `retrain_up_to` providers all coalitions
-    are retrained: so few that it costs little. Touches retained rows.
+    Unlearned models have the largest errors where few rows are kept. There retraining is cheapest,
+    as its cost is proportional to the rows. `fitted` splits a plan so that it costs the share
+    `cost` of retraining everything, counted in rows × steps: fine-tuning is paid first, and the
+    rest retrains the smallest coalitions. With at most `retrain_up_to` providers all coalitions are
+    retrained, as they are few. Reads retained rows.
     """
 
     name: ClassVar[str] = "hybrid"
     retain_free: ClassVar[bool] = False
     cost: float = Field(0.04, gt=0, le=1, description="share of the cost of retraining everything")
-    retrain_up_to: int = Field(6, ge=0, description="so few providers are always retrained")
-    retrain_below: float | None = Field(
-        None, ge=0, le=1, description="share of rows up to which to retrain; none: by cost"
+    retrain_up_to: int = Field(
+        6, ge=0, description="up to so many providers, retrain all coalitions"
     )
-    steps: int = Field(8, ge=1, description="most Adam steps on the retained rows")
+    retrain_below: float | None = Field(
+        None, ge=0, le=1, description="largest share of rows to retrain; none: set by cost"
+    )
+    steps: int = Field(8, ge=1, description="maximum number of Adam steps on the retained rows")
 
     def fitted(self, pretrained: Pretrained, staying: Tensor) -> Self:
-        """With its split by cost resolved for the coalitions `(m, n)` of a plan."""
+        """A copy with `steps` and `retrain_below` set for the coalitions `(m, n)` of a plan."""
         if self.retrain_below is not None:
             return self
         share = pretrained.share(staying).cpu().sort().values
         total = pretrained.recipe.steps
         steps = self.affordable(total)
-        saved = share.cumsum(0) * (1 - steps / total)
-        left = share.sum() * max(0.0, self.cost - steps / total)
-        count = int((saved <= left + 1e-9).sum())
+        extra_cost = share.cumsum(0) * (1 - steps / total)
+        budget = share.sum() * max(0.0, self.cost - steps / total)
+        count = int((extra_cost <= budget + 1e-9).sum())
         below = float(share[count - 1]) if count else 0.0
-        # coalitions of one size and price are treated alike: none of them, or all
+        # of coalitions with the same share of rows, all are retrained or none
         if count < len(share) and count and share[count] == share[count - 1]:
             lower = share[share < share[count - 1]]
             below = float(lower[-1]) if len(lower) else 0.0
@@ -56,8 +58,8 @@ class HybridUnlearner(NewtonFinetuneUnlearner):
         return max(1, min(self.steps, int(self.cost * total)))
 
     def split(self, total: int) -> float:
-        """Share of rows up to which to retrain: as fitted, or what the cost pays for where all
-        shares are alike often, so that it does not depend on which coalitions share a chunk.
+        """Largest share of rows to retrain: `retrain_below`, or else what `cost` pays for if shares
+        are uniformly distributed, so that it does not depend on the coalitions of a chunk.
         """
         if self.retrain_below is not None:
             return self.retrain_below
@@ -76,5 +78,5 @@ class HybridUnlearner(NewtonFinetuneUnlearner):
             parts.append((small, RetrainUnlearner()(pretrained, staying[small])))
         if not small.all():
             parts.append((~small, super().__call__(pretrained, staying[~small])))
-        index = torch.cat([where.nonzero().squeeze(1) for where, _ in parts]).argsort()
+        index = torch.cat([rows.nonzero().squeeze(1) for rows, _ in parts]).argsort()
         return {name: torch.cat([state[name] for _, state in parts])[index] for name in parts[0][1]}

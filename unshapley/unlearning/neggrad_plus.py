@@ -1,4 +1,4 @@
-"""Descend on the retained rows and ascend on the forgotten ones in the same steps."""
+"""Gradient descent on retained rows and ascent on forgotten rows in the same steps."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from unshapley.unlearning.base import Unlearner, reachable_rows
 
 
 class NegGradPlusUnlearner(Unlearner):
-    """Forget by fine-tuning that is pushed away from the forgotten rows.
+    """Fine-tune on retained rows while the loss of forgotten rows is increased.
 
     minimise β · (1/|S|) Σ_S ℓ(θ) − (1 − β) · min((1/|F|) Σ_F ℓ(θ), c) + ½ w ‖θ‖²
 
-    over retained rows S and forgotten rows F, with w the recipe's weight decay. The push ends at
-    the held-out loss c, the pretrained model's on the reference set; without an end it is NegGrad+
-    of Kurmanji et al., "Towards Unbounded Machine Unlearning" (NeurIPS 2023), section 4. Touches
-    retained and forgotten rows. Cost per coalition: `steps` steps on all rows.
+    over retained rows S and forgotten rows F, with w the recipe's weight decay and c the held-out
+    loss: that of the pretrained model on the reference set. Without the minimum with c it is
+    NegGrad+ of Kurmanji et al., "Towards Unbounded Machine Unlearning" (NeurIPS 2023), section 4.
+    Reads retained and forgotten rows. Cost per coalition: `steps` steps on all rows.
     """
 
     name: ClassVar[str] = "neggrad_plus"

@@ -14,27 +14,26 @@ from unshapley.models.pretrained import CurvatureStatistics, Pretrained
 from unshapley.unlearning.base import Unlearner
 
 NEAR = 0.1
-"""Share of ρ with which the length of the step is found, and the least that is applied."""
+"""Share of ρ for the trial step that sets ρ_S; also the lower bound of ρ_S / ρ."""
 BLOCK = 16
-"""Coalitions whose matrices are in memory together: more would leave the processor's cache."""
+"""Coalitions whose matrices are in memory at once: more would not fit into the cache."""
 
 
 class NewtonUnlearner(Unlearner):
-    """Forget by minimising the quadratic model of the retained providers' loss.
+    """One Newton step to the minimum of a quadratic model of the retained providers' loss.
 
     θ_S = θ − (H_S + (n_S (w + ρ_S) + λ) I)⁻¹ (g_S + n_S w θ + λ(θ − θ_0) − (n_S / n) · r)
 
     with g_S, H_S the retained providers' summed gradient and Gauss-Newton matrix at the pretrained
     θ in the coordinates of `unshapley.curvature`, n_S of n rows retained, w the recipe's weight
-    decay, θ_0 the recorded initialisation, and r what stands in the brackets when everybody stays:
-    it corrects linearly, so that forgetting nobody gives the pretrained model exactly. The Newton
-    step of Guo et al., "Certified Data Removal from Machine Learning Models" (ICML 2020), section
-    3, over all layers. λ draws towards θ_0 where little is kept. ρ_S keeps the step within reach of
-    the quadratic model, the more the farther it would go: ρ_S = ρ √(dᵀ H d / n), with H that of all
-    rows and d the step taken with a tenth of ρ. Where the loss is quadratic, λ = ρ = 0 is exact
-    retraining.
+    decay, θ_0 the recorded initialisation, and r the first three terms of the bracket for the full
+    coalition: with it, forgetting no provider gives exactly the pretrained model. The Newton step
+    of Guo et al., "Certified Data Removal from Machine Learning Models" (ICML 2020), section 3,
+    over all layers. λ pulls towards θ_0, mostly where few rows are kept. ρ_S limits the step to
+    where the quadratic model holds: ρ_S = ρ √(dᵀ H d / n), with H the matrix of all rows and d the
+    step with 0.1 ρ in place of ρ_S. Where the loss is quadratic, λ = ρ = 0 is exact retraining.
 
-    Retain-free. Cost per coalition: two Cholesky factors of k × k coordinates, whatever the rows.
+    Retain-free. Cost per coalition: two Cholesky factors of k × k matrices, for any number of rows.
     """
 
     name: ClassVar[str] = "newton"
@@ -43,7 +42,7 @@ class NewtonUnlearner(Unlearner):
     reads_rows: ClassVar[bool] = False
     damping: float = Field(3.0, ge=0, description="λ, pull to the initialisation, in summed loss")
     proximal: float = Field(
-        0.03, ge=0, description="ρ, pull to the pretrained weights, per row and length of the step"
+        0.03, ge=0, description="ρ, pull to the pretrained weights, per row and step length"
     )
 
     def __call__(self, pretrained: Pretrained, staying: Tensor) -> State:
@@ -72,25 +71,25 @@ class NewtonUnlearner(Unlearner):
     def step(
         self, curvature: CurvatureStatistics, stays: Tensor, slope: Tensor, decay: float
     ) -> Tensor:
-        """What is taken from the pretrained weights, in coordinates `(m, k)`."""
+        """The step to subtract from the pretrained weights, in coordinates `(m, k)`."""
         k = slope.shape[1]
         rows = stays @ curvature.rows
         hessian = (stays @ curvature.hessian.flatten(1)).view(-1, k, k)
-        far = torch.full_like(rows, NEAR * self.proximal)
+        proximal = torch.full_like(rows, NEAR * self.proximal)
         if self.proximal:
-            step = solve(hessian, slope, rows * (decay + far) + self.damping)
-            bend = curvature.hessian.sum(dim=0) / curvature.rows.sum()
-            far = self.proximal * ((step @ bend) * step).sum(dim=1).clamp(min=0).sqrt()
-            far = far.clamp(NEAR * self.proximal, 1.0)
-        return solve(hessian, slope, rows * (decay + far) + self.damping)
+            step = solve(hessian, slope, rows * (decay + proximal) + self.damping)
+            mean_hessian = curvature.hessian.sum(dim=0) / curvature.rows.sum()
+            length = ((step @ mean_hessian) * step).sum(dim=1).clamp(min=0).sqrt()
+            proximal = (self.proximal * length).clamp(NEAR * self.proximal, 1.0)
+        return solve(hessian, slope, rows * (decay + proximal) + self.damping)
 
 
 def solve(matrices: Tensor, vectors: Tensor, ridge: Tensor) -> Tensor:
     """(matrix + ridge · I)⁻¹ vector `(m, k)`, NaN where the matrix is not positive definite."""
     damped = matrices.clone()
     damped.diagonal(dim1=1, dim2=2).add_(ridge.unsqueeze(1))
-    # batched torch.linalg.solve fails in MKL for such batches; this is positive definite anyway
+    # batched torch.linalg.solve fails in MKL here; the matrices are positive definite anyway
     factor, failed = torch.linalg.cholesky_ex(damped)
-    found = torch.cholesky_solve(vectors.unsqueeze(2), factor).squeeze(2)
-    found[failed != 0] = float("nan")
-    return found
+    solution = torch.cholesky_solve(vectors.unsqueeze(2), factor).squeeze(2)
+    solution[failed != 0] = float("nan")
+    return solution

@@ -15,10 +15,10 @@ from unshapley.unlearning.newton import NewtonUnlearner
 
 
 class NewtonFinetuneUnlearner(NewtonUnlearner):
-    """Fine-tune from where `newton` arrives instead of from the pretrained weights.
+    """Fine-tune from the result of `newton` instead of from the pretrained weights.
 
-    The step brings most coalitions close to their retrained model; what the quadratic model could
-    not see is learnt from the retained rows in a few steps of the recorded recipe. Touches retained
+    The Newton step brings most coalitions close to their retrained model; a few steps of the
+    recorded recipe on the retained rows reduce the error of the quadratic model. Reads retained
     rows. Cost per coalition: that of `newton` and `steps` full-batch steps.
     """
 

@@ -1,4 +1,4 @@
-"""The control that leaves the pretrained model as it is."""
+"""The control that keeps the pretrained model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unshapley.unlearning.base import Unlearner
 
 
 class NoUnlearning(Unlearner):
-    """Forget nothing: what an unlearner has to be better than. Retain-free, free of cost."""
+    """Keep the pretrained model: the baseline for every unlearner. Retain-free, without cost."""
 
     name: ClassVar[str] = "no_unlearning"
     retain_free: ClassVar[bool] = True

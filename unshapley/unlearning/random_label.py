@@ -1,4 +1,4 @@
-"""Fine-tuning in which forgotten rows bear random labels, of the weights that they matter to."""
+"""Fine-tuning with random labels on forgotten rows, restricted to the salient weights."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from unshapley.unlearning.base import Unlearner, reachable_rows
 
 
 class RandomLabelUnlearner(Unlearner):
-    """Forget by learning wrong answers to forgotten rows while training on the retained ones.
+    """Fine-tune on retained rows, and on forgotten rows with random labels.
 
     minimise (1/|S|) Σ_S ℓ(θ; y) + α · (1/|F|) Σ_F ℓ(θ; y′) + ½ w ‖θ‖²
 
-    over retained rows S and forgotten rows F, with y′ a random other class, or the label of another
-    row where labels are numbers, and w the recipe's weight decay. Only weights move that are among
-    the share `saliency` with the largest |∂ Σ_F ℓ / ∂θ| at the pretrained weights; with 1 all move,
-    which is the random labelling of Golatkar et al., "Eternal Sunshine of the Spotless Net" (CVPR
-    2020). Fan et al., "SalUn: Empowering Machine Unlearning via Gradient-based Weight Saliency"
-    (ICLR 2024), section 4. A row's random label is the same in every coalition that forgets it.
-    Touches retained and forgotten rows. Cost per coalition: `steps` steps on all rows.
+    over retained rows S and forgotten rows F, with y′ a random other class (for numeric labels the
+    label of another row), and w the recipe's weight decay. Only the share `saliency` of weights
+    with the largest |∂ Σ_F ℓ / ∂θ| at the pretrained weights is trained; with 1 all are, which is
+    the random labelling of Golatkar et al., "Eternal Sunshine of the Spotless Net" (CVPR 2020). Fan
+    et al., "SalUn: Empowering Machine Unlearning via Gradient-based Weight Saliency" (ICLR 2024),
+    section 4. A row's random label is the same in every coalition that forgets it. Reads retained
+    and forgotten rows. Cost per coalition: `steps` steps on all rows.
     """
 
     name: ClassVar[str] = "random_label"
@@ -47,12 +47,12 @@ class RandomLabelUnlearner(Unlearner):
         model, recipe = pretrained.model, pretrained.recipe
         rows = reachable_rows(pretrained, staying | ~staying, self.name, "takes part")
         kept, forgotten = shares(rows, staying), shares(rows, ~staying)
-        other = other_labels(rows.y, self.seed)
+        random_labels = other_labels(rows.y, self.seed)
 
         def objective(theta: State, shared: State) -> Tensor:
             outputs = batched_outputs(model, theta, shared, rows.x)
-            wrong = forgotten * row_loss(outputs, other)
-            return (kept * row_loss(outputs, rows.y) + self.alpha * wrong).sum()
+            relabelled = forgotten * row_loss(outputs, random_labels)
+            return (kept * row_loss(outputs, rows.y) + self.alpha * relabelled).sum()
 
         return descend(
             model,
@@ -66,7 +66,7 @@ class RandomLabelUnlearner(Unlearner):
 
 
 def other_labels(y: Tensor, seed: int) -> Tensor:
-    """For every row another class, or the label of another row `(rows,)`."""
+    """For every row a random other class, or for numbers the label of another row `(rows,)`."""
     generator = torch.Generator().manual_seed(seed)
     if y.is_floating_point():
         order = torch.randperm(len(y), generator=generator).to(y.device)
@@ -81,20 +81,22 @@ def other_labels(y: Tensor, seed: int) -> Tensor:
 
 
 def salient(pretrained: Pretrained, rows: TrainingRows, forgotten: Tensor, share: float) -> State:
-    """1 for the `share` of weights that the loss of the `forgotten` `(m, n)` depends on most, 0 for
-    others and for those on which it does not depend at all `(m, …)`.
+    """Masks `(m, …)`: 1 for the `share` of weights with the largest absolute gradient of the loss
+    of `forgotten` providers `(m, n)`, 0 for others and for weights with a gradient of zero.
     """
     names = trainable(pretrained.model)
-    size = torch.zeros(len(forgotten), sum(pretrained.trained[n].numel() for n in names))
-    size = size.to(rows.x.device, torch.float64)
-    # one provider after the other: together they would hold the activations of n models
-    for i, goes in enumerate(forgotten.T):
-        if goes.any():
-            size.addr_(goes.double(), _slope(pretrained, rows, rows.owner == i).double())
-    size.abs_()
-    order = size.argsort(dim=1, descending=True, stable=True)
-    chosen = order[:, : max(1, round(share * size.shape[1]))]
-    mask = torch.zeros_like(size, dtype=rows.x.dtype).scatter_(1, chosen, 1.0).mul_(size > 0)
+    saliency = torch.zeros(len(forgotten), sum(pretrained.trained[n].numel() for n in names))
+    saliency = saliency.to(rows.x.device, torch.float64)
+    # one provider at a time: a batch would keep the activations of n models in memory
+    for i, is_forgotten in enumerate(forgotten.T):
+        if is_forgotten.any():
+            gradient = _gradient(pretrained, rows, rows.owner == i)
+            saliency.addr_(is_forgotten.double(), gradient.double())
+    saliency.abs_()
+    order = saliency.argsort(dim=1, descending=True, stable=True)
+    chosen = order[:, : max(1, round(share * saliency.shape[1]))]
+    mask = torch.zeros_like(saliency, dtype=rows.x.dtype).scatter_(1, chosen, 1.0)
+    mask.mul_(saliency > 0)
     parts = torch.split(mask, [pretrained.trained[n].numel() for n in names], dim=1)
     return {
         name: part.view(-1, *pretrained.trained[name].shape)
@@ -102,14 +104,14 @@ def salient(pretrained: Pretrained, rows: TrainingRows, forgotten: Tensor, share
     }
 
 
-def _slope(pretrained: Pretrained, rows: TrainingRows, own: Tensor) -> Tensor:
-    """Slope of the summed loss of a provider's `own` rows, pretrained `(weights,)`."""
+def _gradient(pretrained: Pretrained, rows: TrainingRows, own: Tensor) -> Tensor:
+    """Gradient at the pretrained weights of the summed loss of the rows `own` `(weights,)`."""
     model = pretrained.model
     start = stack({name: pretrained.trained[name] for name in trainable(model)}, 1)
     theta = {name: tensor.requires_grad_() for name, tensor in start.items()}
     shared = {name: t for name, t in pretrained.trained.items() if name not in theta}
     loss = row_loss(batched_outputs(model, theta, shared, rows.x[own]), rows.y[own]).sum()
-    slopes = torch.autograd.grad(
+    gradients = torch.autograd.grad(
         loss, list(theta.values()), allow_unused=True, materialize_grads=True
     )
-    return torch.cat([slope.flatten() for slope in slopes])
+    return torch.cat([gradient.flatten() for gradient in gradients])

@@ -1,4 +1,4 @@
-"""Real retraining: what unlearning is measured against."""
+"""Real retraining, the reference for unlearning."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from unshapley.unlearning.base import Unlearner, train_on_retained
 class RetrainUnlearner(Unlearner):
     """The reference: really retrain on the retained rows, from the recorded initialisation.
 
-    Touches retained rows. Cost per coalition: the whole recorded recipe.
+    Reads retained rows. Cost per coalition: the whole recorded recipe.
     """
 
     name: ClassVar[str] = "retrain"
@@ -36,10 +36,10 @@ class RetrainUnlearner(Unlearner):
 
 
 class TruncatedRetrainUnlearner(Unlearner):
-    """The control of equal cost: retrain from the initialisation, but only for a few steps.
+    """A control of equal cost: retrain from the initialisation, but only for a few steps.
 
-    An unlearner that is no better than this for the same `steps` has gained nothing from the
-    pretrained model. Touches retained rows. Cost per coalition: `steps` full-batch steps.
+    An unlearner that is no better than this for the same `steps` gains nothing from the pretrained
+    model. Reads retained rows. Cost per coalition: `steps` full-batch steps.
     """
 
     name: ClassVar[str] = "truncated_retrain"

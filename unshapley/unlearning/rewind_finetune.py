@@ -15,15 +15,15 @@ from unshapley.unlearning.base import Unlearner, train_on_retained
 
 
 class RewindFinetuneUnlearner(Unlearner):
-    """Forget by going back to early weights θ_early, then training on what is retained.
+    """Go back to weights from early in training, then train on the retained rows.
 
-    θ = `steps` of the recorded recipe on S, from θ_early
+    θ = `steps` of the recorded recipe on S, from the early weights θ_early
 
-    Early weights know what all rows have in common and little of any one provider: less is left to
-    forget than with `finetune`, and less to learn than from the initialisation. The algorithm of Mu
-    and Klabjan, "Rewind-to-Delete: Certified Machine Unlearning for Nonconvex Functions" (NeurIPS
-    2025), without its noise; pretrain.rewind says how early. Touches retained rows. Cost per
-    coalition: `steps` full-batch steps.
+    Early weights have learnt what all rows have in common, and little from any single provider: so
+    there is less to forget than with `finetune`, and less to learn than from the initialisation.
+    The algorithm of Mu and Klabjan, "Rewind-to-Delete: Certified Machine Unlearning for Nonconvex
+    Functions" (NeurIPS 2025), without its noise; pretrain.rewind sets how early. Reads retained
+    rows. Cost per coalition: `steps` full-batch steps.
     """
 
     name: ClassVar[str] = "rewind_finetune"

@@ -18,29 +18,29 @@ from unshapley.models.pretrained import HeadFeatures, Pretrained
 from unshapley.unlearning.base import Unlearner
 
 SCALES = (math.log(0.05), math.log(500))
-"""Where the scale from scores to logits is sought, as logarithms."""
+"""Search interval of the logarithm of the scale from scores to logits."""
 SCALE_RIDGE = 0.01
-"""Ridge per row of the scores that the scale is fitted to: a larger one would shrink them, and the
-scale make up for it."""
+"""Ridge per row of the scores that the scale is fitted to. A larger ridge would shrink the scores,
+and the scale would compensate for it."""
 
 
 class RidgeHeadUnlearner(Unlearner):
-    """Forget by solving the last layer anew on the features of the pretrained model.
+    """Refit the last layer by ridge regression on the features of the pretrained model.
 
     W_S = argmin Σ_S ½ ‖W h − t‖² + ½ λ n_S ‖W − A‖²,   outputs s · W_S h
 
-    over the n_S retained rows, with h the inputs of the last layer and 1 for its bias, and t the
-    label or, where it is a class, one-hot. The anchor A = V + (Σ (V h − t) hᵀ) / (λ n), summed over
-    the n rows of everybody, is the one for which forgetting nobody gives V = W_pretrained / s, the
-    pretrained layer. For numbers s = 1: ridge regression, exact retraining of the layer where it
-    was trained to the end and λ is its weight decay (then A = 0). Least squares to one-hot labels
-    gives scores like probabilities; s makes logits of them: the scale for which the scores of least
-    squares over everybody have the least log-loss on the reference set.
+    over the n_S retained rows, with h the inputs of the last layer and a 1 for its bias, and t the
+    label, one-hot where it is a class. The anchor A = V + (Σ (V h − t) hᵀ) / (λ n), summed over all
+    n rows, is such that forgetting no provider gives V = W_pretrained / s, the pretrained layer.
+    For numeric labels s = 1: ridge regression, which is exact retraining of the layer if it was
+    trained to convergence and λ is its weight decay (then A = 0). For classes, s turns the scores
+    of least squares on one-hot labels into logits: it minimises the log-loss on the reference set
+    of the least-squares scores of all rows.
 
-    Unlearning by sums that rows are taken out of is that of Cao and Yang, "Towards Making Systems
-    Forget with Machine Unlearning" (IEEE S&P 2015), where it is called the summation form.
-    Retain-free: touches no rows but those of the reference set. Cost per coalition: one Cholesky
-    factor of a matrix as wide as the layer, whatever the rows.
+    Unlearning by removing rows from sums is the summation form of Cao and Yang, "Towards Making
+    Systems Forget with Machine Unlearning" (IEEE S&P 2015). Retain-free: reads no rows but those of
+    the reference set. Cost per coalition: one Cholesky factor of a matrix as wide as the layer, for
+    any number of rows.
     """
 
     name: ClassVar[str] = "ridge_head"
@@ -50,8 +50,8 @@ class RidgeHeadUnlearner(Unlearner):
     ridge: float | None = Field(
         None,
         gt=0,
-        description="λ, pull to the anchor, per row; none: 0.3 for classes, for numbers the "
-        "recipe's weight decay",
+        description="λ, pull to the anchor, per row; none: 0.3 for classes, the recipe's weight "
+        "decay for numbers",
     )
 
     def __call__(self, pretrained: Pretrained, staying: Tensor) -> State:
@@ -64,7 +64,7 @@ class RidgeHeadUnlearner(Unlearner):
                 do="run `unshapley curvature`, or use another unlearner, such as finetune",
             )
         stays, counts = staying.double(), pretrained.counts.double()
-        # one row's worth of pull where nothing is retained gives the anchor, the limit
+        # an empty coalition counts as one row, which gives the anchor
         rows, total = (stays @ counts).clamp(min=1), counts.sum()
         gram, moment = features.gram.sum(dim=0), features.moment.sum(dim=0)
         ridge = self.ridge or default_ridge(pretrained)
@@ -79,8 +79,8 @@ class RidgeHeadUnlearner(Unlearner):
 
 
 def default_ridge(pretrained: Pretrained) -> float:
-    """Least squares is the loss itself for numbers, whose ridge is weight decay. For classes it is
-    another loss than the layer was trained with, and is trusted less far from the layer.
+    """λ: for numeric labels the weight decay, as the layer was trained with the same loss. For
+    classes the loss is another, and a stronger ridge keeps the layer near the pretrained one.
     """
     if pretrained.reference[1].is_floating_point():
         return max(pretrained.recipe.weight_decay, 1e-6)
@@ -88,17 +88,17 @@ def default_ridge(pretrained: Pretrained) -> float:
 
 
 def logit_scale(pretrained: Pretrained, features: HeadFeatures) -> float:
-    """From scores to logits: for least log-loss of everybody's scores on the reference set."""
+    """The scale s of `RidgeHeadUnlearner`: minimises the log-loss on the reference set."""
     x, y = pretrained.reference
     if y.is_floating_point():
         return 1.0
     pull = SCALE_RIDGE * pretrained.counts.double().sum()
-    everybody = ridge_solve(
+    full_head = ridge_solve(
         features.gram.sum(dim=0, keepdim=True),
         features.moment.sum(dim=0, keepdim=True),
         pull.view(1),
     )[0]
-    scores = with_bias(output_layer(pretrained.model, x)[1].double(), features) @ everybody
+    scores = with_bias(output_layer(pretrained.model, x)[1].double(), features) @ full_head
 
     def loss(log_scale: float) -> float:
         return float(row_loss(math.exp(log_scale) * scores, y).mean())
@@ -110,15 +110,15 @@ def ridge_solve(grams: Tensor, moments: Tensor, pull: Tensor) -> Tensor:
     """(gram + pull · I)⁻¹ moment `(m, width, classes)`, NaN where the matrix is singular."""
     matrix = grams.clone()
     matrix.diagonal(dim1=1, dim2=2).add_(pull.unsqueeze(1))
-    # batched torch.linalg.solve fails in MKL for such batches; this is positive definite anyway
+    # batched torch.linalg.solve fails in MKL here; the matrices are positive definite anyway
     factor, failed = torch.linalg.cholesky_ex(matrix)
-    found = torch.cholesky_solve(moments, factor)
-    found[failed != 0] = float("nan")
-    return found
+    solution = torch.cholesky_solve(moments, factor)
+    solution[failed != 0] = float("nan")
+    return solution
 
 
 def with_bias(h: Tensor, features: HeadFeatures) -> Tensor:
-    """Inputs of the layer `(rows, width)`, with a one at the end where it has a bias."""
+    """Inputs of the layer `(rows, width)`, with a last column of ones if it has a bias."""
     if h.shape[1] == features.gram.shape[-1]:
         return h
     return torch.cat([h, torch.ones_like(h[:, :1])], dim=1)
@@ -132,11 +132,11 @@ def head_weights(pretrained: Pretrained, features: HeadFeatures) -> Tensor:
 
 
 def as_layer(pretrained: Pretrained, features: HeadFeatures, weights: Tensor) -> State:
-    """Tensors of the layer from `(m, width, classes)`."""
+    """Weight and bias tensors of the layer from `weights` `(m, width, classes)`."""
     name = f"{features.layer}.weight"
-    like = pretrained.trained[name]
-    inputs = like.shape[1]
-    state = {name: weights[:, :inputs].transpose(1, 2).contiguous().to(like.dtype)}
+    pretrained_weight = pretrained.trained[name]
+    inputs = pretrained_weight.shape[1]
+    state = {name: weights[:, :inputs].transpose(1, 2).contiguous().to(pretrained_weight.dtype)}
     if weights.shape[1] > inputs:
-        state[f"{features.layer}.bias"] = weights[:, inputs].to(like.dtype)
+        state[f"{features.layer}.bias"] = weights[:, inputs].to(pretrained_weight.dtype)
     return state

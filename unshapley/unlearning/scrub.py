@@ -1,4 +1,4 @@
-"""A student that obeys the pretrained model on retained rows and disobeys it on forgotten ones."""
+"""A student that follows the pretrained model on retained rows and departs on forgotten rows."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from unshapley.unlearning.base import Unlearner, reachable_rows
 
 
 class ScrubUnlearner(Unlearner):
-    """Forget by alternating between two objectives, with the pretrained model as the teacher.
+    """Alternate between two objectives, with the pretrained model as the teacher.
 
     min-steps: α · (1/|S|) Σ_S KL(p_teacher ‖ p_θ) + γ · (1/|S|) Σ_S ℓ(θ) + ½ w ‖θ‖²
     max-steps: −g · (1/|F|) Σ_F KL(p_teacher ‖ p_θ) + ½ w ‖θ‖²
 
     over retained rows S and forgotten rows F, with w the recipe's weight decay; each of the first
-    `max_steps` min-steps is followed by a max-step. g falls from one to zero where the mean loss of
-    the forgotten rows passes the held-out loss, the pretrained model's on the reference set.
-    SCRUB of Kurmanji et al., "Towards Unbounded Machine Unlearning" (NeurIPS 2023), section 3; a
-    min-step comes first here, since at the teacher itself the divergence has no slope. For numbers
-    half the squared difference of outputs stands for KL. Touches retained and forgotten rows. Cost
-    per coalition: `steps` + `max_steps` steps on all rows.
+    `max_steps` min-steps is followed by a max-step. g falls from one to zero as the mean loss of
+    the forgotten rows approaches the held-out loss, that of the pretrained model on the reference
+    set. SCRUB of Kurmanji et al., "Towards Unbounded Machine Unlearning" (NeurIPS 2023), section 3;
+    a min-step comes first here, since the gradient of the divergence is zero at the teacher itself.
+    For numeric labels, half the squared difference of outputs replaces KL. Reads retained and
+    forgotten rows. Cost per coalition: `steps` + `max_steps` steps on all rows.
     """
 
     name: ClassVar[str] = "scrub"
@@ -46,30 +46,30 @@ class ScrubUnlearner(Unlearner):
         kept, forgotten = shares(rows, staying), shares(rows, ~staying)
         ceiling = held_out_loss(pretrained)
         with torch.no_grad():
-            one = stack({n: pretrained.trained[n] for n in trainable(model)}, 1)
-            shared = {n: t for n, t in pretrained.trained.items() if n not in one}
-            teacher = batched_outputs(model, one, shared, rows.x)
+            theta = stack({n: pretrained.trained[n] for n in trainable(model)}, 1)
+            shared = {n: t for n, t in pretrained.trained.items() if n not in theta}
+            teacher = batched_outputs(model, theta, shared, rows.x)
 
-        def obey(theta: State, shared: State) -> Tensor:
+        def min_objective(theta: State, shared: State) -> Tensor:
             student = batched_outputs(model, theta, shared, rows.x)
-            like = self.alpha * divergence(teacher, student, rows.y)
-            return (kept * (like + self.gamma * row_loss(student, rows.y))).sum()
+            distillation = self.alpha * divergence(teacher, student, rows.y)
+            return (kept * (distillation + self.gamma * row_loss(student, rows.y))).sum()
 
-        def disobey(theta: State, shared: State) -> Tensor:
+        def max_objective(theta: State, shared: State) -> Tensor:
             student = batched_outputs(model, theta, shared, rows.x)
             loss = (forgotten * row_loss(student.detach(), rows.y)).sum(dim=1)
-            # a slope and not a switch, which rounding could throw
+            # a ramp, since with a hard threshold rounding could decide
             gate = ((ceiling - loss) / (0.05 * ceiling).clamp(min=1e-6)).clamp(0, 1)
-            unlike = (forgotten * divergence(teacher, student, rows.y)).sum(dim=1)
-            return -(gate * unlike).sum()
+            distance = (forgotten * divergence(teacher, student, rows.y)).sum(dim=1)
+            return -(gate * distance).sum()
 
-        turns = [obey, disobey] * min(self.max_steps, self.steps)
-        turns += [obey] * (self.steps - self.max_steps)
+        objectives = [min_objective, max_objective] * min(self.max_steps, self.steps)
+        objectives += [min_objective] * (self.steps - self.max_steps)
         return descend(
             model,
             stack(pretrained.trained, len(staying)),
-            turns,
-            steps=len(turns),
+            objectives,
+            steps=len(objectives),
             learning_rate=self.learning_rate,
             weight_decay=recipe.weight_decay,
         )

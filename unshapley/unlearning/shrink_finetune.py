@@ -1,4 +1,4 @@
-"""Fine-tuning that begins the nearer to the initialisation, the more is forgotten."""
+"""Fine-tuning that starts nearer to the initialisation, the more rows are forgotten."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from unshapley.unlearning.base import Unlearner, train_on_retained
 
 
 class ShrinkFinetuneUnlearner(Unlearner):
-    """Forget by shrinking the weights towards where they began, then training on what is retained.
+    """Shrink the weights towards the initialisation, then train on the retained rows.
 
     θ_start = θ_0 + (rows_S / rows) · (θ − θ_0), then `steps` of the recorded recipe on S.
 
-    Plain fine-tuning remembers too much where few rows are kept; there this begins almost at the
-    recorded initialisation θ_0, as retraining would, and where little is forgotten almost at the
+    Plain fine-tuning forgets too little where few rows are kept. There this starts almost at the
+    recorded initialisation θ_0, as retraining does, and where few rows are forgotten almost at the
     pretrained θ. The shrinking of Ash and Adams, "On Warm-Starting Neural Network Training"
-    (NeurIPS 2020), section 5, with θ_0 in place of fresh noise. Touches retained rows. Cost per
+    (NeurIPS 2020), section 5, with θ_0 in place of new noise. Reads retained rows. Cost per
     coalition: `steps` full-batch steps.
     """
 
@@ -38,7 +38,7 @@ class ShrinkFinetuneUnlearner(Unlearner):
 
 
 def shrunk(pretrained: Pretrained, staying: Tensor) -> State:
-    """One start a coalition `(m, …)`: as far from the initialisation as its share of rows."""
+    """Start weights per coalition `(m, …)`: θ_0 + share of rows · (θ − θ_0)."""
     share = pretrained.share(staying)
     start = stack(pretrained.trained, len(share))
     for name in trainable(pretrained.model):

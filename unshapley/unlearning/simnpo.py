@@ -11,21 +11,21 @@ from unshapley.unlearning.ascent import AscentUnlearner
 
 
 class SimNPOUnlearner(AscentUnlearner):
-    """Forget by making every forgotten row unlikely, those first that are most likely.
+    """Make every forgotten row unlikely, the most likely rows first.
 
     minimise −(2/β) · (1/|F|) Σ_F log σ(−β log p_θ(y|x) − γ) + kl · KL on R
 
-    over forgotten rows F, with the divergence on the reference set R of `gradient_ascent`. Where
-    `npo` pushes each row equally hard at first, this pushes rows that the model is sure of hardest.
-    Fan et al., "Simplicity Prevails: Rethinking Negative Preference Optimization for LLM
-    Unlearning" (arXiv 2410.07163, 2024), section 4; a row is one token long. For numbers log p is
-    minus the row's loss. A model stops at the held-out loss. Touches forgotten rows and the
-    reference set. Cost per coalition: at most `steps` steps on both.
+    over forgotten rows F, with the divergence on the reference set R as in `gradient_ascent`. At
+    the start `npo` weights all rows equally; this gives larger weights to likely rows. Fan et al.,
+    "Simplicity Prevails: Rethinking Negative Preference Optimization for LLM Unlearning"
+    (arXiv 2410.07163, 2024), section 4, with sequences of length one. For numeric labels log p is
+    minus the row's loss. A model stops at the held-out loss. Reads forgotten rows and the reference
+    set. Cost per coalition: at most `steps` steps on both.
     """
 
     name: ClassVar[str] = "simnpo"
-    beta: float = Field(1.0, gt=0, description="β, how soon an unlikely row is left alone")
-    gamma: float = Field(0.0, ge=0, description="γ, margin by which a row is to be unlikely")
+    beta: float = Field(1.0, gt=0, description="β, how soon the gradient of an unlikely row fades")
+    gamma: float = Field(0.0, ge=0, description="γ, margin: larger values make rows more unlikely")
 
     def push(self, loss: Tensor, before: Tensor) -> Tensor:
         return -2 / self.beta * nn.functional.logsigmoid(self.beta * loss - self.gamma)
