@@ -1,1 +1,1 @@
-"""Statistics of every provider's rows that let them be forgotten unread."""
+"""Statistics of every provider's rows, with which they can be forgotten without reading them."""

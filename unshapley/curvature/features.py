@@ -1,4 +1,4 @@
-"""Frozen features: second moments of what enters the last layer, one entry a provider."""
+"""Frozen features: second moments of the inputs of the last layer, for each provider."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from unshapley.models.pretrained import HeadFeatures
 
 
 def head_moments(model: nn.Module, rows: tuple[Tensor, Tensor]) -> tuple[str, Tensor, Tensor]:
-    """Layer, gram and moment of one provider's rows, of a model with its pretrained weights.
+    """Layer name, gram and moment (see `HeadFeatures`) of one provider's rows.
 
-    Raises `InputError` where the model does not end in a linear layer.
+    model: with its pretrained weights.
+
+    Raises `InputError` if the model does not end in a linear layer.
     """
     x, y = rows
     layer, features = output_layer(model, x)
@@ -30,7 +32,7 @@ def head_moments(model: nn.Module, rows: tuple[Tensor, Tensor]) -> tuple[str, Te
 
 
 def collect_features(moments: Sequence[tuple[str, Tensor, Tensor]]) -> HeadFeatures:
-    """Statistics of all providers from those of each."""
+    """Stack the moments of all providers."""
     return HeadFeatures(
         moments[0][0],
         torch.stack([gram for _, gram, _ in moments]),

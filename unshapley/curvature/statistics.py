@@ -1,9 +1,9 @@
-"""Curvature: what a retain-free unlearner needs to know of rows it cannot read.
+"""Curvature: the statistics that a retain-free unlearner needs in place of the rows.
 
 For every provider the gradient and the generalised Gauss-Newton matrix of its summed loss at the
-pretrained weights, in the coordinates of a basis that belongs to the model: the directions in which
-the loss of all rows together curves most. Statistics add up over providers, and a provider makes
-its own from its rows, the checkpoint and the basis alone.
+pretrained weights, in the coordinates of a basis that belongs to the model: the directions of
+largest curvature of the loss of all rows. Statistics are additive over providers, and a provider
+can compute its own from its rows, the checkpoint and the basis alone.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def provider_statistics(
     and H the Hessian of the row loss (Schraudolph 2002, "Fast Curvature Matrix-Vector Products").
     """
     gradient, hessian = torch.zeros(()), torch.zeros(())
-    for factors, slopes in _passes(model, state, parameters, rows):
+    for factors, row_gradients in _passes(model, state, parameters, rows):
         root = project(factors, basis).double()
-        gradient = gradient + project(slopes.sum(dim=0), basis).double()
+        gradient = gradient + project(row_gradients.sum(dim=0), basis).double()
         hessian = hessian + root.T @ root
     return gradient, hessian
 
@@ -59,30 +59,30 @@ def make_basis(
     partitions: Mapping[str, Rows],
     seed: int = 0,
 ) -> Tensor | None:
-    """Where the loss of all partitions curves most, as orthonormal columns `(weights, k)`.
+    """Directions of largest curvature of the loss of all partitions, as orthonormal columns
+    `(weights, k)`.
 
-    `directions` leading ones by subspace iteration (Halko, Martinsson and Tropp 2011, algorithm
-    4.4), then every provider's gradient, and the way from the initialisation to the pretrained
-    weights. `None` where the model has so few weights that all directions are kept.
+    The `directions` leading ones by subspace iteration (Halko, Martinsson and Tropp 2011, algorithm
+    4.4), then every provider's gradient, and the difference of the pretrained and the initial
+    weights. None if the model has so few weights that all directions are kept.
     """
     theta = flat(state, parameters)
     extra = len(partitions) + 1
     if len(theta) <= directions + extra:
         return None
     generator = torch.Generator().manual_seed(seed)
-    draw = torch.randn(len(theta), directions, generator=generator).to(theta)
-    basis = orthonormal(draw)
-    slopes = torch.zeros(len(partitions), len(theta)).to(theta)
+    basis = orthonormal(torch.randn(len(theta), directions, generator=generator).to(theta))
+    gradients = torch.zeros(len(partitions), len(theta)).to(theta)
     for round_ in range(ROUNDS):
         image = torch.zeros_like(basis)
         for index, rows in enumerate(partitions.values()):
-            for factors, slope in _passes(model, state, parameters, rows):
+            for factors, row_gradients in _passes(model, state, parameters, rows):
                 image += factors.T @ (factors @ basis)
                 if round_ == 0:
-                    slopes[index] += slope.sum(dim=0)
+                    gradients[index] += row_gradients.sum(dim=0)
         basis = orthonormal(image)
-    way = (theta - flat(initial, parameters)).unsqueeze(1)
-    return orthonormal(torch.cat([basis, slopes.T, way], dim=1))
+    training = (theta - flat(initial, parameters)).unsqueeze(1)
+    return orthonormal(torch.cat([basis, gradients.T, training], dim=1))
 
 
 def orthonormal(columns: Tensor) -> Tensor:
@@ -94,52 +94,51 @@ def orthonormal(columns: Tensor) -> Tensor:
 def _passes(
     model: nn.Module, state: State, parameters: Sequence[str], rows: Rows
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Root of the Gauss-Newton matrix `(rows · outputs, weights)` and gradients `(rows, weights)`
-    of one block of rows after the other, so that memory stays bounded.
+    """Root of the Gauss-Newton matrix `(rows · outputs, weights)` and gradients `(rows, weights)`,
+    block by block of the rows, so that memory is bounded.
     """
     x, y = rows
-    moved = {name: state[name] for name in parameters}
+    theta = {name: state[name] for name in parameters}
     with torch.no_grad():
         outputs = functional_call(model, state, (x[:1],))
-    weights = sum(tensor.numel() for tensor in moved.values())
+    weights = sum(tensor.numel() for tensor in theta.values())
     size = max(1, BLOCK_BYTES // (4 * weights * outputs.shape[-1]))
     for start in range(0, len(x), size):
         block, labels = x[start : start + size], y[start : start + size]
         with torch.no_grad():
             outputs = functional_call(model, state, (block,))
-        jacobian = _jacobian(model, state, moved, block)
+        jacobian = _jacobian(model, state, theta, block)
         root = curvature_root(outputs, labels)
         factors = torch.einsum("rcd,rcw->rdw", root, jacobian).flatten(0, 1)
         yield factors, torch.einsum("rc,rcw->rw", output_gradient(outputs, labels), jacobian)
 
 
-def _jacobian(model: nn.Module, state: State, moved: State, x: Tensor) -> Tensor:
-    """Jacobian of the outputs of every row by the weights `(rows, classes, weights)`."""
+def _jacobian(model: nn.Module, state: State, theta: State, x: Tensor) -> Tensor:
+    """Jacobian `(rows, classes, weights)` of every row's outputs with respect to `theta`."""
 
     def outputs(theta: State, row: Tensor) -> Tensor:
         return functional_call(model, {**state, **theta}, (row.unsqueeze(0),)).squeeze(0)  # type: ignore[no-any-return]
 
     if is_batchable(model):
-        parts = vmap(jacrev(outputs), in_dims=(None, 0))(moved, x)
+        parts = vmap(jacrev(outputs), in_dims=(None, 0))(theta, x)
         return torch.cat([part.flatten(2) for part in parts.values()], dim=2)
-    theta = {name: tensor.detach().requires_grad_() for name, tensor in moved.items()}
+    theta = {name: tensor.detach().requires_grad_() for name, tensor in theta.items()}
     rows = []
     for row in x:
-        out = outputs(theta, row)
-        slopes = [
-            torch.autograd.grad(one, list(theta.values()), retain_graph=True, allow_unused=True)
-            for one in out
+        gradients = [
+            torch.autograd.grad(output, list(theta.values()), retain_graph=True, allow_unused=True)
+            for output in outputs(theta, row)
         ]
         rows.append(
             torch.stack(
                 [
                     torch.cat(
                         [
-                            (torch.zeros_like(t) if s is None else s).flatten()
-                            for s, t in zip(slope, theta.values(), strict=True)
+                            (torch.zeros_like(t) if g is None else g).flatten()
+                            for g, t in zip(gradient, theta.values(), strict=True)
                         ]
                     )
-                    for slope in slopes
+                    for gradient in gradients
                 ]
             )
         )
@@ -149,7 +148,7 @@ def _jacobian(model: nn.Module, state: State, moved: State, x: Tensor) -> Tensor
 def with_statistics(
     pretrained: Pretrained, partitions: Mapping[str, Rows], settings: CurvatureSettings
 ) -> Pretrained:
-    """`pretrained` with curvature statistics and feature moments of all partitions, in memory."""
+    """`pretrained` with the curvature statistics and feature moments of all partitions."""
     model, state = pretrained.model, pretrained.trained
     names, layer = covered(model, settings, pretrained.reference[0])
     basis = make_basis(model, state, pretrained.initial, names, settings.directions, partitions)
@@ -170,9 +169,9 @@ def with_statistics(
 def covered(
     model: nn.Module, settings: CurvatureSettings, x: Tensor
 ) -> tuple[list[str], str | None]:
-    """Names of the parameters that the statistics cover, and the last linear layer if there is one.
+    """Names of the parameters that the statistics cover, and of the last linear layer if any.
 
-    Raises `InputError` where the last layer is asked for and the model has no such layer.
+    Raises `InputError` if only the last layer is to be covered and the model has no such layer.
     """
     layer = last_layer(model, x)
     names = [name for name, _ in model.named_parameters()]

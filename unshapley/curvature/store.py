@@ -1,9 +1,9 @@
-"""The curvature folder: what is stored of every provider's rows, bound to model and partition.
+"""The curvature folder: statistics of every provider's rows, tied to model and partition by hash.
 
 data/curvature/
   curvature.json                  checkpoint, weights covered, and hash and rows of every provider
   basis.safetensors               directions of the statistics, which belong to the model
-  providers/<name>.safetensors    statistics of one provider: of its own making if it likes
+  providers/<name>.safetensors    statistics of one provider, which may compute them itself
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ProviderStatistics(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     partition: str
-    """hash of the rows that they were made from"""
+    """hash of the rows that they were computed from"""
     file: str
     rows: int
 
@@ -55,9 +55,9 @@ class CurvatureRecord(BaseModel):
     settings: CurvatureSettings
     parameters: list[str]
     basis: str | None
-    """hash of the basis; none where all directions are kept"""
+    """hash of the basis; None if all directions are kept"""
     layer: str | None
-    """last layer, for the moments of its features; none if the model ends otherwise"""
+    """last linear layer, for the moments of its features; None if the model has none"""
     providers: dict[str, ProviderStatistics]
 
     @staticmethod
@@ -79,10 +79,10 @@ def write_curvature(
     checkpoint: str,
     partitions: Mapping[str, tuple[Rows, str]],
 ) -> CurvatureRecord:
-    """Write statistics of all `partitions` `{provider: (rows, hash)}`, with a basis of their own.
+    """Write a new basis and the statistics of all `partitions` `{provider: (rows, hash)}`.
 
-    checkpoint: hash of the pretrained weights. Raises `InputError` where the last layer is asked
-    for and the model has no such layer.
+    checkpoint: hash of the pretrained weights. Raises `InputError` if only the last layer is to be
+    covered and the model has no such layer.
     """
     rows = {provider: own for provider, (own, _) in partitions.items()}
     names, layer = covered(model, settings, next(iter(rows.values()))[0])
@@ -133,11 +133,11 @@ def add_providers(
 def renew(
     project: Project, settings: CurvatureSettings, providers: Sequence[str]
 ) -> CurvatureRecord:
-    """Write the statistics of the pretrained model anew: of all providers it was trained on, or, in
-    the basis there is, of some.
+    """Recompute the statistics: with a new basis for all providers of the model, or with the stored
+    basis for the given `providers`.
 
-    Raises `InputError` for rows that are missing or not those the model was trained on, a provider
-    the model does not know, and a basis of another model.
+    Raises `InputError` for rows that are missing or differ from those the model was trained on, an
+    unknown provider, and a basis of another model.
     """
     deterministic()
     record = ModelRecord.load(project.model)
@@ -146,9 +146,9 @@ def renew(
     folder, checkpoint = project.curvature, record.files[CHECKPOINT]
     if not providers:
         return write_curvature(folder, model, trained, initial, settings, checkpoint, partitions)
-    present = CurvatureRecord.load(folder)
-    check_checkpoint(folder, present, checkpoint)
-    return add_providers(folder, present, model, trained, load_basis(folder, present), partitions)
+    stored = CurvatureRecord.load(folder)
+    check_checkpoint(folder, stored, checkpoint)
+    return add_providers(folder, stored, model, trained, load_basis(folder, stored), partitions)
 
 
 def _read(project: Project, record: ModelRecord, provider: str) -> tuple[Rows, str]:
@@ -164,7 +164,7 @@ def _read(project: Project, record: ModelRecord, provider: str) -> tuple[Rows, s
 
 
 def check_settings(project: Project, settings: CurvatureSettings) -> None:
-    """Raise `InputError` where the stored statistics were made with other parameters."""
+    """Raise `InputError` if the stored statistics were computed with other settings."""
     stored = CurvatureRecord.load(project.curvature).settings
     if stored != settings:
         raise InputError(
@@ -187,12 +187,12 @@ def load_curvature(
 ) -> tuple[CurvatureStatistics, HeadFeatures | None]:
     """Statistics of the providers of `partitions` `{provider: hash}`, in this order.
 
-    Raises `InputError` where they belong to another model or to other rows, are missing, or are not
-    the recorded files.
+    Raises `InputError` if they belong to another model or to other rows, are missing, or differ
+    from the recorded files.
     """
     record = CurvatureRecord.load(folder)
     check_checkpoint(folder, record, checkpoint)
-    states = [_load_one(folder, record, name, value) for name, value in partitions.items()]
+    states = [_load_provider(folder, record, name, value) for name, value in partitions.items()]
     curvature = CurvatureStatistics(
         parameters=tuple(record.parameters),
         basis=load_basis(folder, record),
@@ -209,7 +209,7 @@ def load_curvature(
 
 
 def check_checkpoint(folder: Path, record: CurvatureRecord, checkpoint: str) -> None:
-    """Raise `InputError` where the statistics belong to other weights."""
+    """Raise `InputError` if the statistics belong to other weights."""
     if record.checkpoint != checkpoint:
         raise InputError(
             "the curvature statistics belong to another model: "
@@ -226,7 +226,7 @@ def files(folder: Path, record: CurvatureRecord) -> dict[Path, str]:
     return hashes if record.basis is None else {folder / BASIS: record.basis, **hashes}
 
 
-def _load_one(folder: Path, record: CurvatureRecord, provider: str, partition: str) -> State:
+def _load_provider(folder: Path, record: CurvatureRecord, provider: str, partition: str) -> State:
     entry = record.providers.get(provider)
     if entry is None:
         raise InputError(
