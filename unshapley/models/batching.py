@@ -1,4 +1,4 @@
-"""Running a batch of models at once with `torch.func`, and finding out whether that can be done."""
+"""Run a batch of models at once with `torch.func`, and test whether a model supports that."""
 
 from __future__ import annotations
 
@@ -23,47 +23,48 @@ State = dict[str, Tensor]
 def batched_outputs(
     model: nn.Module, batch: State, shared: State, x: Tensor, x_dim: int | None = None
 ) -> Tensor:
-    """Outputs `(models, rows, classes)` of models that differ in `batch` `(models, …)` and have
-    `shared` in common; layers before the first that differs are computed once.
+    """Outputs `(models, rows, classes)` of models that differ in `batch` `(models, …)` and have the
+    tensors `shared` in common; layers before the first that differs are computed once.
 
-    x: `(rows, features)` for all models, or with `x_dim=0` its own for each `(models, rows, …)`.
-    A model that `torch.func.vmap` cannot batch runs one by one (`probe_batching` has said so).
+    x: `(rows, features)` for all models, or with `x_dim=0` one for each model `(models, rows, …)`.
+    Models that `torch.func.vmap` cannot batch run one by one (`probe_batching` logs a warning).
     """
 
-    def outputs(one: State, x: Tensor) -> Tensor:
-        return functional_call(model, {**shared, **one}, (x,))  # type: ignore[no-any-return]
+    def outputs(theta: State, x: Tensor) -> Tensor:
+        return functional_call(model, {**shared, **theta}, (x,))  # type: ignore[no-any-return]
 
     if is_batchable(model):
         return vmap(outputs, in_dims=(0, x_dim))(batch, x)
     count = len(next(iter(batch.values())))
-    ones = [{n: t[k] for n, t in batch.items()} for k in range(count)]
-    return torch.stack([outputs(one, x if x_dim is None else x[k]) for k, one in enumerate(ones)])
+    thetas = [{n: t[k] for n, t in batch.items()} for k in range(count)]
+    inputs = [x if x_dim is None else x[k] for k in range(count)]
+    return torch.stack([outputs(theta, x) for theta, x in zip(thetas, inputs, strict=True)])
 
 
 def probe_batching(model: nn.Module, x: Tensor) -> None:
-    """Find out whether `torch.func` can run the model, alone and as a batch.
+    """Test whether `torch.func` can run the model, alone and as a batch.
 
-    Raises `InputError` naming the module where weights handed in are not those that are used.
-    Where only batching fails, the model is marked to run one by one, and the log says so.
+    Raises `InputError` with the module's name if the model does not use the weights passed to it.
+    If only batching fails, the model is marked to run one by one, with a warning in the log.
     """
     _check_untied(model)
     state = {name: tensor.detach() for name, tensor in model.state_dict().items()}
-    moved = {n: t + 0.01 if t.is_floating_point() else t for n, t in state.items()}
+    shifted = {n: t + 0.01 if t.is_floating_point() else t for n, t in state.items()}
     try:
         with torch.no_grad():
-            found = functional_call(model, moved, (x,))
+            functional = functional_call(model, shifted, (x,))
             copy = deepcopy(model)
             before = copy(x)
-            copy.load_state_dict(moved)
-            usable = torch.allclose(found, copy(x), atol=1e-5, equal_nan=True)
-            usable &= not torch.equal(found, before)
+            copy.load_state_dict(shifted)
+            usable = torch.allclose(functional, copy(x), atol=1e-5, equal_nan=True)
+            usable &= not torch.equal(functional, before)
     except (RuntimeError, TypeError, ValueError, KeyError) as error:
-        raise _not_functional(model, x, moved, str(error)) from None
+        raise _not_functional(model, x, shifted, str(error)) from None
     if not usable:
-        raise _not_functional(model, x, moved, "it does not use the weights it is given")
+        raise _not_functional(model, x, shifted, "it does not use the weights it is given")
     try:
         with torch.no_grad():
-            _as_batches(model, moved, x)
+            _run_batches(model, shifted, x)
         model.unshapley_sequential = False  # type: ignore[assignment]
     except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
         model.unshapley_sequential = True  # type: ignore[assignment]
@@ -71,19 +72,19 @@ def probe_batching(model: nn.Module, x: Tensor) -> None:
             "%s cannot run as a batch of models, so coalitions run one by one, which is slower: "
             "module %s: %s",
             type(model).__name__,
-            _failing(model, lambda: _as_batches(model, moved, x)),
+            _failing(model, lambda: _run_batches(model, shifted, x)),
             str(error).splitlines()[0],
         )
 
 
-def _as_batches(model: nn.Module, state: State, x: Tensor) -> None:
-    """Run the model in the ways that unlearning does: models on shared rows, models on rows of
-    their own, and the slope of every row.
+def _run_batches(model: nn.Module, state: State, x: Tensor) -> None:
+    """Run the model in the ways that unlearners do: several models on shared rows, on different
+    rows, and the gradient of every row.
     """
     pair = {n: torch.stack([t, t]) for n, t in state.items()}
 
-    def outputs(one: State, x: Tensor) -> Tensor:
-        return functional_call(model, one, (x,))  # type: ignore[no-any-return]
+    def outputs(theta: State, x: Tensor) -> Tensor:
+        return functional_call(model, theta, (x,))  # type: ignore[no-any-return]
 
     vmap(outputs, in_dims=(0, None))(pair, x)
     vmap(outputs)(pair, torch.stack([x, x]))
@@ -97,17 +98,17 @@ def _as_batches(model: nn.Module, state: State, x: Tensor) -> None:
 
 
 def _check_untied(model: nn.Module) -> None:
-    """Raise `InputError` where one parameter stands under two names."""
-    known: dict[int, str] = {}
+    """Raise `InputError` if one parameter has two names."""
+    names: dict[int, str] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
-        if id(parameter) in known:
+        if id(parameter) in names:
             raise InputError(
-                f"{type(model).__name__} has tied weights: {known[id(parameter)]!r} is {name!r}",
+                f"{type(model).__name__} has tied weights: {names[id(parameter)]!r} is {name!r}",
                 where="pretrain.architecture",
-                expected="parameters of their own in every module",
+                expected="separate parameters in every module",
                 do="register the shared parameter once and use it from there",
             )
-        known[id(parameter)] = name
+        names[id(parameter)] = name
 
 
 def is_batchable(model: nn.Module) -> bool:
@@ -127,9 +128,9 @@ def _not_functional(model: nn.Module, x: Tensor, state: State, why: str) -> Inpu
 
 
 def _failing(model: nn.Module, run: Callable[[], Any]) -> str:
-    """Name and type of the innermost module that was entered and not left when `run` failed."""
+    """Name and type of the innermost module that was running when `run` failed."""
     entered: list[str] = []
-    named = [(name or "(itself)", module) for name, module in model.named_modules()]
+    modules = [(name or "(itself)", module) for name, module in model.named_modules()]
 
     def enter(name: str) -> Callable[..., None]:
         return lambda *_: entered.append(name)
@@ -138,8 +139,8 @@ def _failing(model: nn.Module, run: Callable[[], Any]) -> str:
         entered.pop()
 
     hooks: list[Any] = []
-    for name, module in named:
-        with suppress(RuntimeError):  # TorchScript takes no hooks
+    for name, module in modules:
+        with suppress(RuntimeError):  # TorchScript modules allow no hooks
             hooks += [module.register_forward_pre_hook(enter(name))]
             hooks += [module.register_forward_hook(leave)]
     try:
@@ -149,4 +150,4 @@ def _failing(model: nn.Module, run: Callable[[], Any]) -> str:
         for hook in hooks:
             hook.remove()
     innermost = entered[-1] if entered else "(itself)"
-    return f"{innermost} ({type(dict(named)[innermost]).__name__})"
+    return f"{innermost} ({type(dict(modules)[innermost]).__name__})"

@@ -1,4 +1,4 @@
-"""An architecture by its importable name, built and probed."""
+"""Build the model of an importable architecture, and test that it can be used."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from unshapley.models.batching import probe_batching
 def build(
     architecture: str, *, in_features: int, classes: int, kwargs: Mapping[str, Any], seed: int
 ) -> nn.Module:
-    """Import and call `architecture` ('module:name') with its weights drawn from `seed`.
+    """Import and call `architecture` ('module:name') with weights drawn from `seed`.
 
-    Raises `InputError` where it cannot be imported or called or gives no module.
+    Raises `InputError` if it cannot be imported or called or does not return a module.
     """
     factory = import_object(architecture, "architecture", "pretrain.architecture")
     with torch.random.fork_rng(devices=[]):
@@ -35,13 +35,13 @@ def build(
             where="pretrain.architecture",
             expected="a torch.nn.Module",
         )
-    _probe(model.eval(), architecture, in_features, classes)
+    _check_outputs(model.eval(), architecture, in_features, classes)
     probe_batching(model, torch.linspace(0, 1, 2 * in_features).view(2, in_features))
     return model
 
 
-def _probe(model: nn.Module, architecture: str, in_features: int, classes: int) -> None:
-    """Raise `InputError` unless the model turns rows into one logit a class."""
+def _check_outputs(model: nn.Module, architecture: str, in_features: int, classes: int) -> None:
+    """Raise `InputError` unless the model returns one logit per class for each row."""
     try:
         with torch.no_grad():
             shape = tuple(model(torch.zeros(2, in_features)).shape)

@@ -18,10 +18,10 @@ from unshapley.models.training import deterministic, stack, train
 def fit(
     recipe: PretrainSettings, partitions: Mapping[str, Rows], reference: Rows, *, outputs: int
 ) -> Pretrained:
-    """Train the recipe's model on rows `{provider: (x, y)}`; the reference set only standardises.
+    """Train the recipe's model on rows `{provider: (x, y)}`; `reference` only standardises inputs.
 
-    outputs: of the model, one a class, or 1 for a number. Raises `InputError` for no provider, one
-    without rows, or an architecture that cannot be built.
+    outputs: number of outputs, one per class, or 1 for a numeric label. Raises `InputError` if
+    there is no provider, one without rows, or an architecture that cannot be built.
     """
     deterministic()
     empty = [provider for provider, (_, y) in partitions.items() if not len(y)]
@@ -46,7 +46,7 @@ def fit(
     initial = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
     def trained(steps: int) -> dict[str, Tensor]:
-        found = train(
+        parameters = train(
             model,
             stack(initial, 1),
             x.unsqueeze(0),
@@ -56,7 +56,7 @@ def fit(
             learning_rate=recipe.learning_rate,
             weight_decay=recipe.weight_decay,
         )
-        return {**initial, **{name: tensor[0] for name, tensor in found.items()}}
+        return {**initial, **{name: tensor[0] for name, tensor in parameters.items()}}
 
     final = trained(recipe.steps)
     model.load_state_dict(final)

@@ -11,14 +11,14 @@ from unshapley.errors import InputError
 
 
 def output_layer(model: nn.Module, x: Tensor) -> tuple[str, Tensor]:
-    """Name of the linear layer whose output is the model's, and what enters it `(rows, width)`.
+    """Name of the linear layer whose output is the model's, and its inputs `(rows, width)`.
 
-    Raises `InputError` where the model does not end in a linear layer.
+    Raises `InputError` if the model does not end in a linear layer.
     """
-    seen: dict[str, tuple[Tensor, Tensor]] = {}
+    layers: dict[str, tuple[Tensor, Tensor]] = {}
 
     def remember(name: str) -> Any:
-        return lambda _module, args, out: seen.__setitem__(name, (args[0].detach(), out.detach()))
+        return lambda _module, args, out: layers.__setitem__(name, (args[0].detach(), out.detach()))
 
     linear = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear)]
     hooks = [module.register_forward_hook(remember(name)) for name, module in linear]
@@ -28,7 +28,7 @@ def output_layer(model: nn.Module, x: Tensor) -> tuple[str, Tensor]:
     finally:
         for hook in hooks:
             hook.remove()
-    for name, (features, out) in reversed(seen.items()):
+    for name, (features, out) in reversed(layers.items()):
         if out.shape == logits.shape and torch.equal(out, logits):
             return name, features
     raise InputError(
@@ -40,7 +40,7 @@ def output_layer(model: nn.Module, x: Tensor) -> tuple[str, Tensor]:
 
 
 def last_layer(model: nn.Module, x: Tensor) -> str | None:
-    """Name of the last linear layer, or none for a model that ends otherwise."""
+    """Name of the last linear layer, or None if the model does not end in one."""
     try:
         return output_layer(model, x[:2])[0]
     except InputError:

@@ -1,7 +1,7 @@
-"""The loss that models are trained with, and its derivatives by a model's outputs.
+"""The training loss, and its derivatives with respect to a model's outputs.
 
-Labels decide: class codes (integers) mean cross-entropy in nats of outputs read as logits, decimals
-mean half the squared error of a single output.
+For integer labels (class codes) it is the cross-entropy in nats, with outputs as logits; for
+floating-point labels it is half the squared error of a single output.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ def row_loss(outputs: Tensor, y: Tensor) -> Tensor:
     """
     if y.is_floating_point():
         return 0.5 * (outputs.squeeze(-1) - y).square()
-    # torch's log-softmax over a last dimension of a few classes takes five times as long
+    # classes first: torch's log-softmax over a short last dimension is five times slower
     first = outputs.movedim(-1, 0).contiguous()
     target = y.expand(outputs.shape[:-1]).unsqueeze(0)
     return -torch.log_softmax(first, dim=0).gather(0, target).squeeze(0)
 
 
 def output_gradient(outputs: Tensor, y: Tensor) -> Tensor:
-    """Gradient of every row's loss by its outputs `(rows, classes)`."""
+    """Gradient of every row's loss with respect to its outputs `(rows, classes)`."""
     if y.is_floating_point():
         return outputs - y.unsqueeze(-1)
     return torch.softmax(outputs, dim=-1) - nn.functional.one_hot(y, outputs.shape[-1])
 
 
 def curvature_root(outputs: Tensor, y: Tensor) -> Tensor:
-    """R `(rows, classes, classes)` with R Rᵀ the Hessian of every row's loss by its outputs.
+    """R `(rows, classes, classes)` with R Rᵀ the Hessian of each row's loss in its outputs.
 
     For cross-entropy the Hessian is diag(p) − p pᵀ, which is R Rᵀ with R = diag(√p) − p √pᵀ.
     """

@@ -1,4 +1,4 @@
-"""The pretrained model and what is stored beside it."""
+"""The pretrained model and the data and statistics that unlearners use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from unshapley.models.batching import State
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """Training rows of the providers that are reachable.
+    """Training rows of the providers whose rows can be read.
 
     x: `(rows, features)`; y: `(rows,)`; owner: index of each row's provider `(rows,)`.
     """
@@ -28,12 +28,13 @@ class TrainingRows:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """The pretrained model and what is stored beside it; `n` providers in provider order.
+    """The pretrained model of n providers, with the data and statistics that unlearners use.
 
     model: the module that runs the states; trained, initial: its weights after and before training;
-    rewind: its weights early in training; counts: training rows of each provider `(n,)`, reachable
-    or not; rows: those that can be read; reference: rows `(x, y)` for regularisers and tuning;
-    test: the test set, for an option that leaks it and says so; recipe: how it was trained.
+    rewind: its weights early in training; recipe: how it was trained; counts: number of training
+    rows of each provider `(n,)`, readable or not; rows: the rows that can be read; reference: rows
+    `(x, y)` for regularisers and tuning; curvature, features: stored statistics; test: the test
+    set, for the one option of an unlearner that leaks it.
     """
 
     model: nn.Module
@@ -54,9 +55,9 @@ class Pretrained:
         return (staying.double() @ counts) / counts.sum()
 
     def to(self, device: str) -> Pretrained:
-        """The same with every tensor on `device` ("cpu" or "cuda").
+        """A copy with every tensor on `device` ("cpu" or "cuda").
 
-        Raises `InputError` where there is no such device.
+        Raises `InputError` if there is no such device.
         """
         if device == "cpu":
             return self
@@ -73,9 +74,9 @@ def _on(device: str, value: Any) -> Any:
     if isinstance(value, Tensor | nn.Module):
         return value.to(device)
     if isinstance(value, dict):
-        return {key: _on(device, one) for key, one in value.items()}
+        return {key: _on(device, item) for key, item in value.items()}
     if isinstance(value, tuple):
-        return tuple(_on(device, one) for one in value)
+        return tuple(_on(device, item) for item in value)
     if is_dataclass(value) and not isinstance(value, type):
         return replace(
             value, **{f.name: _on(device, getattr(value, f.name)) for f in fields(value)}
@@ -87,8 +88,8 @@ def _on(device: str, value: Any) -> Any:
 class CurvatureStatistics:
     """Statistics of n providers in provider order, in k coordinates, float64.
 
-    parameters: names of the tensors that the coordinates move, in order; basis: orthonormal
-    columns `(weights, k)`, or `None` where the coordinates are the weights themselves;
+    parameters: names of the tensors that they cover, in order; basis: orthonormal columns
+    `(weights, k)`, or None if the coordinates are the weights themselves;
     gradient: `(n, k)`; hessian: `(n, k, k)`; rows: `(n,)`.
     """
 
@@ -103,7 +104,7 @@ class CurvatureStatistics:
         return project(flat(state, self.parameters), self.basis).double()
 
     def move(self, origin: State, steps: Tensor) -> State:
-        """`origin` moved by each of the steps `(models, k)`: its moved tensors `(models, …)`."""
+        """The covered tensors of `origin` plus each of the steps `(models, k)`: `(models, …)`."""
         start = flat(origin, self.parameters)
         vectors = steps.to(start.dtype)
         if self.basis is not None:

@@ -1,4 +1,4 @@
-"""The model folder: checkpoint, initialisation and the record that binds them.
+"""The model folder: weights, and the record with their hashes.
 
 data/model/
   model.json                 architecture, recipe, hashes, score, and the partitions trained on
@@ -75,9 +75,9 @@ class ModelRecord(BaseModel):
 def read_recorded_rows(
     project: Project, schema: Schema, record: ModelRecord, provider: str
 ) -> Rows:
-    """Training rows of a provider, which must be those the model was trained on.
+    """Training rows of a provider, checked to be those that the model was trained on.
 
-    Raises `InputError` where the partition is missing, or not the recorded one.
+    Raises `InputError` if the partition is missing or differs from the recorded one.
     """
     path = project.partition(provider)
     rows = read_rows(project, schema, provider)
@@ -92,7 +92,7 @@ def read_recorded_rows(
 
 
 def save_files(folder: Path, trained: State, initial: State, rewind: State) -> dict[str, str]:
-    """Write the tensors of a model; give the hash of every file."""
+    """Write the tensors of a model; returns the hash of every file."""
     states = {CHECKPOINT: trained, INITIALISATION: initial, REWIND: rewind}
     for name, state in states.items():
         save_state(state, folder / name)

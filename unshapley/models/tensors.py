@@ -1,4 +1,4 @@
-"""Weights in safetensors: whole, hashed, never pickled."""
+"""Read and write weights as safetensors, checked by hash."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def load_state(
             expected="a whole .safetensors file; pickled checkpoints are never opened",
             do="restore it with `dvc checkout`, or convert it with safetensors.torch.save_file",
         ) from None
-    found = sha256(path)
-    if found != expected_hash:
+    actual_hash = sha256(path)
+    if actual_hash != expected_hash:
         raise InputError(
-            f"is not the recorded file: SHA-256 {found[:12]}…",
+            f"is not the recorded file: SHA-256 {actual_hash[:12]}…",
             where=path,
             expected=f"SHA-256 {expected_hash[:12]}…, as recorded",
             do=do,
@@ -54,9 +54,9 @@ def load_state(
 
 
 def fit_state(model: nn.Module, state: State, where: Path) -> State:
-    """`state` in the model's order; `InputError` names the first tensor that does not fit."""
-    wanted = model.state_dict()
-    for name, tensor in wanted.items():
+    """`state` in the model's order; `InputError` for the first tensor that does not fit."""
+    expected = model.state_dict()
+    for name, tensor in expected.items():
         if name not in state:
             raise InputError(
                 f"tensor {name!r} is missing",
@@ -77,12 +77,12 @@ def fit_state(model: nn.Module, state: State, where: Path) -> State:
                 expected=f"{tuple(tensor.shape)}, as the recorded architecture has it",
                 do="load it with the architecture it was trained with",
             )
-    extra = sorted(set(state) - set(wanted))
+    extra = sorted(set(state) - set(expected))
     if extra:
         raise InputError(f"tensor {extra[0]!r} is not part of the architecture", where=where)
-    for name in wanted:
+    for name in expected:
         if not torch.isfinite(state[name]).all():
             raise InputError(
                 f"tensor {name!r} holds NaN or infinity", where=where, expected="finite weights"
             )
-    return {name: state[name] for name in wanted}
+    return {name: state[name] for name in expected}

@@ -1,7 +1,7 @@
-"""Full-batch training of many models at once: pretraining, retraining and fine-tuning alike.
+"""Full-batch training of many models at once, for pretraining, retraining and fine-tuning.
 
-A batch of models is one `State` whose tensors carry the models along their first dimension; which
-rows a model learns from is a matrix of row weights.
+A batch of models is one `State` with the models along the first dimension of its tensors. A matrix
+of row weights determines which rows each model is trained on.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from unshapley.models.batching import State, batched_outputs
 from unshapley.models.losses import row_loss
 
 Objective = Callable[[State, State], Tensor]
-"""(trained tensors `(models, …)`, what they share) → the loss summed over models"""
+"""(trained tensors `(models, …)`, tensors shared by all models) → loss summed over models"""
 
 
 def deterministic() -> None:
-    """One thread and deterministic kernels: results must not depend on how work is spread."""
+    """One thread and deterministic kernels: results must not depend on the number of workers."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    # filling fresh memory guards against reading it unwritten, and costs newton a tenth of its time
+    # filling new memory only guards against reads of unwritten values; newton takes 10 % longer
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def stack(state: State, models: int) -> State:
-    """The same weights `models` times `(models, …)`."""
+    """The weights repeated `models` times `(models, …)`."""
     return {name: t.unsqueeze(0).repeat(models, *[1] * t.dim()) for name, t in state.items()}
 
 
 def trainable(model: nn.Module) -> list[str]:
-    """Names of what is trained; buffers stay as they are."""
+    """Names of the parameters; buffers are not trained."""
     return [name for name, _ in model.named_parameters()]
 
 
@@ -55,7 +55,7 @@ def train(
 
     start: weights of all models `(models, …)`; x: `(models, rows, features)`; y: `(models, rows)`;
     weights: non-negative row weights `(models, rows)`; a model whose weights are all zero only
-    decays. Gives the trained parameters `(models, …)`, without buffers.
+    has weight decay. Returns the trained parameters `(models, …)`, without buffers.
     """
     share = weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-12)
 
@@ -82,20 +82,20 @@ def descend(
     weight_decay: float = 0.0,
     mask: State | None = None,
 ) -> State:
-    """Adam on any objective that is summed over models, as `train` does on the rows' loss.
+    """Minimise any objective that is summed over models, with Adam.
 
-    objective: one for all steps, or one a step; mask: 1 where a parameter may move and 0 where not,
-    `(models, …)` by name.
+    objective: one for all steps, or one for each step; mask: by name `(models, …)`, 1 where a
+    parameter is trained and 0 where it is fixed.
     """
     names = trainable(model)
     theta = {n: start[n].detach().clone().requires_grad_() for n in names}
     shared = {n: start[n][0] for n in start if n not in theta}
     # Adam works elementwise, so summing over models trains each as if it were alone
     optimizer = torch.optim.Adam(list(theta.values()), lr=learning_rate)
-    each = [objective] * steps if callable(objective) else objective
+    objectives = [objective] * steps if callable(objective) else objective
     for step in range(steps):
         optimizer.zero_grad()
-        loss = each[step](theta, shared)
+        loss = objectives[step](theta, shared)
         if weight_decay:
             loss = loss + 0.5 * weight_decay * sum(t.square().sum() for t in theta.values())
         loss.backward()  # type: ignore[no-untyped-call]

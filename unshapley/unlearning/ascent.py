@@ -56,10 +56,10 @@ class AscentUnlearner(Unlearner):
         anchors = self.anchors(pretrained)
         theta = stack(pretrained.trained, len(staying))
         shared = {n: t for n, t in pretrained.trained.items() if n not in trainable(model)}
-        moved = {n: t for n, t in theta.items() if n not in shared}
+        parameters = {n: t for n, t in theta.items() if n not in shared}
         with torch.no_grad():
-            before = row_loss(batched_outputs(model, moved, shared, x, 0), y)
-            pretrained_outputs = batched_outputs(model, moved, shared, anchors)
+            before = row_loss(batched_outputs(model, parameters, shared, x, 0), y)
+            pretrained_outputs = batched_outputs(model, parameters, shared, anchors)
 
         def objective(theta: State, shared: State) -> tuple[Tensor, Tensor]:
             loss = row_loss(batched_outputs(model, theta, shared, x, 0), y)

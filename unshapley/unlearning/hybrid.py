@@ -29,7 +29,7 @@ class HybridUnlearner(NewtonFinetuneUnlearner):
     retain_free: ClassVar[bool] = False
     cost: float = Field(0.04, gt=0, le=1, description="share of the cost of retraining everything")
     retrain_up_to: int = Field(
-        6, ge=0, description="up to so many providers, retrain all coalitions"
+        6, ge=0, description="with at most this many providers, all coalitions are retrained"
     )
     retrain_below: float | None = Field(
         None, ge=0, le=1, description="largest share of rows to retrain; none: set by cost"
