@@ -7,34 +7,97 @@ names are resolved when first used, so that importing the package costs nothing.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unshapley import environment as environment  # first: it hashes the sources that run
 
-_EXPORTS = {
-    "BusyError": "errors",
-    "InputError": "errors",
-    "UnshapleyError": "errors",
-    "UntrustedError": "errors",
-    "ValidationError": "errors",
-    "Params": "config",
-    "load_params": "config",
-    "Project": "project",
-    "prepare": "data.preparation",
-    "pretrain": "game.pretraining",
-    "load_game": "game.loading",
-    "measure": "game.measuring",
-    "measure_endpoints": "game.measuring",
-    "build_unlearner": "unlearning",
-    "make_plan": "estimators",
-    "estimate_values": "results.valuation",
-    "check_fidelity": "fidelity.gate",
+if TYPE_CHECKING:
+    from unshapley.config import Params, load_params
+    from unshapley.data.preparation import prepare
+    from unshapley.errors import (
+        AlteredError,
+        BusyError,
+        InputError,
+        UncheckableError,
+        UnshapleyError,
+        UntrustedError,
+        ValidationError,
+    )
+    from unshapley.estimators import Estimate, Estimator, Plan, make_plan
+    from unshapley.fidelity.gate import Fidelity, check_fidelity
+    from unshapley.game.game import Game
+    from unshapley.game.loading import load_game
+    from unshapley.game.measuring import Measured, measure, measure_batch, measure_endpoints
+    from unshapley.game.pretraining import pretrain
+    from unshapley.game.utilities import Utility, build_utilities
+    from unshapley.new_project import init_project
+    from unshapley.project import Project
+    from unshapley.results.valuation import estimate_values
+    from unshapley.unlearning import Unlearner, build_unlearner
+
+__all__ = [
+    "AlteredError",
+    "BusyError",
+    "Estimate",
+    "Estimator",
+    "Fidelity",
+    "Game",
+    "InputError",
+    "Measured",
+    "Params",
+    "Plan",
+    "Project",
+    "UncheckableError",
+    "Unlearner",
+    "UnshapleyError",
+    "UntrustedError",
+    "Utility",
+    "ValidationError",
+    "build_unlearner",
+    "build_utilities",
+    "check_fidelity",
+    "estimate_values",
+    "init_project",
+    "load_game",
+    "load_params",
+    "make_plan",
+    "measure",
+    "measure_batch",
+    "measure_endpoints",
+    "prepare",
+    "pretrain",
+]
+
+_MODULES = {
+    "config": ("Params", "load_params"),
+    "data.preparation": ("prepare",),
+    "errors": (
+        "AlteredError",
+        "BusyError",
+        "InputError",
+        "UncheckableError",
+        "UnshapleyError",
+        "UntrustedError",
+        "ValidationError",
+    ),
+    "estimators": ("Estimate", "Estimator", "Plan", "make_plan"),
+    "fidelity.gate": ("Fidelity", "check_fidelity"),
+    "game.game": ("Game",),
+    "game.loading": ("load_game",),
+    "game.measuring": ("Measured", "measure", "measure_batch", "measure_endpoints"),
+    "game.pretraining": ("pretrain",),
+    "game.utilities": ("Utility", "build_utilities"),
+    "new_project": ("init_project",),
+    "project": ("Project",),
+    "results.valuation": ("estimate_values",),
+    "unlearning": ("Unlearner", "build_unlearner"),
 }
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = sorted(_EXPORTS)  # noqa: PLE0605 (a list of strings, whatever ruff can see)
 
+if not TYPE_CHECKING:  # a type checker is to see what is missing
 
-def __getattr__(name: str) -> Any:
-    if name not in _EXPORTS:
-        raise AttributeError(f"module 'unshapley' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"unshapley.{_EXPORTS[name]}"), name)
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module 'unshapley' has no attribute {name!r}")
+        return getattr(importlib.import_module(f"unshapley.{_MODULE_OF[name]}"), name)

@@ -91,10 +91,15 @@ def start(project: Path, *, verbose: bool = False) -> None:
     configure(project, verbose=verbose)
     logger = logging.getLogger("unshapley")
     logger.setLevel(logging.INFO)
-    if not verbose:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        logger.addHandler(handler)
+    if not verbose and not logger.handlers:
+        logger.addHandler(_Messages())
+
+
+class _Messages(logging.Handler):
+    """Our own messages as plain lines, on what is the standard error stream at the time."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(record.getMessage(), file=sys.stderr)
 
 
 @contextmanager

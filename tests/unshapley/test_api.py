@@ -1,26 +1,68 @@
+"""The public API: names, signatures, types, and what importing it loads."""
+
+import inspect
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 import unshapley
 
+SIGNATURES = {
+    "build_unlearner": "(name, options=None)",
+    "build_utilities": "(names, task=None)",
+    "check_fidelity": "(coalitions, retrained, unlearned, full, reason='')",
+    "estimate_values": "(plan, measured, endpoints, column=None, correction=None)",
+    "init_project": "(folder, settings=())",
+    "load_game": "(project, players, needs=None, device='cpu', utilities=())",
+    "load_params": "(path)",
+    "make_plan": "(estimator, n, budget, seed)",
+    "measure": "(game, unlearner, coalitions, utilities)",
+    "measure_batch": "(game, unlearner, coalitions, utilities)",
+    "measure_endpoints": "(game, unlearner, utilities)",
+    "prepare": "(project, params)",
+    "pretrain": "(project, params, providers, quarantined)",
+}
+CLASSES = [
+    "AlteredError", "BusyError", "Estimate", "Estimator", "Fidelity", "Game", "InputError", "Measured",
+    "Params", "Plan", "Project", "UncheckableError", "Unlearner", "UnshapleyError", "UntrustedError",
+    "Utility", "ValidationError",
+]  # fmt: skip
+HOME = Path(__file__).resolve().parents[2]
 
-def test_what_is_exported_resolves():
-    assert unshapley.__all__ == sorted(
-        ["BusyError", "InputError", "Params", "Project", "UnshapleyError", "UntrustedError",
-         "ValidationError", "build_unlearner", "check_fidelity", "estimate_values", "load_game",
-         "load_params", "make_plan", "measure", "measure_endpoints", "prepare", "pretrain"]
-    )  # fmt: skip
-    assert all(getattr(unshapley, name) for name in unshapley.__all__)
+
+def test_names_and_signatures_are_pinned():
+    assert unshapley.__all__ == sorted([*SIGNATURES, *CLASSES])
+    for name in CLASSES:
+        assert inspect.isclass(getattr(unshapley, name))
+    for name, expected in SIGNATURES.items():
+        signature = inspect.signature(getattr(unshapley, name))
+        bare = [
+            p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()
+        ]
+        assert str(inspect.Signature(bare)) == expected, name
 
 
-def test_the_library_loads_no_orchestration_and_the_command_line_no_torch():
-    for module, absent in (
+def test_a_type_checker_sees_what_is_exported():
+    """As `make check` does; each error that the program expects is stated in it."""
+    command = [sys.executable, "-m", "mypy", "tests/typing/public_api.py"]
+    done = subprocess.run(command, cwd=HOME, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
         (
             "unshapley.results.valuation, unshapley.results.publishing",
             "prefect dvc great_expectations",
         ),
-        ("flows.cli", "torch prefect great_expectations"),
-    ):
-        script = f"import sys, {module}; print([m for m in {absent!r}.split() if m in sys.modules])"
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-        assert done.stdout.strip() == "[]", done.stderr
+        ("flows.cli", "torch pandas numpy pydantic prefect great_expectations"),
+        ("unshapley.results.verification, unshapley.analysis.summary", "torch pandas prefect"),
+    ],
+)
+def test_what_is_imported_loads_no_more_than_it_needs(module, absent):
+    script = f"import sys, {module}; print([m for m in {absent!r}.split() if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,6 +34,7 @@ from unshapley.estimators.semivalues import shapley
 from unshapley.estimators.shapiq_adapter import PREFIX, WithShapiq
 from unshapley.estimators.strata import ComplementaryEstimator, StratifiedEstimator, SvarmEstimator
 from unshapley.estimators.truncated_permutations import TruncatedPermutationEstimator
+from unshapley.extensions import check_parameters_of, find
 
 _ALL: tuple[Estimator, ...] = (
     ExactEstimator(),
@@ -49,6 +52,9 @@ _ALL: tuple[Estimator, ...] = (
     RegressionMsrEstimator(),
     TreeMsrEstimator(),
 )
+WHERE = "valuation.estimator"
+METHODS = {"plan": ("n", "budget", "seed"), "estimate": ("plan", "table", "semivalue")}
+"""What an estimator can do, with the parameters."""
 ESTIMATORS: Mapping[str, Estimator] = WithShapiq({kind.name: kind for kind in _ALL})
 
 
@@ -84,17 +90,43 @@ def make_plan(estimator: str, n: int, budget: int, seed: int) -> Plan:
     kind = ESTIMATORS["gaussian_process"] if estimator == "auto" else _find_estimator(estimator)
     if 2**n - 2 <= budget:
         kind = ESTIMATORS["exact"]
-    return kind.plan(n, budget, seed)
+    plan = kind.plan(n, budget, seed)
+    own = kind not in ESTIMATORS.values() and not estimator.startswith(PREFIX)
+    return replace(plan, estimator=estimator) if own else plan
 
 
-def _find_estimator(estimator: str) -> Estimator:
-    if estimator not in ESTIMATORS and not estimator.startswith(PREFIX):
+def _find_estimator(name: str) -> Estimator:
+    """Built in, one of shapiq's, installed, or 'package.module:Class'."""
+    if name.startswith(PREFIX):
+        return ESTIMATORS[name]
+    target = find(name, ESTIMATORS, "estimator", WHERE)
+    if target in ESTIMATORS.values():
+        return target
+    return _own_estimator(name, target)
+
+
+def _own_estimator(name: str, target: Any) -> Estimator:
+    """An instance of the user's own class, or what was named if it is one already."""
+    try:
+        estimator = target() if isinstance(target, type) else target
+    except TypeError as error:
         raise InputError(
-            f"there is no estimator {estimator!r}",
-            where="valuation.estimator",
-            expected=f"auto, or one of {', '.join(ESTIMATORS)}, {PREFIX}NAME",
-        )
-    return ESTIMATORS[estimator]
+            f"estimator {name!r} cannot be made: {error}",
+            where=WHERE,
+            expected="a class that takes no arguments, or an instance",
+        ) from None
+    for method, parameters in METHODS.items():
+        function = getattr(estimator, method, None)
+        if not callable(function):
+            raise InputError(
+                f"estimator {name!r} has no method {method}",
+                where=WHERE,
+                expected=", ".join(f"{m}({', '.join(p)})" for m, p in METHODS.items()),
+                do="see CONTRIBUTING.md, or unshapley.estimators.base.Estimator",
+            )
+        check_parameters_of(function, parameters, f"{name}.{method}", WHERE)
+    own: Estimator = estimator
+    return own
 
 
 @contextmanager

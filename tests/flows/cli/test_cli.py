@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.cli import unshapley
 from tests.conftest import USER, set_params
 from unshapley.project import Project
 
@@ -27,11 +28,12 @@ COMMANDS = [
 ]
 
 
-def unshapley(*arguments: object, **kwargs) -> subprocess.CompletedProcess:
+def process(*arguments: object) -> subprocess.CompletedProcess:
+    """The command in a process of its own."""
     code = "from flows.cli import main; main()"
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
-        capture_output=True, text=True, timeout=300, env=USER, **kwargs,
+        capture_output=True, text=True, timeout=300, env=USER,
     )  # fmt: skip
 
 
@@ -40,6 +42,12 @@ def edit(project: Project, column: str, value: object) -> None:
     frame = pd.read_parquet(path).astype({column: object})
     frame.loc[3, column] = value
     frame.astype({column: str} if isinstance(value, str) else {}).to_parquet(path)
+
+
+def test_the_command_is_installed():
+    done = process("--help")
+    assert done.returncode == 0
+    assert "Usage" in done.stdout
 
 
 @pytest.mark.parametrize("command", [[], *[[c] for c in COMMANDS]])
@@ -90,8 +98,8 @@ def test_bad_parameters_are_one_error_and_exit_code_2(project, settings, message
 
 
 def test_a_folder_that_is_no_project_is_named(tmp_path):
-    done = unshapley("run", "-p", tmp_path)
-    assert done.returncode == 2
+    done = process("run", "-p", tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
     assert "params.yaml: file is missing" in done.stderr
 
 

@@ -9,8 +9,8 @@ from decimal import Decimal
 import pytest
 
 from flows.valuation import valuation
+from tests.cli import unshapley
 from tests.conftest import set_params
-from tests.flows.cli.test_cli import unshapley
 from unshapley.files import read_json, sha256, write_json
 from unshapley.project import Project
 

@@ -9,8 +9,8 @@ import torch
 
 from flows.cli.fidelity import benchmark
 from flows.pretrain import pretrain
+from tests.cli import unshapley
 from tests.conftest import set_params
-from tests.flows.cli.test_cli import unshapley
 from unshapley.config import load_params
 from unshapley.errors import InputError
 

@@ -9,8 +9,8 @@ import pytest
 
 from flows.pretrain import pretrain
 from flows.valuation import valuation
+from tests.cli import unshapley
 from tests.conftest import set_params
-from tests.flows.cli.test_cli import unshapley
 from unshapley.analysis.seeds import across_seeds
 from unshapley.config import load_params
 from unshapley.project import Project
