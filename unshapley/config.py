@@ -1,4 +1,4 @@
-"""The one configuration: params.yaml, read by one pydantic model.
+"""The configuration: params.yaml, read by a pydantic model.
 
 `Params` is also the parameter form that Prefect shows; docs/parameters.md explains every key.
 """
@@ -19,7 +19,7 @@ RENAMED = {
     "fidelity.retrain": "correction.coalitions",
     "curvature.rank": "curvature.directions",
 }
-"""Keys of earlier versions, and what they are called now."""
+"""Keys of earlier versions, and their present names."""
 
 
 class Section(BaseModel):
@@ -29,21 +29,23 @@ class Section(BaseModel):
 
 
 class PrepareSettings(Section):
-    """Where the rows come from and how they are split."""
+    """The source of the rows and how they are split."""
 
     source: Literal["digits", "files"] = Field(
-        "digits", description="embedded digits, or one CSV or parquet file a provider in data/raw"
+        "digits", description="built-in digits, or one CSV or parquet file per provider in data/raw"
     )
     label: str = Field("label", description="name of the label column")
     task: Literal["classification", "regression"] = Field(
-        "classification", description="what the label is: a class, or a number"
+        "classification", description="whether the label is a class or a number"
     )
     test_share: Share = Field(0.2, description="share of every provider's rows held out as test")
-    reference_share: Share = Field(0.1, description="share held out as reference set")
+    reference_share: Share = Field(
+        0.1, description="share of every provider's rows held out as reference set"
+    )
     seed: int = Field(0, ge=0, description="seed of the split and of planted faults")
 
     @model_validator(mode="after")
-    def _rows_are_left(self) -> PrepareSettings:
+    def _check_shares(self) -> PrepareSettings:
         if self.test_share + self.reference_share >= 1:
             raise ValueError("test_share and reference_share leave no row for training")
         return self
@@ -56,10 +58,10 @@ class FaultSettings(Section):
         {}, description="provider: share of its labels replaced by a wrong one"
     )
     noise: dict[str, Annotated[float, Field(gt=0)]] = Field(
-        {}, description="provider: noise added, in standard deviations of each feature"
+        {}, description="provider: noise added, in standard deviations of all features together"
     )
     duplicate: dict[str, str] = Field(
-        {}, description="provider: the provider whose rows it hands in as its own"
+        {}, description="provider: the provider whose rows replace its own"
     )
 
 
@@ -67,16 +69,18 @@ class ValidationSettings(Section):
     """What happens when a partition breaks its expectation suite."""
 
     policy: Literal["stop", "quarantine"] = Field(
-        "stop", description="stop the run, or leave the provider out and go on"
+        "stop", description="stop the run, or continue without the provider"
     )
-    min_rows: int = Field(20, ge=1, description="fewest rows of a partition, written into suites")
+    min_rows: int = Field(
+        20, ge=1, description="smallest number of rows of a partition, written into suites"
+    )
     feature_range: tuple[float, float] | None = Field(
-        None, description="lowest and highest allowed feature, written into suites"
+        None, description="smallest and largest feature value allowed, written into suites"
     )
 
 
 class PretrainSettings(Section):
-    """Architecture and training recipe; retrainings of the fidelity check use the same."""
+    """Architecture and training recipe; the retrainings of the fidelity check use the same."""
 
     architecture: str = Field(
         "unshapley.models:mlp",
@@ -88,46 +92,50 @@ class PretrainSettings(Section):
     weight_decay: float = Field(0.01, ge=0, description="L2 penalty on the mean loss")
     seed: int = Field(0, ge=0, description="seed of the initialisation")
     rewind: Share = Field(
-        0.1, description="share of the steps after which weights are kept for rewind_finetune"
+        0.1, description="share of the steps after which weights are saved for rewind_finetune"
     )
 
 
 class CurvatureSettings(Section):
-    """What is stored of every provider's rows, so that they can be forgotten unread."""
+    """Statistics of every provider's rows, by which they can be forgotten without reading them."""
 
-    layers: Literal["all", "last"] = Field("all", description="whose weights the statistics cover")
+    layers: Literal["all", "last"] = Field(
+        "all", description="layers whose weights the statistics cover"
+    )
     directions: int = Field(
-        200, ge=1, description="directions that are kept; a model with fewer weights keeps all"
+        200, ge=1, description="number of directions; a model with fewer weights uses all"
     )
 
 
 class StopSettings(Section):
-    """When a run ends before its budget: whichever comes first; empty rules are not looked at."""
+    """When a run ends before its budget: at the first rule that is met; empty rules are ignored."""
 
     half_width: float | None = Field(
-        None, gt=0, description="every 95 % interval is within ± so much, in units of the utility"
+        None,
+        gt=0,
+        description="stop when all 95 % intervals are within ± this, in units of the utility",
     )
     top_k: int | None = Field(
-        None, ge=1, description="the providers of the k largest values are known …"
+        None, ge=1, description="stop when the k providers with the largest values are known …"
     )
     probability: float = Field(0.95, gt=0, lt=1, description="… with this probability")
     seconds: float | None = Field(
-        None, gt=0, description="so long was measured; looked at after each round"
+        None, gt=0, description="stop after so many seconds of measuring; checked after each round"
     )
-    cost: float | None = Field(None, gt=0, description="no more is spent on coalitions, at …")
-    price: float = Field(1.0, gt=0, description="… so much for each")
+    cost: float | None = Field(None, gt=0, description="spend at most this on coalitions, at …")
+    price: float = Field(1.0, gt=0, description="… this price for each")
 
     @property
     def needs_interim_estimates(self) -> bool:
-        """Whether a rule depends on the values so far."""
+        """Whether a rule is checked between rounds."""
         return any(rule is not None for rule in (self.half_width, self.top_k, self.seconds))
 
 
 class ValuationSettings(Section):
-    """The game that is measured and how it is aggregated."""
+    """The game that is measured, and how values are estimated from it."""
 
     targets: list[str] = Field(
-        [], description="providers that are valued while all others stay; none named: all"
+        [], description="providers to value, while all others stay; an empty list: all"
     )
     unlearner: str = Field("hybrid", description="how providers are forgotten; see below")
     options: dict[str, Any] = Field({}, description="options of the unlearner; see below")
@@ -136,47 +144,47 @@ class ValuationSettings(Section):
         description="measured utilities, see below; the first is primary",
     )
     estimator: str = Field(
-        "auto", description="auto: the most exact for so many coalitions; see below"
+        "auto", description="auto: the most exact for the number of coalitions; see below"
     )
-    budget: int = Field(1000, ge=2, description="most coalitions measured")
+    budget: int = Field(1000, ge=2, description="largest number of coalitions measured")
     stop: StopSettings = StopSettings()
     seed: int = Field(0, ge=0, description="seed of the plan")
-    chunk_size: int = Field(64, ge=1, description="most coalitions that one task measures together")
+    chunk_size: int = Field(64, ge=1, description="largest number of coalitions per task")
     memory_mb: int = Field(
-        1024, ge=1, description="memory that one chunk may take; chunks are made smaller for it"
+        1024, ge=1, description="memory limit of one task in MB; it can reduce the chunk size"
     )
-    device: Literal["cpu", "cuda"] = Field("cpu", description="where models run")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="device that models run on")
 
 
 class FidelitySettings(Section):
     """The check against real retraining that gates publication."""
 
-    coalitions: int = Field(8, ge=0, description="coalitions retrained; 0 leaves it unchecked")
+    coalitions: int = Field(8, ge=0, description="number of coalitions retrained; 0: no check")
     seed: int = Field(0, ge=0)
-    publish_unchecked: bool = Field(False, description="publish although nothing was checked")
+    publish_unchecked: bool = Field(False, description="publish results without a check")
 
 
 class CorrectionSettings(Section):
     """The correction of unlearned utilities by a few real retrainings."""
 
     coalitions: int = Field(
-        0, ge=0, description="coalitions retrained to correct the utilities, 4 or more; 0: none"
+        0, ge=0, description="number of coalitions retrained for it, at least 4; 0: no correction"
     )
     seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")
-    def _enough_to_learn_from(self) -> CorrectionSettings:
+    def _check_coalitions(self) -> CorrectionSettings:
         if 0 < self.coalitions < 4:
             raise ValueError(f"coalitions = {self.coalitions}: at least 4 are needed, or 0")
         return self
 
 
 class RunSettings(Section):
-    """How the work is spread; the values do not depend on it."""
+    """How the work is distributed; the values do not depend on it."""
 
     runner: Literal["threads", "processes"] = "threads"
-    workers: int = Field(2, ge=1, description="tasks at the same time")
-    retries: int = Field(2, ge=0, description="retries of a failed task, with backoff")
+    workers: int = Field(2, ge=1, description="number of tasks that run at the same time")
+    retries: int = Field(2, ge=0, description="retries of a failed task, with exponential backoff")
 
 
 class Params(Section):
@@ -199,7 +207,7 @@ def load_params(path: Path) -> Params:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(
-            "file is missing", where=path, do="name a project folder that holds params.yaml"
+            "file is missing", where=path, do="give a project folder that holds params.yaml"
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"not readable as YAML: {error}", where=path) from None
@@ -214,7 +222,7 @@ def parse_params(content: object, where: object) -> Params:
         raise InputError(
             "; ".join(_explain(e) for e in error.errors()),
             where=where,
-            do="docs/parameters.md lists every key and what it takes",
+            do="docs/parameters.md lists every key and its values",
         ) from None
 
 
@@ -223,6 +231,6 @@ def _explain(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         renamed = f", which is now called {RENAMED[key]!r}" if key in RENAMED else ""
         return f"unknown key {key!r}{renamed}"
-    if error["type"] == "value_error":  # of a whole section, and it names the keys itself
+    if error["type"] == "value_error":  # from a validator of a section, whose message has the keys
         return f"{key}: {error['ctx']['error']}"
     return f"{key} = {error['input']!r}: {error['msg']}"

@@ -1,1 +1,1 @@
-"""From what is read to rows: tables, encoding, splits, embedded sets, planted faults."""
+"""From source files to rows: tables, encoding, splits, the digits data set, planted faults."""

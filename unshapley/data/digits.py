@@ -1,7 +1,7 @@
 """scikit-learn's digits by the form they were written on: 14 natural providers.
 
-The 1,797 rows still stand in the order in which the forms were scanned, and every form carries the
-same 130 digits, beginning with 0 … 9 three times; single digits were lost on some forms.
+The 1,797 rows are in the order in which the forms were scanned. Every form has the same 130 digits,
+starting with 0 … 9 three times, but on some forms single digits are missing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 HEAD = [*range(10)] * 3
-"""How every form begins."""
+"""The first digits of every form."""
 
 
 def load_forms() -> dict[str, pd.DataFrame]:
@@ -30,16 +30,16 @@ def load_forms() -> dict[str, pd.DataFrame]:
 
 
 def form_starts(labels: Sequence[int], length: int = 130) -> list[int]:
-    """First row of every form, found by aligning `labels` with how a form ends and begins.
+    """First row of every form, by aligning `labels` with the end and the start of a form.
 
-    A form is `length` digits long or up to ten fewer. A cut is scored by the edit distance of what
-    stands before it to the end of the first form plus that of what follows to `HEAD`.
+    A form has `length` digits or up to ten fewer. The cost of a cut is the edit distance of the
+    labels before it to the end of the first form, plus that of the labels after it to `HEAD`.
     """
     tail = list(labels[length - 12 : length])
     starts = [0]
     while starts[-1] + length < len(labels):
         cuts = range(starts[-1] + length - 10, starts[-1] + length + 1)
-        # ties go to the later cut: a lost digit is rather at a form's head
+        # of equal costs the later cut: digits are rather missing at the start of a form
         starts.append(min(cuts, key=lambda cut: (_cost(labels, cut, tail), -cut)))
     return starts
 

@@ -1,4 +1,4 @@
-"""Tables of all providers in one form: label codes, one order of columns."""
+"""Bring the tables of all providers into one format: label codes, one order of columns."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from unshapley.errors import InputError
 log = logging.getLogger("unshapley.prepare")
 
 FEW = 5
-"""Rows a class below which numbers are hardly classes."""
+"""With fewer rows per class, numeric labels are probably not classes."""
 
 
 def encode(
     raw: dict[str, pd.DataFrame], label: str, task: str = "classification"
 ) -> tuple[Schema, dict[str, pd.DataFrame]]:
-    """Labels as class codes or numbers, columns in one order; the first provider's columns are the
-    schema.
+    """Encode labels as class codes or numbers, and order all columns as the first provider's.
 
-    Raises `InputError` for a provider without the label, with other columns, or with a feature that
-    is no number. Missing values pass: validation tells of them.
+    Raises `InputError` for a provider without the label, with other columns, or with a non-numeric
+    feature. Missing values are accepted here; validation reports them.
     """
     first = next(iter(raw.values()))
     features = [str(c) for c in first.columns if c != label]
@@ -57,10 +56,10 @@ def _check_columns(
             expected=f"one of its columns {', '.join(map(str, frame.columns[:8]))} …",
             do="set prepare.label",
         )
-    odd = set(map(str, frame.columns)) ^ {*features, label}
-    if odd:
+    different = set(map(str, frame.columns)) ^ {*features, label}
+    if different:
         raise InputError(
-            f"column {min(odd)!r} stands only in {first} or only here",
+            f"column {min(different)!r} is only in {first} or only here",
             where=where,
             expected="the same columns from every provider",
         )
@@ -69,10 +68,10 @@ def _check_columns(
 
 
 def _check_numbers(frame: pd.DataFrame, provider: str, column: str) -> None:
-    number = pd.to_numeric(frame[column], errors="coerce")
-    text = number.isna() & frame[column].notna()
-    if text.any():
-        row = int(text.to_numpy().argmax())
+    numbers = pd.to_numeric(frame[column], errors="coerce")
+    is_text = numbers.isna() & frame[column].notna()
+    if is_text.any():
+        row = int(is_text.to_numpy().argmax())
         raise InputError(
             f"column {column!r}, row {row} is {frame[column].iloc[row]!r}",
             where=f"provider {provider}",
@@ -82,7 +81,7 @@ def _check_numbers(frame: pd.DataFrame, provider: str, column: str) -> None:
 
 
 def _classes(raw: dict[str, pd.DataFrame], label: str) -> list[Any]:
-    """Distinct labels in order; `InputError` for numbers and words mixed."""
+    """Distinct labels in order; `InputError` for a mixture of numbers and words."""
     labels = {provider: frame[label].dropna() for provider, frame in raw.items()}
     words = {p: [v for v in column if isinstance(v, str)] for p, column in labels.items()}
     mixed = [p for p in labels if words[p]]
@@ -96,8 +95,8 @@ def _classes(raw: dict[str, pd.DataFrame], label: str) -> list[Any]:
     rows = sum(map(len, labels.values()))
     if not mixed and len(classes) * FEW > rows:
         log.warning(
-            "label %r: %d different numbers in %d rows are taken for classes; "
-            "if they are amounts, set prepare.task: regression",
+            "label %r: %d different numbers in %d rows are treated as classes; "
+            "if they are quantities, set prepare.task: regression",
             label,
             len(classes),
             rows,

@@ -1,4 +1,4 @@
-"""Faults planted into training rows, so that a demonstration or test knows who should rank last."""
+"""Faults planted into training rows, so that it is known which providers should rank last."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from unshapley.errors import InputError
 def plant(
     partitions: Mapping[str, pd.DataFrame], faults: FaultSettings, schema: Schema, seed: int
 ) -> dict[str, pd.DataFrame]:
-    """Partitions with `faults` planted; those of other providers are untouched.
+    """Partitions with `faults` planted; those of other providers are unchanged.
 
     Raises `InputError` for a fault of a provider that does not exist.
     """
-    for kind, planted in faults.model_dump().items():
-        for provider in [*planted, *(planted.values() if kind == "duplicate" else [])]:
+    for kind, by_provider in faults.model_dump().items():
+        originals = by_provider.values() if kind == "duplicate" else []
+        for provider in [*by_provider, *originals]:
             if provider not in partitions:
                 raise InputError(
                     f"faults.{kind} names the unknown provider {provider!r}",
@@ -39,7 +40,7 @@ def plant(
 def wrong_labels(
     frame: pd.DataFrame, share: float, schema: Schema, seed: int, provider: str
 ) -> pd.DataFrame:
-    """Give a random `share` of the rows a uniformly drawn other class, or each other's number."""
+    """Replace the labels of a random `share` of rows by another class; permute numeric labels."""
     rng = generator(seed, "wrong_labels", provider)
     rows = rng.choice(len(frame), size=round(share * len(frame)), replace=False)
     labels = frame[schema.label].to_numpy(copy=True)
@@ -54,7 +55,10 @@ def wrong_labels(
 def noise(
     frame: pd.DataFrame, scale: float, schema: Schema, seed: int, provider: str
 ) -> pd.DataFrame:
-    """Add Gaussian noise of `scale` standard deviations to every feature, kept within its range."""
+    """Add Gaussian noise to all features and clip them to their joint range.
+
+    scale: standard deviation of the noise, in standard deviations of all features together.
+    """
     rng = generator(seed, "noise", provider)
     features = frame[list(schema.features)]
     values = features.to_numpy(dtype=float)

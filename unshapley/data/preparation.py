@@ -1,4 +1,4 @@
-"""From the source of the rows to partitions, test set and reference set on disk."""
+"""Prepare the source rows: write partitions, test set and reference set to disk."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger("unshapley.prepare")
 
 
 def prepare(project: Project, params: Params) -> dict[str, int]:
-    """Write partitions, test set, reference set and schema; give the training rows by provider."""
+    """Write partitions, test set, reference set and schema; returns training rows by provider."""
     if params.prepare.source == "digits":
         raw, label = load_forms(), "label"
     else:
@@ -33,7 +33,7 @@ def prepare(project: Project, params: Params) -> dict[str, int]:
         provider: _split(table, provider, params.prepare) for provider, table in tables.items()
     }
     schema = replace(
-        _scaled(schema, splits), providers=tuple(tables), prepared=prepared_with(params)
+        _with_label_scale(schema, splits), providers=tuple(tables), prepared=prepared_with(params)
     )
     train = faults.plant(
         {p: s.train for p, s in splits.items()}, params.faults, schema, params.prepare.seed
@@ -42,9 +42,10 @@ def prepare(project: Project, params: Params) -> dict[str, int]:
     return {provider: len(table) for provider, table in train.items()}
 
 
-def _scaled(schema: Schema, splits: dict[str, Split]) -> Schema:
-    """With mean and deviation of a numeric label in the reference set, which no model is trained
-    or tested on.
+def _with_label_scale(schema: Schema, splits: dict[str, Split]) -> Schema:
+    """Add mean and standard deviation of a numeric label, computed on the reference set.
+
+    No model is trained or tested on that set.
     """
     if schema.task == "classification":
         return schema
@@ -61,27 +62,27 @@ def _scaled(schema: Schema, splits: dict[str, Split]) -> Schema:
 
 
 def prepared_with(params: Params) -> dict[str, Any]:
-    """The sections of params.yaml that decide what the tables hold."""
+    """The sections of params.yaml that determine the tables."""
     return params.model_dump(mode="json", include={"prepare", "faults"})
 
 
 def check_prepared(schema: Schema, params: Params, where: Path) -> None:
-    """Raise `InputError` where params.yaml speaks of other tables than those on disk."""
-    wanted = prepared_with(params)
-    for section, settings in wanted.items():
-        found = schema.prepared.get(section, {})
-        odd = [key for key in settings if found.get(key) != settings[key]]
-        if odd:
+    """Raise `InputError` if the tables on disk were prepared with other parameters."""
+    for section, settings in prepared_with(params).items():
+        recorded = schema.prepared.get(section, {})
+        changed = [key for key in settings if recorded.get(key) != settings[key]]
+        if changed:
+            key = changed[0]
             raise InputError(
-                f"the tables were prepared with {section}.{odd[0]} = {found.get(odd[0])!r}",
+                f"the tables were prepared with {section}.{key} = {recorded.get(key)!r}",
                 where=where,
-                expected=f"{settings[odd[0]]!r}, as params.yaml says",
+                expected=f"{settings[key]!r}, as in params.yaml",
                 do="run `unshapley prepare` (or `dvc repro`), or restore params.yaml",
             )
 
 
 def _split(table: pd.DataFrame, provider: str, params: PrepareSettings) -> Split:
-    """Rows by use; a table with missing values gives none away, so that it can be quarantined."""
+    """Split the rows; a table with missing values is kept whole, so that it can be quarantined."""
     if not np.isfinite(table.to_numpy(dtype=float)).all():
         return Split(table, table.iloc[:0], table.iloc[:0])
     return split(
@@ -94,29 +95,29 @@ def _split(table: pd.DataFrame, provider: str, params: PrepareSettings) -> Split
 
 
 def read_raw(folder: Path) -> dict[str, pd.DataFrame]:
-    """One table a provider, named by its file; `InputError` for none or two of one name."""
+    """One table per provider, by file name; `InputError` for no table or two of one name."""
     files = sorted([*folder.glob("*.csv"), *folder.glob("*.parquet")])
     if not files:
         raise InputError(
             "holds no CSV or parquet file",
             where=folder,
-            do="put one file a provider there, or set prepare.source to digits",
+            do="put one file per provider there, or set prepare.source to digits",
         )
     tables: dict[str, pd.DataFrame] = {}
     for file in files:
         if file.stem in tables:
             raise InputError(
-                f"provider {file.stem!r} stands there twice",
+                f"provider {file.stem!r} has two files",
                 where=file,
-                expected="one file a provider",
+                expected="one file per provider",
                 do="remove or rename one of the two",
             )
         tables[file.stem] = read_table(file)
         if tables[file.stem].empty:
-            raise InputError("holds no rows", where=file, do="fill it, or take it away")
+            raise InputError("holds no rows", where=file, do="add rows, or remove the file")
     if len(tables) < 2:
         raise InputError(
-            "holds the file of one provider only", where=folder, expected="at least two to compare"
+            "holds the file of one provider only", where=folder, expected="at least two providers"
         )
     return tables
 

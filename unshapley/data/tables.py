@@ -1,4 +1,4 @@
-"""Tables of rows: reading, splitting, writing and fingerprinting partitions.
+"""Tables of rows: read, write and fingerprint partitions.
 
 A table is a pandas frame with the feature columns first and the label column last; labels are
 integer class codes, or numbers where the task is regression. `Schema` names columns and classes.
@@ -29,7 +29,7 @@ class Schema:
     classes: tuple[str, ...]
     providers: tuple[str, ...] = ()
     prepared: dict[str, Any] = field(default_factory=dict)
-    """the sections of params.yaml that the tables were made with"""
+    """the sections of params.yaml that the tables were prepared with"""
     task: str = "classification"
     label_mean: float = 0.0
     label_scale: float = 1.0
@@ -38,7 +38,7 @@ class Schema:
 
     @property
     def outputs(self) -> int:
-        """Outputs of a model: one logit a class, or the label."""
+        """Number of outputs of a model: one logit per class, or the label."""
         return len(self.classes) if self.task == "classification" else 1
 
     def save(self, path: Path) -> None:
@@ -65,7 +65,7 @@ class Schema:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a parquet or CSV file as it is; `InputError` where that cannot be done."""
+    """Read a parquet or CSV file unchanged; `InputError` if it cannot be read."""
     try:
         frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
         return frame.reset_index(drop=True)
@@ -91,7 +91,7 @@ def to_arrays(
     """Features `(rows, features)` and labels `(rows,)` of a table: class codes, or standardised
     numbers in float32.
 
-    Raises `InputError` for what no model could read; expectations are validation's business.
+    Raises `InputError` for a table that no model can use; validation checks the expectations.
     """
     missing = [c for c in (*schema.features, schema.label) if c not in frame.columns]
     if missing:
@@ -104,8 +104,8 @@ def to_arrays(
         raise InputError("holds no rows", where=where, expected="at least one row")
     try:
         x = frame[list(schema.features)].to_numpy(dtype=np.float32, copy=True)
-        kind = np.int64 if schema.task == "classification" else np.float64
-        y = frame[schema.label].to_numpy(dtype=kind, copy=True)
+        dtype = np.int64 if schema.task == "classification" else np.float64
+        y = frame[schema.label].to_numpy(dtype=dtype, copy=True)
     except (TypeError, ValueError) as error:
         raise InputError(f"not numbers: {error}", where=where) from None
     if not np.isfinite(x).all():
@@ -137,7 +137,7 @@ def fingerprints(frame: pd.DataFrame, features: Sequence[str]) -> NDArray[np.uin
     present = [c for c in features if c in frame.columns]
     if not present:
         return np.zeros(len(frame), dtype=np.uint64)
-    # as numbers, so that a whole-number column equals the same column read as decimals
+    # as floats, so that integers equal the same numbers read as decimals
     numbers = frame[present].apply(pd.to_numeric, errors="coerce").astype(float)
     hashes = pd.util.hash_pandas_object(numbers, index=False)
     return np.asarray(hashes, dtype=np.uint64)

@@ -49,7 +49,7 @@ def test_two_files_of_one_provider_are_refused(tmp_path):
     for name in ("p.csv", "p.parquet"):
         (tmp_path / name).touch()
     (tmp_path / "p.csv").write_text("a,label\n1,0\n")
-    with pytest.raises(InputError, match="provider 'p' stands there twice"):
+    with pytest.raises(InputError, match="provider 'p' has two files"):
         read_raw(tmp_path)
 
 
@@ -83,7 +83,7 @@ def frame_of(labels) -> pd.DataFrame:
     ("change", "message"),
     [
         ({"a": ["1", "?"]}, r"provider q: column 'a', row 1 is '\?'"),
-        ({"b": [1, 2]}, "provider q: column 'b' stands only in p or only here"),
+        ({"b": [1, 2]}, "provider q: column 'b' is only in p or only here"),
     ],
 )
 def test_columns_that_cannot_be_features_are_refused(change, message):
