@@ -1,4 +1,4 @@
-"""What can be refused before anything is started or spent."""
+"""Checks before a run starts."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from unshapley.unlearning.base import out_of_reach
 
 
 def preflight(project: Project, params: Params) -> None:
-    """Raise `InputError` where tables, suites or model are missing or not of these parameters, and
-    where what is to be measured does not fit them.
+    """Raise `InputError` if tables, suites or model are missing or were made with other parameters,
+    or if targets, unlearner, estimator or utilities do not fit them.
     """
     check_targets(project, params)
     check_complete(project, params.valuation.targets)
@@ -41,11 +41,11 @@ def check_targets(project: Project, params: Params) -> None:
     """Raise `InputError` for targets that are unknown, named twice, or fewer than two."""
     targets = params.valuation.targets
     known = sorted(ModelRecord.load(project.model).partitions)
-    strangers = [name for name in targets if name not in known]
-    if strangers or len(set(targets)) < len(targets) or len(targets) == 1:
+    unknown = [name for name in targets if name not in known]
+    if unknown or len(set(targets)) < len(targets) or len(targets) == 1:
         problem = "names a provider twice"
-        if strangers:
-            problem = f"the model was not trained on provider {strangers[0]!r}"
+        if unknown:
+            problem = f"the model was not trained on provider {unknown[0]!r}"
         elif len(targets) == 1:
             problem = "names one provider only"
         raise InputError(
@@ -56,10 +56,10 @@ def check_targets(project: Project, params: Params) -> None:
 
 
 def check_plan(project: Project, params: Params) -> None:
-    """Raise `InputError` for an estimator that does not exist or needs a larger budget, and for
-    rules of stopping that it cannot follow.
+    """Raise `InputError` if the estimator is unknown, needs a larger budget, or cannot follow the
+    stopping rules.
 
-    Who will be quarantined is not known yet: fewer players never need more.
+    Providers to be quarantined are not known yet, but fewer players never need a larger budget.
     """
     settings = params.valuation
     players = settings.targets or project.providers()
@@ -70,8 +70,8 @@ def check_plan(project: Project, params: Params) -> None:
 
 
 def check_reach(project: Project, unlearner: Unlearner) -> None:
-    """Raise `InputError` where the unlearner reads retained rows and some are absent."""
+    """Raise `InputError` if the unlearner reads retained rows and some are absent."""
     providers = ModelRecord.load(project.model).partitions
-    lacking = sum(not project.partition(name).is_file() for name in providers)
-    if lacking and unlearner.reads_rows and not unlearner.retain_free:
-        raise out_of_reach(unlearner.name, "stays", lacking, len(providers))
+    absent = sum(not project.partition(name).is_file() for name in providers)
+    if absent and unlearner.reads_rows and not unlearner.retain_free:
+        raise out_of_reach(unlearner.name, "stays", absent, len(providers))

@@ -1,4 +1,4 @@
-"""The pretrain stage: validate, then train on what was not quarantined."""
+"""The pretrain stage: validate, then train on the providers that are not quarantined."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from unshapley.project import Project
 
 
 def pretrain(project: Project, params: Params) -> ModelRecord:
-    """Write data/model; raises `ValidationError` before anything is trained on bad rows."""
+    """Write data/model; raises `ValidationError` before training if rows are bad."""
     check_parameters(project, params)
     quarantined = verdict(validate_project(project), params.validation.policy)
     providers = [p for p in project.providers() if p not in quarantined]

@@ -1,4 +1,4 @@
-"""The refresh flow: what a schedule runs, and `unshapley refresh` does at once."""
+"""The refresh flow, for a schedule. The command `unshapley refresh` does the same at once."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def refresh(
     drop: Path | None = None,
     push: bool = True,
 ) -> dict[str, Any]:
-    """Value a project anew if its inputs changed, and publish the outcome with git and DVC.
+    """Value a project again if its inputs changed, and publish the valuation with git and DVC.
 
     Args:
         project: a git and DVC checkout that holds params.yaml and dvc.yaml.
-        drop: folder where deliveries land: a CSV or parquet file a provider.
+        drop: folder for deliveries: one CSV or parquet file for each provider.
         push: push commit, tag and data to the remotes.
     """
     outcome = refresh_project(Project(project), value, drop=drop, push=push)
@@ -39,5 +39,5 @@ def refresh(
 
 
 def value(project: Path, params: Params) -> None:
-    """Run the valuation flow, as part of this one where there is one."""
+    """Run the valuation flow, inside the refresh flow if one is running."""
     valuation(project=project, params=params)

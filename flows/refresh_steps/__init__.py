@@ -1,1 +1,1 @@
-"""What only the refresh flow needs."""
+"""The steps of the refresh flow."""

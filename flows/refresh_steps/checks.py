@@ -1,4 +1,4 @@
-"""What keeps a project from being refreshed, told before anything is touched."""
+"""Checks before anything is changed: reasons why a project cannot be refreshed."""
 
 from __future__ import annotations
 
@@ -10,41 +10,48 @@ from flows.refresh_steps.job import RefreshJob
 from flows.refresh_steps.repository import Repository, read_yaml
 from unshapley.errors import BusyError, InputError
 
-OWNED = ("dvc.lock", "data/valuation/", "data/raw/", "data/.gitignore")
-"""What a refresh commits; all else is for people to commit first."""
+REFRESH_PATHS = ("dvc.lock", "data/valuation/", "data/raw/", "data/.gitignore")
+"""Paths that a refresh commits; the user must commit all other changes first."""
 WATCHED = ("data/", "unshapley/", "tasks/", "flows/")
-"""Where a file that git does not know could change a valuation."""
+"""Folders in which an untracked file could change a valuation."""
 
 
 def check(job: RefreshJob) -> None:
-    """Raise `InputError` for what keeps this project from being refreshed."""
+    """Raise `InputError` if this project cannot be refreshed."""
     project, repo = job.project, job.repo
-    top = repo.asked("rev-parse", "--show-toplevel")
+    top = repo.try_git("rev-parse", "--show-toplevel")
     if top is None or Path(top).resolve() != project.root:
         raise InputError(
-            "is not the top of a git repository", where=project.root, do="run `git init` there"
+            "is not the top folder of a git repository",
+            where=project.root,
+            do="run `git init` there",
         )
     if not (project.root / ".dvc").is_dir() or not (project.root / "dvc.yaml").is_file():
         raise InputError(
-            "is no DVC project", where=project.root, expected=".dvc and dvc.yaml", do="see README"
+            "is not a DVC project",
+            where=project.root,
+            expected=".dvc and dvc.yaml",
+            do="see README",
         )
     stages = read_yaml((project.root / "dvc.yaml").read_text(encoding="utf-8")).get("stages", {})
     for name in ("prepare", "pretrain", "valuation"):
         if name not in stages:
             raise InputError(f"has no stage {name!r}", where=project.root / "dvc.yaml")
-    if repo.asked("rev-parse", "-q", "--verify", "HEAD") is None:
-        raise InputError("holds no commit yet", where=project.root, do="commit the project first")
+    if repo.try_git("rev-parse", "-q", "--verify", "HEAD") is None:
+        raise InputError("has no commit yet", where=project.root, do="commit the project first")
     lock = project.root / repo.git("rev-parse", "--git-path", "index.lock")
     if lock.exists():
         raise BusyError(
-            f"{lock}: a git command works here\n"
-            "  do: wait until it has ended; if none works here, remove that file"
+            f"{lock}: a git command is running here\n"
+            "  do: wait until it has ended; if no git command is running, remove that file"
         )
     if repo.branch is None:
-        raise InputError("is on no branch", where=project.root, do="run `git switch main`")
-    if repo.asked("var", "GIT_COMMITTER_IDENT") is None:
         raise InputError(
-            "git knows no name to commit with",
+            "has no branch checked out", where=project.root, do="run `git switch main`"
+        )
+    if repo.try_git("var", "GIT_COMMITTER_IDENT") is None:
+        raise InputError(
+            "git has no name and email for commits",
             where=project.root,
             do="run `git config user.name …` and `git config user.email …`",
         )
@@ -55,28 +62,28 @@ def check(job: RefreshJob) -> None:
 
 
 def check_clean(repo: Repository) -> None:
-    """Raise `InputError` where somebody's changes are not committed: no valuation could say what
-    it was made of.
+    """Raise `InputError` if there are uncommitted changes of the user: then no commit would contain
+    what the valuation was made of.
     """
-    tracked = set((repo.asked("ls-files") or "").splitlines())
-    foreign = [
+    tracked = set((repo.try_git("ls-files") or "").splitlines())
+    uncommitted = [
         path
         for path in repo.changes()
-        if not path.startswith(OWNED) and (path in tracked or path.startswith(WATCHED))
+        if not path.startswith(REFRESH_PATHS) and (path in tracked or path.startswith(WATCHED))
     ]
-    if foreign:
+    if uncommitted:
         raise InputError(
-            f"{', '.join(foreign[:5])}{' …' if len(foreign) > 5 else ''}: not committed",
+            f"{', '.join(uncommitted[:5])}{' …' if len(uncommitted) > 5 else ''}: not committed",
             where=repo.root,
             do="commit the changes, or `git restore` the files",
         )
 
 
 def check_remotes(repo: Repository) -> None:
-    """Raise `InputError` where there is no project to push to."""
+    """Raise `InputError` if git or DVC has no remote to push to."""
     if repo.upstream is None:
         raise InputError(
-            f"branch {repo.branch!r} follows no branch of a remote",
+            f"branch {repo.branch!r} has no upstream branch",
             where=repo.root,
             do=f"run `git push -u origin {repo.branch}`, or refresh with --no-push",
         )

@@ -1,8 +1,8 @@
-"""The valuation in git: on top of what others pushed, committed, tagged, pushed with its data.
+"""The valuation in git: follow the remote branch, commit, tag, and push with the data.
 
-What is lacking is seen in the history: a commit of a refresh ends in a line of its own, its tag
-names date and manifest, and the remote's branch says what was pushed. Data is pushed before the
-branch, so that whoever sees a valuation can pull it.
+The history shows what is still to be done: the message of a refresh's commit ends with the line
+`MARK`, its tag contains date and manifest hash, and the remote branch shows what was pushed. Data
+is pushed before the branch, so that everybody who sees a valuation can pull its data.
 """
 
 from __future__ import annotations
@@ -14,102 +14,100 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flows.refresh_steps import rawtables
-from flows.refresh_steps.checks import OWNED, check_clean
+from flows.refresh_steps.checks import REFRESH_PATHS, check_clean
 from flows.refresh_steps.job import RefreshJob
 from flows.refresh_steps.rawtables import SUFFIXES
 from flows.refresh_steps.repository import CommandError, Repository
+from flows.runtime.locks import only_run
 from unshapley.errors import InputError
 from unshapley.files import sha256
 
 log = logging.getLogger("unshapley.run")
 
 MARK = "Refreshed-by: unshapley"
-"""Last line of the message of every commit that a refresh makes."""
+"""Last line in the message of every commit that a refresh makes."""
 MANIFEST = "data/valuation/manifest.json"
 
 
-def follow(job: RefreshJob) -> None:
-    """Bring the branch to where its remote stands; own commits that were overtaken are discarded.
+def follow_remote(job: RefreshJob) -> None:
+    """Bring the branch to the state of its remote; discard unpushed refresh commits that conflict.
 
-    Their tables stay in data/raw, where they are new again on top of what the others did.
+    The tables of discarded commits stay in data/raw, where they are new for the next steps.
     """
-    rawtables.settle(job.project, job.repo)
+    rawtables.sync_with_dvc(job.project, job.repo)
     repo = job.repo
     if repo.upstream is None:
         return
     remote, branch = repo.upstream
-    theirs = _tip(repo)
-    if not theirs or theirs == repo.head:
+    remote_head = _remote_head(repo)
+    if not remote_head or remote_head == repo.head:
         return
     repo.git("fetch", "-q", remote, f"+refs/heads/{branch}:refs/remotes/{remote}/{branch}")
-    if repo.asked("merge-base", "--is-ancestor", theirs, "HEAD") is not None:
+    if repo.try_git("merge-base", "--is-ancestor", remote_head, "HEAD") is not None:
         return
-    ahead = _commits(repo, f"{theirs}..HEAD")
-    strange = [one for one in ahead if not _is_ours(repo, one)]
-    if strange:
+    unpushed = _commits(repo, f"{remote_head}..HEAD")
+    by_user = [commit_id for commit_id in unpushed if not _is_by_refresh(repo, commit_id)]
+    if by_user:
         raise InputError(
-            f"commit {strange[-1][:8]} and {remote}/{branch} went apart",
+            f"commit {by_user[-1][:8]} and {remote}/{branch} have diverged",
             where=repo.root,
             do=f"run `git pull --rebase {remote} {branch}`, then refresh again",
         )
-    for name in (name for one in ahead for name in _tags(repo, one)):
+    for name in (name for commit_id in unpushed for name in _tags(repo, commit_id)):
         repo.git("tag", "-d", name)
-    repo.git("reset", "-q", "--hard", theirs)
-    rawtables.settle(job.project, repo)
+    repo.git("reset", "-q", "--hard", remote_head)
+    rawtables.sync_with_dvc(job.project, repo)
 
 
 def commit(job: RefreshJob) -> None:
-    """Commit what changed of tables and outputs."""
-    repo = job.repo
-    check_clean(repo)
-    there = [name for name in OWNED if (repo.root / name).exists()]
-    # a table itself is DVC's, whatever .gitignore says of it
-    repo.git("add", "-A", "--", *there, *(f":(exclude)data/raw/*{end}" for end in SUFFIXES))
-    if repo.asked("diff", "--cached", "--quiet") is not None:
-        return
-    names = repo.git("diff", "--cached", "--name-only", "--", "data/raw/*.dvc").splitlines()
-    tables = sorted({Path(Path(name).stem).stem for name in names})
-    title = f"Valuation of {datetime.now(UTC):%Y-%m-%d}"
-    if tables:
-        title += f": {', '.join(tables[:5])}{' …' if len(tables) > 5 else ''}"
-    manifest = sha256(repo.root / MANIFEST)
-    repo.git("commit", "-q", "-m", title, "-m", f"Manifest: {manifest}\n{MARK}")
+    """Commit changes of tables and outputs, if there are any."""
+    with only_run(job.project):
+        repo = job.repo
+        check_clean(repo)
+        paths = [name for name in REFRESH_PATHS if (repo.root / name).exists()]
+        # the tables themselves belong to DVC, even if .gitignore does not list them
+        tables = [f":(exclude)data/raw/*{suffix}" for suffix in SUFFIXES]
+        repo.git("add", "-A", "--", *paths, *tables)
+        if repo.try_git("diff", "--cached", "--quiet") is not None:
+            return
+        manifest = sha256(repo.root / MANIFEST)
+        repo.git("commit", "-q", "-m", _title(repo), "-m", f"Manifest: {manifest}\n{MARK}")
 
 
 def tag(job: RefreshJob) -> None:
-    """Name the last commit of a refresh by its date and its manifest."""
+    """Tag the last commit of a refresh with its date and manifest hash, unless it has a tag."""
     repo = job.repo
-    last = repo.asked("log", "-1", "--format=%H %ct", f"--grep=^{MARK}$")
+    last = repo.try_git("log", "-1", "--format=%H %ct", f"--grep=^{MARK}$")
     if not last:
         return
-    made, seconds = last.split()
+    commit_id, seconds = last.split()
     date = f"{datetime.fromtimestamp(int(seconds), UTC):%Y-%m-%d}"
-    if _tags(repo, made):
+    if _tags(repo, commit_id):
         return
-    content = repo.shown(MANIFEST, made) or ""
-    name = mine = f"valuation/{date}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
-    for again in itertools.count(2):  # the same inputs as earlier that day give the same manifest
-        if repo.asked("rev-parse", "-q", "--verify", f"refs/tags/{mine}") is None:
+    content = repo.file_at(MANIFEST, commit_id) or ""
+    base = name = f"valuation/{date}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+    for number in itertools.count(2):  # the same inputs on the same day give the same manifest
+        if repo.try_git("rev-parse", "-q", "--verify", f"refs/tags/{name}") is None:
             break
-        mine = f"{name}.{again}"
-    repo.git("tag", "-a", "-m", f"Valuation of {date}", mine, made)
-    job.outcome.tag, job.outcome.commit = mine, made
+        name = f"{base}.{number}"
+    repo.git("tag", "-a", "-m", f"Valuation of {date}", name, commit_id)
+    job.outcome.tag, job.outcome.commit = name, commit_id
 
 
 def push_valuation(job: RefreshJob) -> bool:
-    """Push data, then branch and tags; False where somebody else was first."""
+    """Push data, then branch and tags; False if somebody else has pushed before."""
     repo = job.repo
     assert repo.upstream is not None
     remote, branch = repo.upstream
-    theirs = _tip(repo)
+    remote_head = _remote_head(repo)
     try:
-        ahead = _commits(repo, f"{theirs}..HEAD" if theirs else "HEAD")
-    except CommandError:  # theirs is a commit that this repository does not know
+        unpushed = _commits(repo, f"{remote_head}..HEAD" if remote_head else "HEAD")
+    except CommandError:  # this repository does not know the remote's commit
         return False
-    ours = [one for one in ahead if _is_ours(repo, one)]
-    if not ours:
+    by_refresh = [commit_id for commit_id in unpushed if _is_by_refresh(repo, commit_id)]
+    if not by_refresh:
         return True
-    names = [name for one in ours for name in _tags(repo, one)]
+    names = [name for commit_id in by_refresh for name in _tags(repo, commit_id)]
     with job.step("push data"):
         repo.dvc("push")
     with job.step("push"):
@@ -117,30 +115,40 @@ def push_valuation(job: RefreshJob) -> bool:
         try:
             repo.git("push", "-q", "--atomic", remote, *refs)
         except CommandError:
-            if _tip(repo) == theirs:
+            if _remote_head(repo) == remote_head:
                 raise
-            log.info("somebody pushed in between: once more on top of that")
+            log.info("somebody else has pushed meanwhile: refreshing again on top of that")
             return False
     outcome = job.outcome
-    outcome.pushed, outcome.commit = True, ours[0]
+    outcome.pushed, outcome.commit = True, by_refresh[0]
     outcome.tag = outcome.tag or next(iter(names), None)
     return True
 
 
-def _tip(repo: Repository) -> str:
-    """Where the remote's branch stands; empty where it has none."""
+def _title(repo: Repository) -> str:
+    """Title of the commit: the date, and the names of the tables that changed."""
+    names = repo.git("diff", "--cached", "--name-only", "--", "data/raw/*.dvc").splitlines()
+    tables = sorted({Path(Path(name).stem).stem for name in names})
+    title = f"Valuation of {datetime.now(UTC):%Y-%m-%d}"
+    if tables:
+        title += f": {', '.join(tables[:5])}{' …' if len(tables) > 5 else ''}"
+    return title
+
+
+def _remote_head(repo: Repository) -> str:
+    """The commit of the remote's branch; empty if the remote does not have the branch."""
     assert repo.upstream is not None
     remote, branch = repo.upstream
     return repo.git("ls-remote", remote, f"refs/heads/{branch}").split("\t")[0]
 
 
-def _commits(repo: Repository, span: str) -> list[str]:
-    return repo.git("rev-list", span).split()
+def _commits(repo: Repository, revisions: str) -> list[str]:
+    return repo.git("rev-list", revisions).split()
 
 
-def _is_ours(repo: Repository, commit: str) -> bool:
-    return MARK in repo.git("log", "-1", "--format=%B", commit).splitlines()
+def _is_by_refresh(repo: Repository, commit_id: str) -> bool:
+    return MARK in repo.git("log", "-1", "--format=%B", commit_id).splitlines()
 
 
-def _tags(repo: Repository, commit: str) -> list[str]:
-    return repo.git("tag", "--list", "valuation/*", "--points-at", commit).split()
+def _tags(repo: Repository, commit_id: str) -> list[str]:
+    return repo.git("tag", "--list", "valuation/*", "--points-at", commit_id).split()

@@ -1,7 +1,8 @@
-"""A folder where deliveries land: tables named after their providers, checked, then taken.
+"""The drop folder, to which providers deliver tables. File names are provider names.
 
-A file is taken by copying it: it leaves the folder when a commit holds it, so that nothing is lost
-on the way. A file that cannot be taken stays, with the reason told.
+A delivery is checked and copied to data/raw. It is removed from the drop folder only when a commit
+contains it, so that nothing is lost. A file that is refused stays in the folder, and the user gets
+the reason.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ import pandas as pd
 
 from flows.refresh_steps.rawtables import (
     SUFFIXES,
-    committed,
+    committed_md5,
+    dvc_file,
     md5,
-    pointer,
-    recorded,
+    recorded_md5,
     relative,
     tables,
 )
@@ -36,13 +37,13 @@ NAME = re.compile(r"\w[\w .+-]*")
 
 @dataclass
 class Drop:
-    """A drop folder, and why some of its files are not taken, by name."""
+    """A drop folder; refused: reason by name of the file that was not taken."""
 
     folder: Path
     refused: dict[str, str] = field(default_factory=dict)
 
     def files(self) -> list[Path]:
-        """What lies there, but for hidden files, which may still be arriving."""
+        """All entries except hidden files, which may still be arriving."""
         return sorted(p for p in self.folder.iterdir() if not p.name.startswith("."))
 
     def refuse(self, file: Path, reason: str) -> None:
@@ -50,23 +51,23 @@ class Drop:
 
 
 def check_drop(project: Project, folder: Path, prepare: PrepareSettings) -> None:
-    """Raise `InputError` for a folder that nothing can be taken from."""
+    """Raise `InputError` if deliveries cannot be taken from the folder."""
     if prepare.source != "files":
         raise InputError(
-            f"prepare.source is {prepare.source}, which takes no files",
+            f"prepare.source is {prepare.source}, which does not read files",
             where=project.params,
             expected="prepare.source: files",
         )
     if not folder.is_dir():
-        raise InputError("is no folder", where=folder, do="make it, or name another one")
+        raise InputError("is not a folder", where=folder, do="create it, or name another one")
     if project.data.resolve() in (folder.resolve(), *folder.resolve().parents):
         raise InputError(
-            "lies in the project's data", where=folder, do="name a folder outside of data/"
+            "is inside the project's data", where=folder, do="name a folder outside of data/"
         )
 
 
 def take(project: Project, repo: Repository, drop: Drop, label: str, task: str) -> list[str]:
-    """Bring what is new in the folder into data/raw and DVC; give the names of these files."""
+    """Copy new deliveries to data/raw, and add them to DVC; return their names."""
     taken = []
     known: dict[str, pd.DataFrame] | None = None
     stems = Counter(file.stem for file in drop.files())
@@ -83,11 +84,11 @@ def take(project: Project, repo: Repository, drop: Drop, label: str, task: str) 
                 continue
             if known is None:
                 known = {path.stem: read_table(path) for path in tables(project)}
-            known = _fitting(known, file.stem, read_table(copy), label, task)
+            known = _with_table(known, file.stem, read_table(copy), label, task)
         except (UnshapleyError, OSError) as error:
             drop.refuse(file, _reason(error))
             continue
-        _replace_others(repo, target)
+        _remove_other_format(repo, target)
         copy.replace(target)
         taken.append(file.name)
     if taken:
@@ -96,63 +97,64 @@ def take(project: Project, repo: Repository, drop: Drop, label: str, task: str) 
 
 
 def uncommitted(project: Project, repo: Repository, drop: Drop) -> list[Path]:
-    """Files of the folder that stand in data/raw as they are here, but in no commit."""
-    return [f for f in _standing(project, drop) if committed(repo, project.raw / f.name) != md5(f)]
+    """Files in the folder that were copied to data/raw, but are not in the current commit."""
+    files = _files_in_raw(project, drop)
+    return [f for f in files if committed_md5(repo, project.raw / f.name) != md5(f)]
 
 
 def clear(project: Project, repo: Repository, drop: Drop) -> None:
-    """Remove from the folder what the commit holds."""
-    for file in _standing(project, drop):
-        if committed(repo, project.raw / file.name) == md5(file):
+    """Delete the files from the folder that the current commit contains."""
+    for file in _files_in_raw(project, drop):
+        if committed_md5(repo, project.raw / file.name) == md5(file):
             file.unlink()
 
 
-def _standing(project: Project, drop: Drop) -> list[Path]:
+def _files_in_raw(project: Project, drop: Drop) -> list[Path]:
     files = [f for f in drop.files() if f.name not in drop.refused and f.suffix in SUFFIXES]
-    return [f for f in files if recorded(project.raw / f.name) == md5(f)]
+    return [f for f in files if recorded_md5(project.raw / f.name) == md5(f)]
 
 
 def _problem_of_name(file: Path, stems: Counter[str]) -> str:
     if not file.is_file() or file.is_symlink():
-        return "is no file"
+        return "is not a regular file"
     if file.suffix not in SUFFIXES:
-        return f"ends neither in {' nor in '.join(SUFFIXES)}"
+        return f"the file name must end in {' or '.join(SUFFIXES)}"
     if not NAME.fullmatch(file.stem):
-        return "its name is none for a provider: letters, digits, space, _ . + - are"
+        return "not a valid provider name: use letters, digits, space, _ . + -"
     if file.stem in RESERVED:
         return f"a provider cannot be called {file.stem!r}"
     if stems[file.stem] > 1:
-        return f"provider {file.stem!r} lies here twice"
+        return f"there are two files of provider {file.stem!r}"
     return ""
 
 
 def _snapshot(project: Project, file: Path) -> Path:
-    """A copy of the file as it is now, outside of what DVC hashes."""
+    """A copy of the file as it is now, in a folder that DVC does not track."""
     folder = project.results.parent / "incoming"
     folder.mkdir(parents=True, exist_ok=True)
     return Path(shutil.copyfile(file, folder / file.name))
 
 
-def _fitting(
+def _with_table(
     known: dict[str, pd.DataFrame], provider: str, frame: pd.DataFrame, label: str, task: str
 ) -> dict[str, pd.DataFrame]:
-    """The known tables with this one; `InputError` where it does not fit them."""
+    """The known tables and this one; `InputError` if it does not fit the others."""
     others = {name: table for name, table in known.items() if name != provider}
     if frame.empty:
         raise InputError("holds no rows")
-    together = {**others, provider: frame}
-    encode(together, label, task)
-    return together
+    all_tables = {**others, provider: frame}
+    encode(all_tables, label, task)
+    return all_tables
 
 
-def _replace_others(repo: Repository, target: Path) -> None:
-    """Take away the provider's table of the other format, which this one replaces."""
+def _remove_other_format(repo: Repository, target: Path) -> None:
+    """Remove the provider's table in the other format (CSV or parquet), which this one replaces."""
     for suffix in SUFFIXES:
         other = target.with_suffix(suffix)
-        if other != target and (other.exists() or pointer(other).exists()):
+        if other != target and (other.exists() or dvc_file(other).exists()):
             other.unlink(missing_ok=True)
-            if pointer(other).exists():
-                repo.dvc("remove", relative(repo, pointer(other)))
+            if dvc_file(other).exists():
+                repo.dvc("remove", relative(repo, dvc_file(other)))
 
 
 def _reason(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What a refresh works on, and what it tells when it is outcome."""
+"""The data that the steps of a refresh share, and the outcome of a refresh."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from unshapley.project import Project
 log = logging.getLogger("unshapley.run")
 
 Value = Callable[[Path, Params], Any]
-"""Values a project: the valuation flow."""
+"""Function that values a project: the valuation flow."""
 
 
 @dataclass
 class RefreshOutcome:
     """What a refresh did.
 
-    tag, commit: of the valuation it made or, where one was left unfinished, finished; taken: files
-    of the drop folder that it holds; refused: files that stayed there, with the reason.
+    tag, commit: of the valuation that it made, or that it completed for an interrupted refresh;
+    taken: files of the drop folder that the valuation contains; refused: files that stayed in the
+    drop folder, with the reason; seconds: by step.
     """
 
     tag: str | None = None
@@ -47,7 +48,7 @@ class RefreshOutcome:
 
 @dataclass
 class RefreshJob:
-    """What the steps of one refresh have in common."""
+    """The data that the steps of one refresh share."""
 
     project: Project
     repo: Repository
@@ -58,19 +59,21 @@ class RefreshJob:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Name a step in the log, and time it."""
-        begin = time.monotonic()
+        """Measure the time of a step, and log it."""
+        start = time.monotonic()
         yield
-        spent, seconds = time.monotonic() - begin, self.outcome.seconds
-        seconds[name] = round(seconds.get(name, 0.0) + spent, 3)
-        log.debug("refresh: %s %.1f s", name, spent)
+        elapsed, seconds = time.monotonic() - start, self.outcome.seconds
+        seconds[name] = round(seconds.get(name, 0.0) + elapsed, 3)
+        log.debug("refresh: %s %.1f s", name, elapsed)
 
 
 def refusal(outcome: RefreshOutcome) -> InputError:
-    """The error that says why files stayed in the drop folder."""
+    """The error with the reasons why files stayed in the drop folder."""
+    rest = "nothing else changed"
+    if outcome.changed:
+        rest = f"everything else is valued in {outcome.tag}"
     return InputError(
         f"{len(outcome.refused)} files of the drop folder were not taken\n"
-        + "\n".join(f"  {name}: {why}" for name, why in outcome.refused.items()),
-        do="correct them, or take them away; "
-        + (f"all else is valued in {outcome.tag}" if outcome.changed else "nothing else changed"),
+        + "\n".join(f"  {name}: {reason}" for name, reason in outcome.refused.items()),
+        do=f"correct or remove them; {rest}",
     )

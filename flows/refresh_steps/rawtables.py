@@ -1,7 +1,7 @@
-"""The raw tables of a project, one .dvc file each: what of them DVC does not know yet.
+"""The raw tables of a project: each has its own .dvc file.
 
-A table that differs from its .dvc file, or has none, is new; unless it is what a pull has left
-behind.
+A table without a .dvc file, or different from it, is new and has to be added to DVC. The exception
+is an outdated table: git has pulled a newer .dvc file, and the table is still the old one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SUFFIXES = (".csv", ".parquet")
 
 
 def md5(path: Path) -> str:
-    """Hex MD5 of a file, by which DVC knows it."""
+    """Hex MD5 of a file, as DVC computes it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
@@ -27,27 +27,27 @@ def tables(project: Project) -> list[Path]:
     return sorted(p for s in SUFFIXES for p in project.raw.glob(f"[!.]*{s}") if p.is_file())
 
 
-def pointer(table: Path) -> Path:
+def dvc_file(table: Path) -> Path:
     """The .dvc file of a table."""
     return table.with_name(f"{table.name}.dvc")
 
 
-def pointed(text: str | None) -> str | None:
-    """The MD5 that a .dvc file's text states."""
+def md5_in(text: str | None) -> str | None:
+    """The MD5 in the text of a .dvc file; None without text or MD5."""
     outs = read_yaml(text).get("outs") or [{}]
-    found: str | None = outs[0].get("md5")
-    return found
+    recorded: str | None = outs[0].get("md5")
+    return recorded
 
 
-def recorded(table: Path) -> str | None:
-    """The MD5 in the table's .dvc file; None where it has none."""
-    path = pointer(table)
-    return pointed(path.read_text(encoding="utf-8")) if path.is_file() else None
+def recorded_md5(table: Path) -> str | None:
+    """The MD5 in the table's .dvc file on disk; None without such a file."""
+    path = dvc_file(table)
+    return md5_in(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
-def committed(repo: Repository, table: Path) -> str | None:
-    """The MD5 of a table in the commit that is checked out."""
-    return pointed(repo.shown(relative(repo, pointer(table))))
+def committed_md5(repo: Repository, table: Path) -> str | None:
+    """The MD5 in the table's .dvc file in the current commit; None without such a file."""
+    return md5_in(repo.file_at(relative(repo, dvc_file(table))))
 
 
 def relative(repo: Repository, path: Path) -> str:
@@ -56,17 +56,17 @@ def relative(repo: Repository, path: Path) -> str:
 
 
 def check_tables(project: Project, repo: Repository) -> None:
-    """Raise `InputError` where raw tables are not tracked by DVC one by one."""
+    """Raise `InputError` unless each raw table is tracked by DVC with its own .dvc file."""
     whole = project.data / "raw.dvc"
     if whole.exists():
         raise InputError(
-            "tracks the folder as one, so that a table cannot be added to it",
+            "tracks the whole folder, so that no single table can be added",
             where=whole,
-            expected="one .dvc file a table",
+            expected="one .dvc file for each table",
             do="run `dvc remove data/raw.dvc`, then `dvc add data/raw/*.csv`, and commit",
         )
-    kept = (repo.asked("ls-files", "data/raw") or "").splitlines()
-    in_git = [name for name in kept if name.endswith(SUFFIXES)]
+    git_files = (repo.try_git("ls-files", "data/raw") or "").splitlines()
+    in_git = [name for name in git_files if name.endswith(SUFFIXES)]
     if in_git:
         raise InputError(
             "is tracked by git",
@@ -76,15 +76,15 @@ def check_tables(project: Project, repo: Repository) -> None:
         )
 
 
-def settle(project: Project, repo: Repository) -> list[str]:
-    """Add what is new to DVC, remove what a pull has left behind; give the names of the new."""
+def sync_with_dvc(project: Project, repo: Repository) -> list[str]:
+    """Add new tables to DVC, and delete outdated ones; return the names of the new tables."""
     new = []
     for table in tables(project):
-        content, known = md5(table), recorded(table)
+        content, known = md5(table), recorded_md5(table)
         if content == known:
             continue
-        if _imported(table) or _left_behind(repo, table, content):
-            table.unlink()  # DVC has it; the one that its .dvc file names is pulled
+        if _is_imported(table) or _is_outdated(repo, table, content):
+            table.unlink()  # DVC pulls the version that the .dvc file names
         else:
             new.append(table)
     if new:
@@ -93,31 +93,33 @@ def settle(project: Project, repo: Repository) -> list[str]:
 
 
 def update_imports(project: Project, repo: Repository) -> None:
-    """Take what `dvc import-url` and `dvc import` have as new at their sources."""
-    imports = [p for p in sorted(project.raw.glob("*.dvc")) if _imported(p.with_suffix(""))]
+    """Update tables that were imported with `dvc import-url` or `dvc import` from their sources."""
+    imports = [p for p in sorted(project.raw.glob("*.dvc")) if _is_imported(p.with_suffix(""))]
     if imports:
         repo.dvc("update", *(relative(repo, path) for path in imports))
 
 
-def _imported(table: Path) -> bool:
-    path = pointer(table)
+def _is_imported(table: Path) -> bool:
+    path = dvc_file(table)
     return path.is_file() and "deps" in read_yaml(path.read_text(encoding="utf-8"))
 
 
-def _left_behind(repo: Repository, table: Path, content: str) -> bool:
-    """Whether git moved on and the table did not: an older commit held it, and it is older than its
-    .dvc file, if it still has one. What somebody copied here is younger.
+def _is_outdated(repo: Repository, table: Path, content: str) -> bool:
+    """Whether git has moved on and the table has not.
+
+    That is so if an older commit held this content, and the table is older than its .dvc file or
+    the .dvc file was removed. A table that somebody copied here is newer than its .dvc file.
     """
     if content not in _history(repo, table):
         return False
-    path = pointer(table)
+    path = dvc_file(table)
     if not path.is_file():
-        return committed(repo, table) is None
-    settled = recorded(table) == committed(repo, table)
-    return settled and table.stat().st_mtime < path.stat().st_mtime
+        return committed_md5(repo, table) is None
+    unchanged = recorded_md5(table) == committed_md5(repo, table)
+    return unchanged and table.stat().st_mtime < path.stat().st_mtime
 
 
 def _history(repo: Repository, table: Path) -> str:
-    """All that the table's .dvc file has ever said up to this commit."""
-    name = relative(repo, pointer(table))
-    return repo.asked("log", "-m", "--full-history", "-p", "--format=", "--", name) or ""
+    """All changes of the table's .dvc file up to the current commit, as text."""
+    name = relative(repo, dvc_file(table))
+    return repo.try_git("log", "-m", "--full-history", "-p", "--format=", "--", name) or ""

@@ -1,6 +1,6 @@
-"""Back to the commit that is checked out, where nothing could be published of what was new.
+"""Return to the current commit if the new tables did not lead to a published valuation.
 
-Deliveries stay in the drop folder; tables that somebody put into data/raw by hand stay there.
+Deliveries stay in the drop folder; tables that somebody copied into data/raw by hand stay there.
 """
 
 from __future__ import annotations
@@ -8,37 +8,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.refresh_steps.rawtables import SUFFIXES, pointer, relative
+from flows.refresh_steps.rawtables import SUFFIXES, dvc_file, relative
 from flows.refresh_steps.repository import Repository
 from unshapley.project import Project
 
 OUTPUTS = ("dvc.lock", "data/valuation")
-"""What git holds of a valuation, beside the pointers to its tables."""
+"""Outputs of a valuation that git tracks, besides the .dvc files of its tables."""
 
 
-def put_back(project: Project, repo: Repository, deliveries: Sequence[Path]) -> None:
-    """Undo the taking of deliveries: data/raw holds of these providers what the commit says."""
+def undo_deliveries(project: Project, repo: Repository, deliveries: Sequence[Path]) -> None:
+    """Restore data/raw for the providers of these deliveries as the current commit has it."""
     for table in (project.raw / file.name for file in deliveries):
-        # the table first: killed here, its pointer brings it back, and it is put back again
+        # the table first: if killed after this line, DVC restores it, and it is undone again
         table.unlink(missing_ok=True)
-        if repo.shown(relative(repo, pointer(table))) is None:
-            repo.dvc("remove", relative(repo, pointer(table)))
+        if repo.file_at(relative(repo, dvc_file(table))) is None:
+            repo.dvc("remove", relative(repo, dvc_file(table)))
         for suffix in SUFFIXES:
-            before = table.with_suffix(suffix)
-            name = relative(repo, pointer(before))
-            if repo.shown(name) is not None:
+            committed_table = table.with_suffix(suffix)
+            name = relative(repo, dvc_file(committed_table))
+            if repo.file_at(name) is not None:
                 repo.git("checkout", "-q", "HEAD", "--", name)
                 repo.dvc("checkout", "--force", name)
-    ignored = "data/raw/.gitignore"
-    if deliveries and not _new_tables(repo) and repo.shown(ignored) is not None:
-        repo.git("checkout", "-q", "HEAD", "--", ignored)  # its lines in the order they had
+    gitignore = "data/raw/.gitignore"
+    if deliveries and not _new_tables(repo) and repo.file_at(gitignore) is not None:
+        # DVC may have changed the order of its lines
+        repo.git("checkout", "-q", "HEAD", "--", gitignore)
 
 
 def restore_outputs(repo: Repository) -> None:
-    """Outputs of the stages as the commit has them, as far as they are at hand."""
-    there = [name for name in OUTPUTS if repo.asked("ls-tree", "HEAD", "--", name)]
-    if "dvc.lock" in there:
-        repo.git("checkout", "-q", "HEAD", "--", *there)
+    """Restore the outputs of the stages as in the current commit, as far as DVC has them here."""
+    committed_outputs = [name for name in OUTPUTS if repo.try_git("ls-tree", "HEAD", "--", name)]
+    if "dvc.lock" in committed_outputs:
+        repo.git("checkout", "-q", "HEAD", "--", *committed_outputs)
         repo.dvc("checkout", "--force", "--allow-missing")
 
 

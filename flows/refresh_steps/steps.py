@@ -1,7 +1,8 @@
 """The steps of a refresh: inputs → stages → valuation → commit and tag → push → drop folder.
 
-There is no journal. Each step looks at what git, DVC and the drop folder show to be lacking, and
-does that: whatever a refresh died of, the next one finishes or discards what it left.
+There is no journal. Each step compares git, DVC and the drop folder to see what is still to be
+done, and does it. So if a refresh ends early for any reason, the next one completes or undoes its
+work.
 """
 
 from __future__ import annotations
@@ -13,58 +14,51 @@ from typing import Any
 
 from flows.refresh_steps import dropfolder, rawtables, rollback
 from flows.refresh_steps.checks import check, check_clean
-from flows.refresh_steps.commits import commit, follow, push_valuation, tag
+from flows.refresh_steps.commits import commit, follow_remote, push_valuation, tag
 from flows.refresh_steps.dropfolder import Drop
 from flows.refresh_steps.job import RefreshJob, RefreshOutcome, Value
 from flows.refresh_steps.repository import CommandError, Repository
 from flows.runtime.locks import only_refresh, only_run
 from unshapley.config import load_params
 from unshapley.environment import source_hash
-from unshapley.errors import UnshapleyError
+from unshapley.errors import InputError, UnshapleyError, UntrustedError
 from unshapley.project import Project
 
 log = logging.getLogger("unshapley.run")
 
 ATTEMPTS = 3
-"""How often a commit is made anew on top of what somebody pushed in between."""
-
+"""How often a refresh starts again because somebody else has pushed in between."""
 
 CODE = ("unshapley", "tasks", "flows")
-_LOADED = source_hash(*CODE)
+_LOADED_CODE = source_hash(*CODE)
+"""Hash of the code that this process runs."""
 
 
 def refresh_project(
     project: Project, value: Value, *, drop: Path | None = None, push: bool = True
 ) -> RefreshOutcome:
-    """Update the inputs; if they changed, value them and commit, tag and push the outcome.
+    """Update the inputs; if they changed, value them, and commit, tag and push the valuation.
 
-    value: called once if there is anything to value. Raises `BusyError` where another refresh or
-    run works in the project, `InputError` where the project cannot be refreshed or what is new
-    breaks its expectations, `UntrustedError` where the outcome is not published: then everything is
-    as before, and deliveries lie where they lay.
+    value: called once if there is anything to value. Raises `BusyError` if another refresh or run
+    works in the project, `InputError` if the project cannot be refreshed or new tables fail their
+    expectations, `UntrustedError` if the valuation is not published. In these cases the project is
+    as before, and deliveries are still in the drop folder.
     """
     project = Project(project.root.resolve())
     with only_refresh(project) as lock:
-        with only_run(project):
-            pass
+        check_idle(project)
         folder = Drop(drop.resolve()) if drop else None
         job = RefreshJob(project, Repository(project.root, lock), folder, push, value)
         check(job)
         for _ in range(ATTEMPTS):
             with job.step("follow"):
-                follow(job)
+                follow_remote(job)
             with job.step("inputs"):
                 update_inputs(job)
             with job.step("drop"):
-                take(job)
-            try:
-                renew(job)
-            except UnshapleyError as error:
-                if error.exit_code in (2, 3):
-                    with job.step("put back"):
-                        discard(job)
-                raise
-            with job.step("commit"), only_run(project):
+                take_deliveries(job)
+            run_stages_or_undo(job)
+            with job.step("commit"):
                 commit(job)
             with job.step("tag"):
                 tag(job)
@@ -72,18 +66,22 @@ def refresh_project(
                 break
         else:
             raise CommandError(
-                f"others pushed {ATTEMPTS} times while this was valued\n"
+                f"others pushed {ATTEMPTS} times during this refresh\n"
                 "  do: run the same command again"
             )
         with job.step("clear"):
-            if folder:
-                dropfolder.clear(project, job.repo, folder)
-                job.outcome.refused = folder.refused
+            clear_drop_folder(job)
         return job.outcome
 
 
+def check_idle(project: Project) -> None:
+    """Raise `BusyError` if a valuation runs in the project."""
+    with only_run(project):
+        pass
+
+
 def update_inputs(job: RefreshJob) -> None:
-    """Imported tables as their sources have them, and all that DVC tracks on disk."""
+    """Update imported tables from their sources, and fetch outputs that differ from the commit."""
     rawtables.update_imports(job.project, job.repo)
     if any(
         "changed outs" in change for changes in _status(job.repo).values() for change in changes
@@ -92,40 +90,51 @@ def update_inputs(job: RefreshJob) -> None:
 
 
 def fetch_outputs(job: RefreshJob) -> None:
-    """What .dvc files and dvc.lock name; what a stage can make again may be lacking."""
+    """Fetch what .dvc files and dvc.lock name; outputs that a stage can remake may be absent."""
     repo, remote = job.repo, job.repo.dvc_remote()
-    verb = ("pull",) if remote else ("checkout",)
-    pointers = [rawtables.relative(repo, p) for p in sorted(job.project.raw.glob("*.dvc"))]
-    if pointers:
-        repo.dvc(*verb, "--force", *pointers)
-    repo.dvc(*verb, "--force", "--allow-missing")
+    command = "pull" if remote else "checkout"
+    dvc_files = [rawtables.relative(repo, p) for p in sorted(job.project.raw.glob("*.dvc"))]
+    if dvc_files:
+        repo.dvc(command, "--force", *dvc_files)
+    repo.dvc(command, "--force", "--allow-missing")
 
 
-def take(job: RefreshJob) -> None:
-    """Take what is new in the drop folder."""
+def take_deliveries(job: RefreshJob) -> None:
+    """Copy new deliveries from the drop folder to data/raw."""
     if job.drop:
         prepare = load_params(job.project.params).prepare
         dropfolder.check_drop(job.project, job.drop.folder, prepare)
         dropfolder.take(job.project, job.repo, job.drop, prepare.label, prepare.task)
-        fresh = dropfolder.uncommitted(job.project, job.repo, job.drop)
-        job.outcome.taken = sorted({*job.outcome.taken, *(file.name for file in fresh)})
+        new = dropfolder.uncommitted(job.project, job.repo, job.drop)
+        job.outcome.taken = sorted({*job.outcome.taken, *(file.name for file in new)})
 
 
-def renew(job: RefreshJob) -> None:
-    """Run the stages that are not up to date, and record them in dvc.lock."""
-    repo, stale = job.repo, set(_status(job.repo))
-    if stale - {"valuation"}:
+def run_stages_or_undo(job: RefreshJob) -> None:
+    """Run the stages; after an error of the inputs or an untrusted outcome, restore the project."""
+    try:
+        run_stages(job)
+    except UnshapleyError as error:
+        if error.exit_code in {InputError.exit_code, UntrustedError.exit_code}:
+            with job.step("put back"):
+                undo(job)
+        raise
+
+
+def run_stages(job: RefreshJob) -> None:
+    """Run the stages that are not up to date, and record the results in dvc.lock."""
+    repo, outdated = job.repo, set(_status(job.repo))
+    if outdated - {"valuation"}:
         with job.step("prepare"):
             prepare(job)
         with job.step("pretrain"):
             repo.dvc("repro", "pretrain")
-        stale = set(_status(repo))
-    if "valuation" not in stale:
+        outdated = set(_status(repo))
+    if "valuation" not in outdated:
         return
     with job.step("value"):
-        if source_hash(*CODE) == _LOADED:
+        if source_hash(*CODE) == _LOADED_CODE:
             job.value(job.project.root, load_params(job.project.params))
-        else:  # the pull brought other code than runs here
+        else:  # git pulled other code than this process runs
             repo.unshapley("run", "--quiet")
     with job.step("record"), only_run(job.project):
         check_clean(repo)
@@ -133,35 +142,42 @@ def renew(job: RefreshJob) -> None:
 
 
 def prepare(job: RefreshJob) -> None:
-    """Prepare; deliveries that break their expectations go back, if the policy is to stop."""
+    """Run stage prepare. With policy stop, refuse deliveries that fail their expectations."""
     from tasks.expectations.validation import validate_project
 
     params = load_params(job.project.params)
     while True:
         job.repo.dvc("repro", "prepare")
-        fresh = dropfolder.uncommitted(job.project, job.repo, job.drop) if job.drop else []
-        if not fresh or not job.drop or params.validation.policy != "stop":
+        new = dropfolder.uncommitted(job.project, job.repo, job.drop) if job.drop else []
+        if not new or not job.drop or params.validation.policy != "stop":
             return
         reports = validate_project(job.project, params.valuation.targets)
-        why = {report["table"]: "; ".join(report["critical"]) for report in reports}
-        bad = [file for file in fresh if why.get(file.stem)]
-        if not bad:
+        problems = {report["table"]: "; ".join(report["critical"]) for report in reports}
+        rejected = [file for file in new if problems.get(file.stem)]
+        if not rejected:
             return
-        for file in bad:
-            job.drop.refuse(file, why[file.stem])
-        rollback.put_back(job.project, job.repo, bad)
+        for file in rejected:
+            job.drop.refuse(file, problems[file.stem])
+        rollback.undo_deliveries(job.project, job.repo, rejected)
         job.outcome.taken = [name for name in job.outcome.taken if name not in job.drop.refused]
 
 
-def discard(job: RefreshJob) -> None:
-    """Back to the commit: what is new came to nothing."""
+def undo(job: RefreshJob) -> None:
+    """Restore the project as it is in the current commit."""
     if job.drop:
-        fresh = dropfolder.uncommitted(job.project, job.repo, job.drop)
-        rollback.put_back(job.project, job.repo, fresh)
+        new = dropfolder.uncommitted(job.project, job.repo, job.drop)
+        rollback.undo_deliveries(job.project, job.repo, new)
     rollback.restore_outputs(job.repo)
 
 
+def clear_drop_folder(job: RefreshJob) -> None:
+    """Delete the deliveries that the commit contains, and report those that were refused."""
+    if job.drop:
+        dropfolder.clear(job.project, job.repo, job.drop)
+        job.outcome.refused = job.drop.refused
+
+
 def _status(repo: Repository) -> dict[str, list[Any]]:
-    """What DVC finds changed, by stage and .dvc file."""
-    found: dict[str, list[Any]] = json.loads(repo.dvc("status", "--json") or "{}")
-    return found
+    """Changes that DVC reports, by stage or .dvc file."""
+    changes: dict[str, list[Any]] = json.loads(repo.dvc("status", "--json") or "{}")
+    return changes

@@ -1,4 +1,4 @@
-"""Run a task over many calls: results kept by content key, whatever order they finish in."""
+"""Run a task for many calls, and store the results by content key."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from unshapley.files import is_sealed
 log = logging.getLogger("unshapley.run")
 
 Calls = Mapping[int, Mapping[str, Any]]
-"""Arguments of each call; `key` names its result."""
+"""Arguments of each call, by number; the argument `key` names its result."""
 Done = Callable[[dict[str, Any], bool], None]
-"""Called with every result, and whether it was kept from before."""
+"""Called with every result, and whether it was stored before."""
 
 
 def run_kept(
@@ -34,32 +34,32 @@ def run_kept(
     runner: TaskRunner[Any],
     done: Done,
 ) -> dict[int, dict[str, Any]]:
-    """Run a task for every call; a damaged kept result is computed again."""
+    """Run a task for every call; a damaged stored result is computed again."""
 
-    def run_all(some: Calls, *, refresh: bool) -> dict[int, dict[str, Any]]:
-        ready = kept(task, results, settings, refresh=refresh)
-        futures = {runner.submit(ready, dict(call)): i for i, call in some.items()}
-        whole: dict[int, dict[str, Any]] = {}
+    def run_all(pending: Calls, *, refresh: bool) -> dict[int, dict[str, Any]]:
+        configured = kept(task, results, settings, refresh=refresh)
+        futures = {runner.submit(configured, dict(call)): i for i, call in pending.items()}
+        intact: dict[int, dict[str, Any]] = {}
         for future in as_completed(list(futures)):
             result = future.result()
             if is_sealed(result):
-                whole[futures[future]] = result
+                intact[futures[future]] = result
                 done(result, future.state.name == "Cached")
-        return whole
+        return intact
 
-    found = run_all(calls, refresh=False)
-    damaged = {i: call for i, call in calls.items() if i not in found}
+    by_call = run_all(calls, refresh=False)
+    damaged = {i: call for i, call in calls.items() if i not in by_call}
     if damaged:
         log.warning("%d kept results were damaged and are computed again", len(damaged))
-        found |= run_all(damaged, refresh=True)
-    return found
+        by_call |= run_all(damaged, refresh=True)
+    return by_call
 
 
 @contextmanager
 def chunk_progress(total: int, size: int) -> Iterator[Callable[[], None]]:
-    """Progress of `total` chunks of `size` coalitions, on the terminal and as a Prefect artifact.
+    """Show progress of `total` chunks of `size` coalitions, on the terminal and in Prefect.
 
-    Gives what is to be called as each is done.
+    Yields a function to call after each chunk.
     """
     artifact = create_progress_artifact(0.0, key="progress", description="Chunks measured")
     done = 0

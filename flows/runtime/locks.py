@@ -1,4 +1,4 @@
-"""One run at a time in a project, and one refresh."""
+"""Locks: at most one valuation and one refresh at a time in a project."""
 
 from __future__ import annotations
 
@@ -13,25 +13,27 @@ from unshapley.project import Project
 
 
 @contextmanager
-def only_run(place: Project) -> Iterator[None]:
-    """Hold the project's lock; the kernel releases it however the process ends."""
-    with _held(place.results.parent / "lock", f"{place.root}: another valuation works here"):
+def only_run(project: Project) -> Iterator[None]:
+    """Hold the project's lock; the kernel releases it when the process ends for any reason."""
+    with _locked(project.results.parent / "lock", f"{project.root}: another valuation works here"):
         yield
 
 
 @contextmanager
-def only_refresh(place: Project) -> Iterator[int]:
-    """Hold the lock of refreshes around their steps, which take the project's lock each; give its
-    descriptor. A child that inherits it keeps the lock when this process is killed before it.
+def only_refresh(project: Project) -> Iterator[int]:
+    """Hold the lock of refreshes; yield its file descriptor.
+
+    It is not the project's lock, which single steps hold. A child process that inherits the
+    descriptor keeps the lock if this process is killed.
     """
-    with _held(
-        place.results.parent / "refresh.lock", f"{place.root}: another refresh works here"
-    ) as held:
-        yield held
+    with _locked(
+        project.results.parent / "refresh.lock", f"{project.root}: another refresh works here"
+    ) as lock:
+        yield lock
 
 
 @contextmanager
-def _held(path: Path, busy: str) -> Iterator[int]:
+def _locked(path: Path, busy: str) -> Iterator[int]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("w")

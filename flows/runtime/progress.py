@@ -1,4 +1,4 @@
-"""Progress of long work on a terminal."""
+"""Progress bars on a terminal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from unshapley.progress import Advance
 
 @contextmanager
 def progress_bar(total: int, unit: str) -> Iterator[Progress]:
-    """A bar with rate and time left on a terminal; elsewhere it shows nothing."""
+    """A bar with rate and remaining time; shown only on a terminal."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -41,6 +41,6 @@ def progress_bar(total: int, unit: str) -> Iterator[Progress]:
 
 @contextmanager
 def coalitions_done(total: int) -> Iterator[Advance]:
-    """A bar that counts coalitions, as `unshapley.progress.Progress`."""
+    """A bar that counts coalitions; a `unshapley.progress.Progress`."""
     with progress_bar(total, "coalitions") as bar:
         yield lambda count: bar.update(bar.task_ids[0], advance=count)

@@ -1,4 +1,4 @@
-"""Where tasks run: the runner that params.yaml names."""
+"""The task runner that params.yaml names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unshapley.config import RunSettings
 
 
 def end_with_parent() -> None:
-    """End this worker process soon after the run that started it, however that ended."""
+    """End this worker process soon after its parent process has ended for any reason."""
     parent = os.getppid()
 
     def watch() -> None:
@@ -25,7 +25,7 @@ def end_with_parent() -> None:
 
 
 def make_runner(run: RunSettings) -> TaskRunner[Any]:
-    """A runner with `run.workers` workers, to be used as a context manager."""
+    """A runner with `run.workers` workers; use it as a context manager."""
     if run.runner == "processes":
         return ProcessPoolTaskRunner(max_workers=run.workers, initializer=end_with_parent)
     return ThreadPoolTaskRunner(max_workers=run.workers)

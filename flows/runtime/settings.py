@@ -12,14 +12,14 @@ QUIET = {
     "GX_ANALYTICS_ENABLED": "false",
     "DVC_NO_ANALYTICS": "1",
 }
-"""No telemetry leaves."""
+"""Settings that turn off all telemetry."""
 
 
 def configure(root: Path, *, verbose: bool = True) -> None:
-    """Set what the user has not set: no telemetry, and a Prefect home inside the project.
+    """Set defaults for what the user has not set: no telemetry, Prefect's home inside the project.
 
-    A server named by the user's environment or Prefect profile stays the one that is used.
-    verbose: let Prefect's own log lines onto the console, next to ours.
+    If the user's environment or Prefect profile names a server, that server is used.
+    verbose: show Prefect's own log lines on the console too.
     """
     defaults = {
         **QUIET,

@@ -1,4 +1,4 @@
-"""How a run stands: seconds by step, chunks computed and resumed, progress for people."""
+"""Record a run: seconds by step, chunks computed and resumed, memory."""
 
 from __future__ import annotations
 
@@ -23,41 +23,41 @@ log = logging.getLogger("unshapley.run")
 
 
 def peak_mb() -> float:
-    """Most memory that this process has held so far, in MiB."""
+    """Peak memory of this process so far, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 @dataclass
 class Tracker:
-    """What run.json will say; nothing of it influences a result."""
+    """The content of run.json; nothing in it influences a result."""
 
     start: datetime = field(default_factory=lambda: datetime.now(UTC))
     seconds: dict[str, float] = field(default_factory=dict)
     computed: int = 0
     resumed: int = 0
     recalled: Counter[str] = field(default_factory=Counter)
-    """coalitions that other plans had measured, by plan"""
+    """number of coalitions that other plans had measured, by plan"""
     measuring: dict[str, float] = field(default_factory=dict)
     estimated_mb: float = 0.0
-    """of one chunk, before the run"""
+    """estimate for one chunk, made before the run"""
     used_mb: float = 0.0
-    """by all chunks at a time, on top of what was held before measuring"""
+    """memory that all chunks needed at the same time, above the memory before measuring"""
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Time one step of the flow."""
-        begin = time.perf_counter()
+        """Measure the time of one step of the flow."""
+        start = time.perf_counter()
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
     @contextmanager
     def memory(self) -> Iterator[None]:
-        """Note how far the memory of this process grows over what it holds now."""
-        before = psutil.Process().memory_info().rss / 2**20
+        """Record how much the memory of this process grows inside the block."""
+        memory_before = psutil.Process().memory_info().rss / 2**20
         yield
-        self.used_mb = max(0.0, peak_mb() - before)
+        self.used_mb = max(0.0, peak_mb() - memory_before)
 
     def chunk(self, result: dict[str, Any], *, cached: bool) -> None:
         """Count a finished chunk."""
@@ -66,20 +66,22 @@ class Tracker:
             return
         self.computed += 1
         self.recalled.update(result["recalled"])
-        for name, spent in result["seconds"].items():
-            self.measuring[name] = self.measuring.get(name, 0.0) + spent
+        for name, elapsed in result["seconds"].items():
+            self.measuring[name] = self.measuring.get(name, 0.0) + elapsed
 
     def summary(self, run: dict[str, Any]) -> dict[str, Any]:
-        """run.json: what differs from run to run, covered by no hash."""
+        """The content of run.json, which differs from run to run; no hash covers it."""
         end = datetime.now(UTC)
         return {
             "start": self.start.isoformat(),
             "end": end.isoformat(),
             "seconds": {
                 "total": round((end - self.start).total_seconds(), 3),
-                **{name: round(spent, 3) for name, spent in self.seconds.items()},
+                **{name: round(elapsed, 3) for name, elapsed in self.seconds.items()},
             },
-            "seconds_in_chunks": {n: round(spent, 3) for n, spent in self.measuring.items()},
+            "seconds_in_chunks": {
+                name: round(elapsed, 3) for name, elapsed in self.measuring.items()
+            },
             "chunks": {"computed": self.computed, "resumed": self.resumed},
             "coalitions_recalled": self.recalled.total(),
             "recalled_from": dict(self.recalled),
@@ -98,5 +100,5 @@ class Tracker:
 
 
 def write_run(project: Project, folder_name: str, summary: dict[str, Any]) -> None:
-    """Put run.json beside the valuation."""
+    """Write run.json to the folder of the valuation."""
     write_json(project.data / folder_name / RUN, summary)

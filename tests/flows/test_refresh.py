@@ -170,9 +170,9 @@ def test_what_cannot_be_taken_stays_with_a_reason(refreshed):
     for name, why in {
         "form-04.csv": "'pixel' stands only", "form-05.csv": "no label", "form-06.csv": "no rows",
         "form-07.csv": "is 'dark'", "form-08.csv": "outside the range 0 to 16",
-        "test.csv": "cannot be called", "form-09.txt": "ends neither",
-        "form-10.parquet": "not readable", "form-02.csv": "lies here twice",
-        "form-02.parquet": "lies here twice",
+        "test.csv": "cannot be called", "form-09.txt": "must end in .csv or .parquet",
+        "form-10.parquet": "not readable", "form-02.csv": "two files of provider 'form-02'",
+        "form-02.parquet": "two files of provider 'form-02'",
     }.items():  # fmt: skip
         assert why in done.refused[name], done.refused[name]
     (folder / "form-08.csv").unlink()  # only the stages see what is wrong with it
@@ -299,7 +299,7 @@ def test_a_pull_removes_and_replaces_tables_and_brings_no_old_one_back(checkout)
     checkout.git("pull", "-q")
     with only_refresh(checkout) as lock:
         job = RefreshJob(checkout, Repository(checkout.root, lock), None, True, never)
-        steps.follow(job)
+        steps.follow_remote(job)
         steps.update_inputs(job)
     assert {p.name for p in checkout.raw.glob("*.csv")} == {"form-01.csv", "form-02.csv", "form-05.csv"}  # fmt: skip
     assert len(pd.read_csv(checkout.raw / "form-01.csv")) == len(FORMS["form-01"]) - 1
@@ -314,9 +314,9 @@ def test_a_table_that_is_put_back_by_hand_is_what_counts(checkout):
     with only_refresh(checkout) as lock:
         repo = Repository(checkout.root, lock)
         table.write_bytes(good[:-100])
-        assert rawtables.settle(checkout, repo) == ["form-01.csv"]
+        assert rawtables.sync_with_dvc(checkout, repo) == ["form-01.csv"]
         table.write_bytes(good)
-        assert rawtables.settle(checkout, repo) == ["form-01.csv"]
+        assert rawtables.sync_with_dvc(checkout, repo) == ["form-01.csv"]
     assert table.read_bytes() == good
     assert checkout.git("status", "--porcelain") == ""
 
@@ -328,7 +328,7 @@ def test_an_imported_table_is_taken_from_its_source(checkout, tmp_path):
     FORMS["form-05"].to_csv(source, index=False)
     with only_refresh(checkout) as lock:
         job = RefreshJob(checkout, Repository(checkout.root, lock), None, True, never)
-        steps.follow(job)
+        steps.follow_remote(job)
         steps.update_inputs(job)
     assert len(pd.read_csv(checkout.raw / "form-05.csv")) == len(FORMS["form-05"])
 
@@ -366,20 +366,20 @@ def test_a_second_one_is_told_so_even_while_children_of_a_killed_one_live(checko
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda p: (p.root / ".git").rename(p.root / "git"), "not the top of a git repository"),
+        (lambda p: (p.root / ".git").rename(p.root / "git"), "not the top folder of a git repository"),
         (
             lambda p: (p.root / ".git" / "index.lock").touch(),
-            "index.lock: a git command works here",
+            "index.lock: a git command is running here",
         ),
-        (lambda p: (p.root / "dvc.yaml").unlink(), "is no DVC project"),
+        (lambda p: (p.root / "dvc.yaml").unlink(), "is not a DVC project"),
         (lambda p: (p.root / "dvc.yaml").write_text("stages: {}"), "has no stage 'prepare'"),
-        (lambda p: p.git("switch", "-q", "--detach"), "is on no branch"),
-        (lambda p: p.git("symbolic-ref", "HEAD", "refs/heads/new"), "holds no commit"),
+        (lambda p: p.git("switch", "-q", "--detach"), "has no branch checked out"),
+        (lambda p: p.git("symbolic-ref", "HEAD", "refs/heads/new"), "has no commit yet"),
         (lambda p: set_params(p, valuation__seed=3), "params.yaml: not committed"),
         (lambda p: (p.expectations / "x.json").write_text("{}"), "expectations/x.json: not comm"),
-        (lambda p: p.git("branch", "--unset-upstream"), "follows no branch of a remote"),
+        (lambda p: p.git("branch", "--unset-upstream"), "has no upstream branch"),
         (lambda p: p.dvc("remote", "remove", "-q", "--local", "near"), "no default remote"),
-        (lambda p: (p.data / "raw.dvc").write_text("outs: []"), "tracks the folder as one"),
+        (lambda p: (p.data / "raw.dvc").write_text("outs: []"), "tracks the whole folder"),
         (lambda p: p.git("add", "-f", "data/raw/form-00.csv"), "is tracked by git"),
     ],
 )
@@ -395,7 +395,7 @@ def test_branches_that_went_apart_are_for_people(checkout):
         (place.root / "notes.md").write_text(place.root.name)
         place.commit(f"notes of {place.root.name}")
     colleague.git("push", "-q")
-    with pytest.raises(InputError, match="went apart(.|\n)*git pull --rebase origin main"):
+    with pytest.raises(InputError, match="have diverged(.|\n)*git pull --rebase origin main"):
         refresh_project(checkout, never)
     assert checkout.log()[0] == "notes of project"
 
@@ -414,7 +414,7 @@ def test_a_refresh_pushes_to_s3_and_a_clone_pulls_from_there(s3, checkout, tmp_p
     # the code on disk is not what this process has loaded, as after a pull: another one values
     asked = []
     with monkeypatch.context() as patch:
-        patch.setattr(steps, "_LOADED", "older")
+        patch.setattr(steps, "_LOADED_CODE", "older")
         patch.setattr(Repository, "unshapley", lambda repo, *words: (
             asked.append(words), value(repo.root, load_params(checkout.params))
         ))  # fmt: skip
