@@ -17,7 +17,7 @@ from unshapley.game.coalitions import Coalitions
 
 
 @dataclass(frozen=True)
-class SemivalueOf:
+class SemivalueCovariance:
     """Covariance of a semivalue with the utilities, and with itself.
 
     table: covariance with U(T), by the size of T and whether T has the provider (1: it has)
@@ -28,14 +28,14 @@ class SemivalueOf:
     variance: float
     covariance: float
 
-    def of(self, coalitions: Coalitions) -> Floats:
+    def with_utilities(self, coalitions: Coalitions) -> Floats:
         """Covariance `(n, m)` of all providers' values with the utilities of coalitions."""
         size = coalitions.sum(axis=1)
         out: Floats = np.where(coalitions.T, self.table[size, 1], self.table[size, 0])
         return out
 
 
-def semivalue_of(kernel: CountKernel, weights: Floats) -> SemivalueOf:
+def semivalue_covariance(kernel: CountKernel, weights: Floats) -> SemivalueCovariance:
     """Σ_{S ∋ i} weights[s − 1] · mean k(S, T) − Σ_{S ∌ i} weights[s] · mean k(S, T)."""
     n, s = kernel.n, np.arange(1, kernel.n)
     table = np.zeros((n + 1, 2))
@@ -51,10 +51,10 @@ def semivalue_of(kernel: CountKernel, weights: Floats) -> SemivalueOf:
     with_other = (within * (s - 1) + without * (n - s)) / (n - 1)
     without_other = (within * s + without * (n - 1 - s)) / (n - 1)
     covariance = float(weights[s - 1] @ with_other - weights[s] @ without_other)
-    return SemivalueOf(table, variance, covariance)
+    return SemivalueCovariance(table, variance, covariance)
 
 
-def interaction_of(kernel: CountKernel) -> tuple[Floats, float]:
+def interaction_covariance(kernel: CountKernel) -> tuple[Floats, float]:
     """Covariances of the pairwise Shapley interaction (Grabisch, Roubens 1999): the sum over s of
     1 / (n − 1) · mean [U(S ∪ ij) − U(S ∪ i) − U(S ∪ j) + U(S)] over S of s other providers.
 

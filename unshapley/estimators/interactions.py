@@ -9,7 +9,7 @@ from scipy import linalg, special
 
 from unshapley.estimators import Plan
 from unshapley.estimators.countkernel import Floats
-from unshapley.estimators.functional import interaction_of
+from unshapley.estimators.functional import interaction_covariance
 from unshapley.estimators.gaussian_process import HELD
 from unshapley.estimators.posterior import posterior
 
@@ -55,7 +55,7 @@ def _posterior(plan: Plan, table: Floats) -> Interactions:
     n, x = plan.n, plan.coalitions[:HELD]
     utilities = table[1 : len(x) + 1]
     fitted = posterior(x, utilities)
-    by_count, prior = interaction_of(fitted.kernel)
+    by_count, prior = interaction_covariance(fitted.kernel)
     size, weights = x.sum(axis=1), fitted.solve(fitted.residual)
     value, error = np.zeros((n, n)), np.zeros((n, n))
     deviation = fitted.deviation()

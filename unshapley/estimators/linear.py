@@ -26,7 +26,7 @@ def linear_estimate(plan: Plan, table: Floats, operator_of: Operator, unit: int)
     """Estimate with covariance by `jackknife`; unit: coalitions per draw (2: pairs)."""
     operator = operator_of(plan.coalitions)
     steps = history_steps(plan.n, len(plan.coalitions), unit)
-    history = [operator_of(plan.coalitions[:k]) @ first(table, k) for k in steps]
+    history = [operator_of(plan.coalitions[:k]) @ table_of_first(table, k) for k in steps]
     covariance, quantile = jackknife(plan.coalitions, table, operator_of, unit)
     return Estimate(
         operator @ table, {SAMPLING: covariance}, np.array(history), steps, operator, quantile
@@ -99,6 +99,6 @@ def history_steps(n: int, m: int, unit: int) -> Ints:
     return np.unique(np.append(steps, m))
 
 
-def first(table: Floats, k: int) -> Floats:
+def table_of_first(table: Floats, k: int) -> Floats:
     """The table of the first k coalitions: empty coalition, these, full coalition."""
     return np.concatenate([table[: k + 1], table[-1:]])

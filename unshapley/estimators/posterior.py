@@ -10,7 +10,7 @@ from scipy import linalg
 
 from unshapley.estimators.base import SAMPLING, Estimate, Floats
 from unshapley.estimators.countkernel import CountKernel, fit
-from unshapley.estimators.functional import semivalue_of
+from unshapley.estimators.functional import semivalue_covariance
 from unshapley.game.coalitions import Coalitions
 
 WIDER = 1.2
@@ -52,8 +52,8 @@ class Posterior:
 
     def estimate(self, table: Floats, semivalue: Floats) -> Estimate:
         m, n = self.coalitions.shape
-        functional = semivalue_of(self.kernel, semivalue)
-        cross = functional.of(self.coalitions)
+        prior_covariance = semivalue_covariance(self.kernel, semivalue)
+        cross = prior_covariance.with_utilities(self.coalitions)
         weights = self.solve(cross.T).T
         # the mean utility was subtracted: correct the weights by the semivalue of a constant
         ends = semivalue[0] - semivalue[-1]
@@ -61,8 +61,8 @@ class Posterior:
         first, last = np.full((n, 1), -semivalue[0]), np.full((n, 1), semivalue[-1])
         operator = np.hstack([first, weights, last])
         half = linalg.solve_triangular(self.factor, cross.T, lower=True)
-        prior = np.full((n, n), functional.covariance)
-        np.fill_diagonal(prior, functional.variance)
+        prior = np.full((n, n), prior_covariance.covariance)
+        np.fill_diagonal(prior, prior_covariance.variance)
         error = self.deviation() ** 2 * (prior - half.T @ half)
         history, measured = self._history(cross, table, semivalue)
         return Estimate(operator @ table, {SAMPLING: error}, history, measured, operator)

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from unshapley.estimators.base import SAMPLING, Estimate, Floats, Plan
-from unshapley.estimators.linear import first, history_steps, jackknife
+from unshapley.estimators.linear import history_steps, jackknife, table_of_first
 from unshapley.estimators.msr import check_reach, mixed_plan, sample_reuse, size_weights
 from unshapley.estimators.proxies import Fit, fit_linear, fit_trees
 from unshapley.estimators.sampling import inclusion, mixed_weights
@@ -38,13 +38,13 @@ class AdjustedEstimator:
 
     def estimate(self, plan: Plan, table: Floats, semivalue: Floats) -> Estimate:
         check_reach(self.name, plan.coalitions, semivalue)
-        fit, columns = type(self).fit, table[:, None]
-        value, residual = adjusted(plan.coalitions, columns, semivalue, fit)
+        fit = type(self).fit
+        value, residual = adjusted(plan.coalitions, table[:, None], semivalue, fit)
         steps = history_steps(plan.n, len(plan.coalitions), unit=2)
-        history = [
-            adjusted(plan.coalitions[:k], first(table, k)[:, None], semivalue, fit)[0][:, 0]
-            for k in steps[:-1]
-        ]
+        history = []
+        for k in steps[:-1]:
+            columns = table_of_first(table, k)[:, None]
+            history.append(adjusted(plan.coalitions[:k], columns, semivalue, fit)[0][:, 0])
         covariance, quantile = jackknife(
             plan.coalitions,
             residual[:, 0],

@@ -133,7 +133,7 @@ def _broadcast(values: Tensor, tensor: Tensor) -> Tensor:
 
 
 def _interpolate(a: Tensor, b: Tensor, fraction: Tensor) -> Tensor:
-    """A + fraction · (b − a), exactly b where the fraction is 1; fraction: `(m,)`."""
+    """Tensors a + fraction · (b − a), exactly b where the fraction `(m,)` is 1."""
     weight = _broadcast(fraction, b).to(b.dtype)
     return torch.where(weight == 1, b, a + weight * (b - a))
 
