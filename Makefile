@@ -1,6 +1,6 @@
 # make valuation   set up, then value the providers (or see that nothing changed)
 # make test        set up, then run all tests
-.PHONY: help setup valuation valuation-faulty test check benchmark clean
+.PHONY: help setup valuation valuation-faulty test test-fast drill check benchmark clean
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -11,7 +11,9 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 help:
 	@sed -n 's/^# //p' Makefile
 	@echo "make valuation-faulty   the same with three planted faults, in .faulty"
-	@echo "make check      lint, types and the import contract"
+	@echo "make test-fast  those without a flow or a process of their own"
+	@echo "make drill      long tests: every moment of a kill, every step of a refresh"
+	@echo "make check      lint, types and the import contracts"
 	@echo "make benchmark  leave-one-out by unlearning against real retraining"
 	@echo "make clean      remove what a run leaves behind (not the environment, not the data)"
 
@@ -25,6 +27,7 @@ endif
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@scripts/configure-dvc "$(REMOTE)"
+	@scripts/make-database
 	@touch $@
 
 valuation: setup
@@ -42,7 +45,13 @@ valuation-faulty: setup
 	$(BIN)/unshapley run --project .faulty
 
 test: setup
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist worksteal
+
+test-fast: setup
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not process and not drill"
+
+drill: setup
+	$(BIN)/pytest -v -m drill
 
 check: setup
 	scripts/check

@@ -31,6 +31,7 @@ def refresh(
         project: a git and DVC checkout that holds params.yaml and dvc.yaml.
         drop: folder for deliveries: one CSV or parquet file for each provider.
         push: push commit, tag and data to the remotes.
+
     """
     outcome = refresh_project(Project(project), value, drop=drop, push=push)
     if outcome.refused:

@@ -30,6 +30,7 @@ def valuation(project: Path = Path(), params: Params | None = None) -> dict[str,
     Args:
         project: folder that holds params.yaml and data/.
         params: the configuration; left out, params.yaml is read.
+
     """
     with started(project, params) as run:
         tables = validate_tables(run)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-# one Prefect home for all tests of a process, so that the embedded server is made once
-os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="unshapley-prefect-")
-os.environ.pop("PREFECT_API_URL", None)
-from flows.runtime.settings import configure
+WORKER = "PYTEST_XDIST_WORKER" in os.environ
+"""Whether this is one of several processes that run tests; the first one has set up Prefect."""
+if not WORKER:
+    os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="unshapley-prefect-")
+    os.environ.pop("PREFECT_API_URL", None)
+from flows.runtime.server import EmbeddedServer  # noqa: E402
+from flows.runtime.settings import configure  # noqa: E402
 
 configure(Path(os.environ["PREFECT_HOME"]), verbose=False)
 
@@ -30,9 +35,11 @@ from unshapley.project import Project  # noqa: E402
 
 # commands are run on a home of their own: two embedded servers on one SQLite file lock each other out
 USER = {**os.environ, "PREFECT_HOME": tempfile.mkdtemp(prefix="unshapley-user-")}
+USER.pop("PREFECT_API_URL", None)
 
 SMALL = [
     "prepare.source=files",
+    "validation.feature_range=[0, 16]",
     "pretrain.steps=60",
     "pretrain.kwargs.hidden=[8]",
     "valuation.chunk_size=5",
@@ -41,6 +48,28 @@ SMALL = [
     "fidelity.coalitions=6",
     "run.retries=0",
 ]
+SERVER = EmbeddedServer()
+SLOW_FOLDERS = ("tests/flows", "tests/acceptance")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One embedded server for the flows of all processes; none where no flow runs."""
+    fast = "not process" in (config.option.markexpr or "")
+    if not WORKER and not fast and not config.option.collectonly:
+        SERVER.start()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if not WORKER:
+        SERVER.wait()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What runs flows or commands is marked, so that `make test-fast` leaves it out."""
+    root = Path(__file__).resolve().parent.parent
+    for item in items:
+        if item.path.relative_to(root).as_posix().startswith(SLOW_FOLDERS):
+            item.add_marker(pytest.mark.process)
 
 
 def build_project(root: Path, *settings: str) -> Project:
@@ -56,16 +85,47 @@ def build_project(root: Path, *settings: str) -> Project:
     return project
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that one of the processes that run tests makes for all; it is not to be changed."""
+    base = factory.getbasetemp()
+    shared = base.parent if WORKER else base
+    folder, done = shared / name, shared / f"{name}.done"
+    with (shared / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            make(folder)
+            done.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return build_project(tmp_path_factory.mktemp("built") / "project")
+    return Project(made_once(tmp_path_factory, "built", build_project))
+
+
+@pytest.fixture(scope="session")
+def valued(built: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The small project, valued; with all that a copy needs to be valued again in a moment."""
+
+    def make(root: Path) -> None:
+        from flows.valuation import valuation
+
+        shutil.copytree(built.root, root)
+        valuation(project=root)
+
+    return Project(made_once(tmp_path_factory, "valued", make))
 
 
 @pytest.fixture
 def project(built: Project, tmp_path: Path) -> Project:
     """A copy that a test may change."""
-    shutil.copytree(built.root, tmp_path / "project")
-    return Project(tmp_path / "project")
+    return Project(Path(shutil.copytree(built.root, tmp_path / "project")))
+
+
+@pytest.fixture
+def published(valued: Project, tmp_path: Path) -> Project:
+    """A copy of the valued project that a test may change."""
+    return Project(Path(shutil.copytree(valued.root, tmp_path / "published")))
 
 
 @pytest.fixture
@@ -84,9 +144,9 @@ def set_params(project: Project, **settings: object) -> None:
     content = yaml.load(project.params.read_text())
     for key, value in settings.items():
         *sections, name = key.split("__")
-        place = content
+        part = content
         for section in sections:
-            place = place[section]
-        place[name] = value
+            part = part[section]
+        part[name] = value
     with project.params.open("w") as file:
         yaml.dump(content, file)

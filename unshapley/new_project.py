@@ -54,6 +54,7 @@ def stated(section: BaseModel) -> CommentedMap:
             out[name] = section.model_dump(mode="json", include={name})[name]
             comment = field.description
         if comment:
+            comment = comment.replace("see below", "see docs/parameters.md")
             out.yaml_add_eol_comment(comment, name, column=30)
     return out
 

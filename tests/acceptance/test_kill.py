@@ -55,7 +55,12 @@ def reset(project: Project) -> None:
             path.unlink()
 
 
-@pytest.mark.parametrize("moment", [1, 7, CHUNKS])
+DRILL = pytest.mark.drill
+
+
+@pytest.mark.parametrize(
+    "moment", [pytest.param(1, marks=DRILL), 7, pytest.param(CHUNKS, marks=DRILL)]
+)
 def test_a_killed_run_goes_on_where_it_stopped(undisturbed, moment):
     project = undisturbed
     expected = outputs(project)

@@ -212,6 +212,23 @@ def die_after(monkeypatch, name):
 
 
 @pytest.mark.usefixtures("run_before")
+def test_what_one_that_died_has_committed_is_tagged_and_pushed_by_the_next(
+    checkout, drop, monkeypatch
+):
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        die_after(patch, "commit")
+        refresh_project(checkout, value, drop=drop)
+    assert len(checkout.tags()) == 1
+    assert list(drop.iterdir())
+    done = refresh_project(checkout, never, drop=drop)
+    assert done.changed
+    assert checkout.published()
+    assert len(checkout.tags()) == 2
+    assert list(drop.iterdir()) == []
+
+
+@pytest.mark.drill
+@pytest.mark.usefixtures("run_before")
 def test_dying_after_any_step_leaves_what_the_next_one_finishes(checkout, drop, monkeypatch):
     colleague = checkout.clone("colleague")
     for name in STEPS:

@@ -39,7 +39,7 @@ where the utility is a function of the user's own."""
 
 @dataclass(frozen=True)
 class Measured:
-    """Utilities of coalitions `(m, n)`, the primary one also on bootstrap samples of the test set."""
+    """Utilities of coalitions `(m, n)`; the primary one also on bootstrap samples of test rows."""
 
     coalitions: Coalitions
     utilities: Utilities

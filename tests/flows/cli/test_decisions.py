@@ -3,30 +3,12 @@
 import csv
 import json
 import re
-import shutil
 from decimal import Decimal
-
-import pytest
 
 from flows.valuation import valuation
 from tests.cli import unshapley
 from tests.conftest import set_params
 from unshapley.files import read_json, sha256, write_json
-from unshapley.project import Project
-
-
-@pytest.fixture(scope="module")
-def valued(built, tmp_path_factory):
-    place = Project(tmp_path_factory.mktemp("valued") / "project")
-    shutil.copytree(built.root, place.root)
-    valuation(project=place.root)
-    return place
-
-
-@pytest.fixture
-def published(valued, tmp_path):
-    """A copy of the valued project that a test may change."""
-    return Project(shutil.copytree(valued.root, tmp_path / "published"))
 
 
 def refused(message, *arguments):

@@ -71,7 +71,7 @@ def test_a_mistake_in_params_yaml_is_told_as_such(project):
 
 def test_memory_and_device_of_params_yaml_hold_here_too(project, monkeypatch):
     wide = {"pretrain__kwargs": {"hidden": [512]}, "pretrain__steps": 2}
-    set_params(project, **wide, valuation__memory_mb=1)
+    set_params(project, **wide, curvature__directions=5, valuation__memory_mb=1)
     pretrain(project, load_params(project.params))
     with pytest.raises(InputError, match=r"^valuation.memory_mb: one coalition takes about"):
         call(project)
