@@ -1,4 +1,4 @@
-"""The valuation flow: validate → load → plan → measure → check → aggregate → publish."""
+"""The valuation flow: validate → load → plan → measure → check or correct → aggregate → publish."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.valuation_steps.aggregating import aggregate_values
-from flows.valuation_steps.checking import check_against_retraining
-from flows.valuation_steps.loading import load_game
+from flows.valuation_steps.checking import check_or_correct
+from flows.valuation_steps.loading import open_game
 from flows.valuation_steps.measuring import measure_plan
-from flows.valuation_steps.planning import plan_measuring
-from flows.valuation_steps.publishing import publish_valuation
-from flows.valuation_steps.run import started
+from flows.valuation_steps.planning import plan_coalitions
+from flows.valuation_steps.publishing import publish_values
+from flows.valuation_steps.run import running_valuation
 from flows.valuation_steps.validating import validate_tables
 from unshapley.config import Params
 
@@ -32,11 +32,11 @@ def valuation(project: Path = Path(), params: Params | None = None) -> dict[str,
         params: the configuration; left out, params.yaml is read.
 
     """
-    with started(project, params) as run:
+    with running_valuation(project, params) as run:
         tables = validate_tables(run)
-        opened = load_game(run, tables)
-        plan = plan_measuring(run, opened)
+        opened = open_game(run, tables)
+        plan = plan_coalitions(run, opened)
         measured = measure_plan(run, plan)
-        check = check_against_retraining(run, measured)
+        check = check_or_correct(run, measured)
         values = aggregate_values(run, measured, check, tables)
-        return publish_valuation(run, opened, values, tables)
+        return publish_values(run, opened, values, tables)

@@ -10,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from unshapley.fidelity import gate
 from unshapley.fidelity.gate import Fidelity
 from unshapley.game.coalitions import Coalitions
+from unshapley.game.measuring import Measured
 
 
 @task(name="check fidelity", cache_policy=NO_CACHE, persist_result=False)
@@ -17,8 +18,9 @@ def check_fidelity(
     coalitions: Coalitions,
     retrained: Sequence[float],
     unlearned: Sequence[float],
-    full: float,
+    endpoints: Measured,
     reason: str = "",
 ) -> Fidelity:
-    """The verdict for the primary utility; full: U(all); reason: why nothing is compared."""
+    """The verdict for the primary utility; reason: why no coalition is compared."""
+    _, full = endpoints.primary_utilities
     return gate.check_fidelity(coalitions, retrained, unlearned, full, reason)

@@ -23,18 +23,18 @@ def measure(
     coalitions: Coalitions,
     chunk: int,
     key: str,
-    cached: CachedUtilities,
+    recalled: CachedUtilities,
     forgotten: Sequence[Forgotten],
     plan: str,
 ) -> dict[str, Any]:
     """Unlearn the coalitions of a chunk as one batch of models, and measure their utilities.
 
-    key: names the stored result; cached: utilities that other plans have measured, which are not
+    key: names the stored result; recalled: utilities that other plans have measured, which are not
     measured again; forgotten: the forgotten providers of each coalition, by which later runs find
     its utilities; plan: description of the plan in words.
     """
     game = WORKER.load(source)
-    measured, seconds = measure_missing(game, unlearner, coalitions, game.utilities, cached)
+    measured, seconds = measure_missing(game, unlearner, coalitions, game.utilities, recalled)
     content = {
         "asked": list(source.utilities),
         "plan": plan,
@@ -42,5 +42,5 @@ def measure(
         "utilities": measured.utilities,
         "resampled": measured.resampled,
     }
-    recalled = Counter(entry.plan for entry in cached.values())
-    return {**seal(content), "recalled": dict(recalled), "seconds": seconds}
+    plans = Counter(entry.plan for entry in recalled.values())
+    return {**seal(content), "recalled": dict(plans), "seconds": seconds}

@@ -54,9 +54,29 @@ def read_json(path: Path, *, do: str) -> Any:
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV, atomically."""
+    """Write a table as CSV, atomically; text that a spreadsheet would take for a formula is marked
+    with an apostrophe (`as_text`).
+    """
+    texts = frame.select_dtypes(include=["object", "str"]).columns
+    safe = frame.assign(**{c: frame[c].map(as_text, na_action="ignore") for c in texts})
     with written_whole(path) as part:
-        frame.to_csv(part, index=False, lineterminator="\n")
+        safe.to_csv(part, index=False, lineterminator="\n")
+
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def as_text(cell: Any) -> Any:
+    """A cell that no spreadsheet obeys as a formula: marked with an apostrophe if it begins so."""
+    if isinstance(cell, str) and cell.lstrip("'").startswith(FORMULA):
+        return f"'{cell}"
+    return cell
+
+
+def from_text(cell: str) -> str:
+    """The inverse of `as_text`."""
+    marked = cell.startswith("'") and cell.lstrip("'").startswith(FORMULA)
+    return cell[1:] if marked else cell
 
 
 def seal(content: Any) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class Project:
 
     @property
     def untrusted(self) -> Path:
-        """Where a valuation goes that failed its fidelity check; never versioned."""
+        """Where a valuation goes that may not be published (untrusted, or unchecked)."""
         return self.data / "untrusted"
 
     @property

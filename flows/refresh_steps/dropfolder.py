@@ -7,7 +7,6 @@ the reason.
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections import Counter
 from dataclasses import dataclass, field
@@ -27,12 +26,10 @@ from flows.refresh_steps.rawtables import (
 from flows.refresh_steps.repository import Repository
 from unshapley.config import PrepareSettings
 from unshapley.data.encoding import encode
+from unshapley.data.names import provider_name
 from unshapley.data.tables import read_table
 from unshapley.errors import InputError, UnshapleyError
 from unshapley.project import Project
-
-RESERVED = ("test", "reference")
-NAME = re.compile(r"\w[\w .+-]*")
 
 
 @dataclass
@@ -119,10 +116,10 @@ def _problem_of_name(file: Path, stems: Counter[str]) -> str:
         return "is not a regular file"
     if file.suffix not in SUFFIXES:
         return f"the file name must end in {' or '.join(SUFFIXES)}"
-    if not NAME.fullmatch(file.stem):
-        return "not a valid provider name: use letters, digits, space, _ . + -"
-    if file.stem in RESERVED:
-        return f"a provider cannot be called {file.stem!r}"
+    try:
+        provider_name(file.stem)
+    except InputError as error:
+        return error.what
     if stems[file.stem] > 1:
         return f"there are two files of provider {file.stem!r}"
     return ""

@@ -59,9 +59,9 @@ class Tracker:
         yield
         self.used_mb = max(0.0, peak_mb() - memory_before)
 
-    def chunk(self, result: dict[str, Any], *, cached: bool) -> None:
+    def chunk(self, result: dict[str, Any], *, resumed: bool) -> None:
         """Count a finished chunk."""
-        if cached:
+        if resumed:
             self.resumed += 1
             return
         self.computed += 1

@@ -1,1 +1,1 @@
-"""The steps of the valuation flow, a file each, in the order of the flow."""
+"""The steps of the valuation flow, one file each; `run` and `chunks` are what they share."""

@@ -19,23 +19,23 @@ def aggregate_values(
     run: ValuationRun, measured: MeasuredPlan, check: RetrainingCheck, tables: ValidatedTables
 ) -> Valuation:
     """The valuation, with all that it was computed from."""
-    plan, game = measured.plan, measured.plan.game
+    setup, game, plan = measured.setup, measured.setup.game, measured.plan
     with run.tracker.step("aggregate"):
-        estimate = aggregate(plan.plan, measured.measured, check.endpoints, check.correction)
-    numerics = environment.numerics(plan.source.device)
+        estimate = aggregate(plan, measured.measured, check.endpoints, check.correction)
+    numerics = environment.numerics(setup.source.device)
     return Valuation(
         players=game.players,
         rows={**game.rows, **tables.quarantined_rows},
         quarantined=tables.quarantined,
-        plan=plan.plan,
-        chunk_ids=_chunk_ids(plan.plan.coalitions, plan.size),
+        plan=plan,
+        chunk_ids=_chunk_ids(plan.coalitions, setup.chunk_size),
         measured=measured.measured,
         endpoints=check.endpoints,
         estimate=estimate,
         fidelity=check.fidelity,
         correction=check.correction,
-        unlearner=tuple(plan.unlearner.described()),
-        game=game_key(game, plan.unlearner, game.utilities, numerics),
+        unlearner=tuple(setup.unlearner.described()),
+        game=game_key(game, setup.unlearner, game.utilities, numerics),
         unit=game.utilities[0].unit,
     )
 

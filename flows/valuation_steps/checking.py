@@ -6,12 +6,14 @@ import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flows.valuation_steps.chunks import Series, measure_chunks
 from flows.valuation_steps.measuring import MeasuredPlan
 from flows.valuation_steps.run import ValuationRun
 from tasks.check_fidelity import check_fidelity
 from tasks.correct import correct
+from tasks.recall import CHECKED, RETRAINED
 from unshapley.fidelity.correction import Correction, choose
 from unshapley.fidelity.gate import ALL_RETRAINED, ROWS_ABSENT, Fidelity, stratified
 from unshapley.game.coalitions import Coalitions, nobody, positions
@@ -27,8 +29,10 @@ CHUNK = 8
 
 @dataclass(frozen=True)
 class RetrainingCheck:
-    """How unlearning compares with retraining, what was learnt from it, and the endpoints, of which
-    nobody is really retrained in a corrected partial game.
+    """What retraining a few coalitions has shown.
+
+    correction: what was learnt from it, if that was asked for; endpoints: U(none) and U(all); in a
+    corrected partial game U(none) comes from retraining.
     """
 
     fidelity: Fidelity
@@ -36,98 +40,96 @@ class RetrainingCheck:
     endpoints: Measured
 
 
-def check_against_retraining(run: ValuationRun, measured: MeasuredPlan) -> RetrainingCheck:
-    """Nothing is retrained where rows of providers are absent, nor where the whole plan was."""
-    game, unlearner = measured.plan.game, measured.plan.unlearner
-    plan = measured.plan.plan.coalitions
+def check_or_correct(run: ValuationRun, measured: MeasuredPlan) -> RetrainingCheck:
+    """Really retrain a few coalitions: to check unlearning or, if `correction.coalitions` is set,
+    to correct it.
+
+    Nothing is retrained if rows of providers are absent, or if the whole plan was retrained.
+    """
+    game, unlearner = measured.setup.game, measured.setup.unlearner
     with run.tracker.step("retrain"):
         if not game.all_rows:
-            return _unchecked(measured, ROWS_ABSENT)
-        exact = unlearner.exact(game.pretrained, game.staying(plan)).cpu().numpy()
+            return _without_comparison(measured, ROWS_ABSENT)
+        staying = game.staying(measured.plan.coalitions)
+        exact = unlearner.exact(game.pretrained, staying).cpu().numpy()
         if exact.all():
-            return _unchecked(measured, ALL_RETRAINED)
+            return _without_comparison(measured, ALL_RETRAINED)
         if run.params.correction.coalitions:
             return _correct(run, measured, exact)
         return _check(run, measured)
 
 
-def _unchecked(measured: MeasuredPlan, reason: str) -> RetrainingCheck:
+def _without_comparison(measured: MeasuredPlan, reason: str) -> RetrainingCheck:
     log.info(reason)
-    none, endpoints = measured.plan.plan.coalitions[:0], measured.plan.endpoints
-    fidelity = check_fidelity(none, [], [], _full(endpoints), reason)
-    return RetrainingCheck(fidelity, None, endpoints)
+    none, endpoints = measured.plan.coalitions[:0], measured.endpoints
+    return RetrainingCheck(check_fidelity(none, [], [], endpoints, reason), None, endpoints)
 
 
 def _check(run: ValuationRun, measured: MeasuredPlan) -> RetrainingCheck:
     """Retrain coalitions of all sizes; those that the plan does not hold are unlearned too."""
-    plan, settings = measured.plan, run.params.fidelity
-    chosen = stratified(plan.plan.n, settings.coalitions, settings.seed)
+    settings, endpoints = run.params.fidelity, measured.endpoints
+    chosen = stratified(measured.plan.n, settings.coalitions, settings.seed)
     retrained: list[float] = []
     unlearned: list[float] = []
     if len(chosen):
         retrained = _retrain(run, measured, chosen, settings.seed)
-        rows = positions(chosen, measured.measured.coalitions)
-        known = measured.measured.utilities[measured.measured.primary]
-        missing = chosen[rows < 0]
+        indices = positions(chosen, measured.measured.coalitions)
+        utilities = measured.measured.primary_utilities
+        missing = chosen[indices < 0]
         if len(missing):
-            series = Series("checked", "fidelity", settings.seed)
+            series = Series(CHECKED, "fidelity", settings.seed)
             size = _size(run, measured, chosen)
-            extra = measure_chunks(run, plan, missing, series, size=size)
-            known = [*known, *extra.utilities[extra.primary]]
-            rows[rows < 0] = np.arange(len(measured.measured), len(known))
-        unlearned = [known[row] for row in rows]
-    fidelity = check_fidelity(chosen, retrained, unlearned, _full(plan.endpoints))
-    return RetrainingCheck(fidelity, None, plan.endpoints)
+            extra = measure_chunks(run, measured.setup, missing, series, size=size)
+            utilities = [*utilities, *extra.primary_utilities]
+            indices[indices < 0] = np.arange(len(measured.measured), len(utilities))
+        unlearned = [utilities[i] for i in indices]
+    fidelity = check_fidelity(chosen, retrained, unlearned, endpoints)
+    return RetrainingCheck(fidelity, None, endpoints)
 
 
-def _correct(run: ValuationRun, measured: MeasuredPlan, exact: np.ndarray) -> RetrainingCheck:
+def _correct(
+    run: ValuationRun, measured: MeasuredPlan, exact: NDArray[np.bool_]
+) -> RetrainingCheck:
     """Retrain coalitions of the plan, and learn from them what unlearning misses.
 
-    What counts as unlearned of a retrained coalition is what the others correct it to.
+    The fidelity compares what each retrained coalition is corrected to by all others.
     """
-    plan, settings, endpoints = measured.plan, run.params.correction, measured.plan.endpoints
-    rows = choose(settings.coalitions, settings.seed, exact, plan.plan.coalitions)
-    chosen = plan.plan.coalitions[rows]
+    setup, settings, endpoints = measured.setup, run.params.correction, measured.endpoints
+    indices = choose(settings.coalitions, settings.seed, exact, measured.plan.coalitions)
+    chosen = measured.plan.coalitions[indices]
     retrained = _retrain(run, measured, chosen, settings.seed)
     correction = correct(
-        plan.source,
-        plan.unlearner,
-        plan.plan.coalitions,
-        np.array(measured.measured.utilities[measured.measured.primary]),
-        (rows, np.array(retrained)),
+        setup.source,
+        measured.plan.coalitions,
+        np.array(measured.measured.primary_utilities),
+        (indices, np.array(retrained)),
+        exact,
         settings.seed,
     )
-    if plan.game.partial:  # there U(none) was unlearned like any other
-        of_none = _retrain(run, measured, nobody(plan.plan.n), settings.seed)[0]
-        primary = endpoints.primary
-        ends = {**endpoints.utilities, primary: [of_none, _full(endpoints)]}
-        endpoints = replace(endpoints, utilities=ends)
-    fidelity = check_fidelity(
-        chosen, retrained, correction.left_out.tolist(), _full(plan.endpoints)
-    )
+    fidelity = check_fidelity(chosen, retrained, correction.left_out.tolist(), endpoints)
+    if setup.game.partial:  # there U(none) was unlearned like any other
+        none = _retrain(run, measured, nobody(measured.plan.n), settings.seed)
+        ends = [*none, endpoints.primary_utilities[1]]
+        columns = {**endpoints.utilities, endpoints.primary: ends}
+        endpoints = replace(endpoints, utilities=columns)
     return RetrainingCheck(fidelity, correction, endpoints)
 
 
 def _retrain(
-    run: ValuationRun, plan: MeasuredPlan, coalitions: Coalitions, seed: int
+    run: ValuationRun, measured: MeasuredPlan, coalitions: Coalitions, seed: int
 ) -> list[float]:
     """Primary utilities of coalitions that are really retrained."""
-    measured = measure_chunks(
+    retrained = measure_chunks(
         run,
-        plan.plan,
+        measured.setup,
         coalitions,
-        Series("retrained", "fidelity", seed),
+        Series(RETRAINED, "fidelity", seed),
         unlearner=RetrainUnlearner(),
-        size=_size(run, plan, coalitions),
+        size=_size(run, measured, coalitions),
     )
-    return measured.utilities[measured.primary]
+    return retrained.primary_utilities
 
 
-def _size(run: ValuationRun, plan: MeasuredPlan, coalitions: Coalitions) -> int:
-    fit = chunk_size(plan.plan.game, RetrainUnlearner(), coalitions, run.params.valuation)
-    return min(fit, CHUNK)
-
-
-def _full(endpoints: Measured) -> float:
-    """U(all)."""
-    return endpoints.utilities[endpoints.primary][1]
+def _size(run: ValuationRun, measured: MeasuredPlan, coalitions: Coalitions) -> int:
+    settings, game = run.params.valuation, measured.setup.game
+    return min(CHUNK, chunk_size(game, RetrainUnlearner(), coalitions, settings))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -16,21 +17,25 @@ from tasks.recall import recall, result_name
 from unshapley import environment
 from unshapley.files import digest
 from unshapley.game.coalitions import Coalitions, batches_by_size, keys
-from unshapley.game.keys import chunk_key, forgotten_of, game_key, rows_read_to_forget
+from unshapley.game.keys import chunk_key, forgotten_of, game_key, hashes_of_forgotten_rows
 from unshapley.game.measuring import Measured
 from unshapley.unlearning import Unlearner
 
 
 @dataclass(frozen=True)
 class Series:
-    """What coalitions are a beginning of: the same series again continues with the same chunks.
+    """Names a sequence of coalitions: the same series continued measures the same chunks again.
 
-    kind: how the files of its kept results begin; name, seed: of the plan.
+    kind: `PLANNED`, `CHECKED` or `RETRAINED`; name, seed: of the plan.
     """
 
     kind: str
     name: str
     seed: int
+
+    def describe(self, players: Sequence[str]) -> str:
+        """In words, for run.json."""
+        return f"{self.name} with seed {self.seed}, players {', '.join(players)}"
 
 
 def measure_chunks(
@@ -48,14 +53,14 @@ def measure_chunks(
     unlearner, size: others than those of the plan; tracked: count the chunks in run.json, and show
     progress.
     """
-    unlearner, size = unlearner or plan.unlearner, size or plan.size
+    unlearner, size = unlearner or plan.unlearner, size or plan.chunk_size
     batches = batches_by_size(coalitions, size)
     calls = _calls(run, plan, [coalitions[batch] for batch in batches], series, unlearner)
     with chunk_progress(len(calls), size) if tracked else nullcontext() as advance:
 
-        def done(result: dict[str, Any], cached: bool) -> None:
+        def done(result: dict[str, Any], resumed: bool) -> None:
             if advance:
-                run.tracker.chunk(result, cached=cached)
+                run.tracker.chunk(result, resumed=resumed)
                 advance()
 
         results = run_kept(measure, calls, run.project.results, run.params.run, run.runner, done)
@@ -76,24 +81,23 @@ def _calls(
     series: Series,
     unlearner: Unlearner,
 ) -> dict[int, dict[str, Any]]:
-    """Arguments of the task for every chunk."""
+    """Arguments of the task for every chunk, with what other plans have measured of it."""
     columns, numerics = plan.source.utilities, environment.numerics(plan.source.device)
     game = game_key(plan.game, unlearner, plan.game.utilities, numerics)
-    rows = rows_read_to_forget(plan.game, unlearner)
-    tag = digest([series.name, series.seed, rows])[:8]
-    cached = recall(run.project.results, game, tag, rows, columns)
-    words = f"{series.name} with seed {series.seed}, players {', '.join(rows)}"
+    row_hashes = hashes_of_forgotten_rows(plan.game, unlearner)
+    tag = digest([series.name, series.seed, row_hashes])[:8]
+    recalled = recall(run.project.results, game, tag, row_hashes, columns)
     calls = {}
     for i, part in enumerate(parts):
-        forgotten = forgotten_of(part, rows)
+        forgotten = forgotten_of(part, row_hashes)
         calls[i] = {
             "source": plan.source,
             "unlearner": unlearner,
             "coalitions": part,
             "chunk": i,
             "key": result_name(series.kind, game, tag, chunk_key(game, forgotten, columns)),
-            "cached": {key: cached[key] for key in keys(part) if key in cached},
+            "recalled": {key: recalled[key] for key in keys(part) if key in recalled},
             "forgotten": forgotten,
-            "plan": words,
+            "plan": series.describe(list(row_hashes)),
         }
     return calls

@@ -24,14 +24,14 @@ class OpenedGame:
     unlearner: Unlearner
 
 
-def load_game(run: ValuationRun, tables: ValidatedTables) -> OpenedGame:
-    """Raises `InputError` where a file is not what the record says."""
+def open_game(run: ValuationRun, tables: ValidatedTables) -> OpenedGame:
+    """Load the game; raises `InputError` where a file is not what the record says."""
     settings = run.params.valuation
     with run.tracker.step("load"):
         unlearner = build_unlearner(settings.unlearner, settings.options)
         source = name_source(run, tables, unlearner.needs)
         load.with_options(**retried(run.params.run))(source)
-        return OpenedGame(source, WORKER.load(source), unlearner)
+        return OpenedGame(source, WORKER.load(source), unlearner)  # the task has loaded it
 
 
 def name_source(run: ValuationRun, tables: ValidatedTables, needs: str | None) -> GameSource:

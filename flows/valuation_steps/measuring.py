@@ -18,7 +18,7 @@ from unshapley.estimators import Plan, make_plan
 from unshapley.estimators.sampling import LISTED
 from unshapley.estimators.stopping import reached, rounds
 from unshapley.game.coalitions import WINDOW
-from unshapley.game.measuring import Measured
+from unshapley.game.measuring import Measured, measure_endpoints
 from unshapley.results.valuation import estimate_values
 
 log = logging.getLogger("unshapley.run")
@@ -26,49 +26,60 @@ log = logging.getLogger("unshapley.run")
 
 @dataclass(frozen=True)
 class MeasuredPlan:
-    """A plan, shortened to what was measured of it, and the utilities of its coalitions."""
+    """What was measured.
 
-    plan: MeasuringPlan
+    setup: of which game, how; plan: shortened to what was measured of it; measured: its coalitions;
+    endpoints: U(none) and U(all).
+    """
+
+    setup: MeasuringPlan
+    plan: Plan
     measured: Measured
+    endpoints: Measured
 
 
-def measure_plan(run: ValuationRun, plan: MeasuringPlan) -> MeasuredPlan:
-    """Raises `UnshapleyError` naming coalitions whose model diverged."""
+def measure_plan(run: ValuationRun, setup: MeasuringPlan) -> MeasuredPlan:
+    """Measure U(none), U(all) and the coalitions of the plan, until a rule of `valuation.stop` is
+    met.
+
+    Raises `UnshapleyError` naming coalitions whose model diverged.
+    """
     with run.tracker.step("measure"), run.tracker.memory():
-        shortened, measured = _measure_rounds(run, plan)
+        endpoints = measure_endpoints(setup.game, setup.unlearner, setup.game.utilities)
+        plan, measured = _measure_rounds(run, setup, endpoints)
     log.info(
         "%d chunks computed, %d resumed; %d coalitions recalled from other plans",
         run.tracker.computed,
         run.tracker.resumed,
         run.tracker.recalled.total(),
     )
-    return MeasuredPlan(replace(plan, plan=shortened), measured)
+    return MeasuredPlan(setup, plan, measured, endpoints)
 
 
-def _measure_rounds(run: ValuationRun, planned: MeasuringPlan) -> tuple[Plan, Measured]:
-    """Measure until a rule of `valuation.stop` is met: the plan of what was measured, with the
-    reason why it ended, and the utilities.
-    """
-    settings, plan = run.params.valuation, planned.plan
-    begin, measured, checked = time.monotonic(), None, False
+def _measure_rounds(
+    run: ValuationRun, setup: MeasuringPlan, endpoints: Measured
+) -> tuple[Plan, Measured]:
+    """The plan of what was measured, with the reason why it ended, and its utilities."""
+    settings, plan = run.params.valuation, setup.plan
+    begin, measured, rule_checked = time.monotonic(), None, False
     series = Series(PLANNED, series_of(plan), settings.seed)
-    ends = rounds(len(plan.coalitions), WINDOW * planned.size, settings.stop)
+    ends = rounds(len(plan.coalitions), WINDOW * setup.chunk_size, settings.stop)
     for end in ends:
         part = plan.coalitions[len(measured) if measured else 0 : end]
-        new = measure_chunks(run, planned, part, series, tracked=True)
+        new = measure_chunks(run, setup, part, series, tracked=True)
         measured = measured.joined(new) if measured else new
         interim = _interim_plan(settings, plan, end) if end < len(plan.coalitions) else None
         if interim is None:
             continue
-        checked, first = True, measured.first(len(interim.coalitions))
-        estimate = estimate_values(interim, first, planned.endpoints)
+        rule_checked, so_far = True, measured.first(len(interim.coalitions))
+        estimate = estimate_values(interim, so_far, endpoints)
         reason = reached(settings.stop, estimate, time.monotonic() - begin)
         log.info("%d coalitions: %s", end, reason or "going on")
         if reason:
             why = f"{interim.reason}; stopped before {len(plan.coalitions)}, as {reason}"
-            return replace(interim, reason=why), first
+            return replace(interim, reason=why), so_far
     assert measured is not None
-    if len(ends) > 1 and not checked:
+    if len(ends) > 1 and not rule_checked:
         why = "no part of this plan gives values that valuation.stop could check"
         plan = replace(plan, reason=f"{plan.reason}; {why}")
     return plan, measured
@@ -87,8 +98,8 @@ def _interim_plan(settings: ValuationSettings, plan: Plan, count: int) -> Plan |
 
 
 def series_of(plan: Plan) -> str:
-    """What plans continue each other: up to `LISTED` providers all coalitions come in the order of
-    the Gaussian process.
+    """Name shared by plans that extend each other: up to `LISTED` providers, `exact` measures in
+    the order of `gaussian_process`.
     """
     listed = plan.estimator == "exact" and plan.n <= LISTED
     return "gaussian_process" if listed else plan.estimator

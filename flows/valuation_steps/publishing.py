@@ -12,15 +12,14 @@ from flows.valuation_steps.run import ValuationRun
 from flows.valuation_steps.validating import ValidatedTables
 from tasks.publish import publish
 from unshapley.errors import UntrustedError
-from unshapley.fidelity.gate import Fidelity
-from unshapley.results.publishing import is_published
+from unshapley.fidelity.gate import Fidelity, may_publish
 from unshapley.results.tables import metrics
 from unshapley.results.valuation import Valuation
 
 log = logging.getLogger("unshapley.run")
 
 
-def publish_valuation(
+def publish_values(
     run: ValuationRun, opened: OpenedGame, valuation: Valuation, tables: ValidatedTables
 ) -> dict[str, Any]:
     """Raises `UntrustedError` where the values are not published."""
@@ -37,7 +36,7 @@ def publish_valuation(
     )
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in summary["seconds"].items())
     log.info("seconds: %s", seconds)
-    if not is_published(valuation, run.params):
+    if not may_publish(valuation.fidelity, run.params.fidelity):
         raise UntrustedError(_refusal(valuation.fidelity, folder))
     return {"folder": str(folder), "metrics": metrics(valuation), "run": summary}
 

@@ -28,7 +28,7 @@ class ValuationRun:
 
 
 @contextmanager
-def started(folder: Path, params: Params | None) -> Iterator[ValuationRun]:
+def running_valuation(folder: Path, params: Params | None) -> Iterator[ValuationRun]:
     """A run that holds the project's lock; without `params`, those of params.yaml."""
     project = Project(folder.resolve())
     params = params or load_params(project.params)

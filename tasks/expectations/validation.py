@@ -16,6 +16,7 @@ from tasks.expectations.suites import KINDS, check_suites, load_suite
 from tasks.expectations.views import Index
 from unshapley import environment
 from unshapley.config import Params
+from unshapley.data.names import provider_name
 from unshapley.data.preparation import check_prepared
 from unshapley.data.tables import Schema, fingerprints, read_table
 from unshapley.errors import InputError, ValidationError
@@ -36,13 +37,8 @@ def tables(project: Project) -> dict[str, Path]:
             do="run `unshapley prepare` or `dvc checkout`",
         )
     paths = {name: project.partition(name) for name in providers}
-    reserved = sorted(set(paths) & set(KINDS))
-    if reserved:
-        raise InputError(
-            f"a provider cannot be called {reserved[0]!r}",
-            where=paths[reserved[0]],
-            do="rename its partition",
-        )
+    for name, path in paths.items():
+        provider_name(name, where=path)
     for path in (project.test, project.reference):
         if not path.is_file():
             raise InputError("file is missing", where=path, do="run `unshapley prepare`")

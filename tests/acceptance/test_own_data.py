@@ -1,13 +1,16 @@
 """Somebody's own data: the four hospitals of the heart disease set, as README tells."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from tests.cli import unshapley as cli
 from tests.conftest import USER
 from unshapley.project import Project
 
@@ -50,3 +53,41 @@ def test_hospitals_are_valued_from_csv_files(tmp_path):
     assert values["provider"].tolist() == ["cleveland", "hungarian", "switzerland", "va"]
     assert (values["sampling_error"] == 0).all()  # all were measured; the test set is finite
     assert (values["test_error"] > 0).all()
+
+
+ODD = ["-dash", "01", "1", '=a,"b"', "Hôpital Nord", "NA", "[red]x", "$x$"]
+
+
+def test_odd_names_are_valued_and_shown_as_they_are_written(tmp_path):
+    """No name becomes a number, markup, mathematics or a formula on its way."""
+    project = Project(tmp_path / "odd")
+    settings = [
+        "prepare.source=files",
+        "pretrain.steps=40",
+        "pretrain.kwargs.hidden=[4]",
+        "valuation.unlearner=newton",
+        "valuation.budget=60",
+        "fidelity.coalitions=0",
+        "fidelity.publish_unchecked=true",
+    ]
+    cli("init", project.root, *(s for pair in settings for s in ("--set", pair)))
+    rng = np.random.default_rng(0)
+    for i, name in enumerate(ODD):
+        x = rng.normal(size=(60, 3))
+        label = (x[:, 0] + 0.2 * i * rng.normal(size=60) > 0).astype(int)
+        table = pd.DataFrame(x, columns=["a", "b", "c"]).assign(label=label)
+        table.to_csv(project.raw / f"{name}.csv", index=False)
+    for command in ("prepare", "suites", "pretrain", "run"):
+        done = cli(command, "--project", project.root)
+        assert done.returncode == 0, done.stderr
+    content = json.loads(cli("report", "--project", project.root, "--json").stdout)
+    assert sorted(row["provider"] for row in content["values"]) == sorted(ODD)
+    printed = cli("report", "--project", project.root).stdout
+    assert all(name in printed for name in ODD)
+    text = (project.valuation / "values.csv").read_text()
+    assert '"\'=a,""b"""' in text
+    assert "\n'-dash," in text
+    page = (project.valuation / "report.html").read_text()
+    assert "$x$" in page
+    done = cli("payout", "--project", project.root, "--budget", 100, "--out", tmp_path / "p.csv")
+    assert done.returncode == 0, done.stderr

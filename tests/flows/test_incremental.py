@@ -14,7 +14,7 @@ from tests.conftest import set_params
 from tests.flows.test_valuation import chunks_of, outputs, run_of
 from unshapley.game.coalitions import from_bits
 from unshapley.game.coalitions import keys as coalition_keys
-from unshapley.game.keys import forgotten_of, game_key, rows_read_to_forget
+from unshapley.game.keys import forgotten_of, game_key, hashes_of_forgotten_rows
 from unshapley.game.loading import load_game
 from unshapley.game.measuring import CachedUtility
 from unshapley.game.utilities import build_utilities
@@ -83,7 +83,7 @@ def test_what_is_measured_anew(built, tmp_path):
     )
 
     kind = build_unlearner("gradient_ascent")
-    before, after = rows_read_to_forget(inputs, kind), rows_read_to_forget(changed, kind)
+    before, after = hashes_of_forgotten_rows(inputs, kind), hashes_of_forgotten_rows(changed, kind)
     bits = ["11011", "01111", "00111", "01011"]
 
     def named(*some):

@@ -383,7 +383,10 @@ def test_a_second_one_is_told_so_even_while_children_of_a_killed_one_live(checko
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda p: (p.root / ".git").rename(p.root / "git"), "not the top folder of a git repository"),
+        (
+            lambda p: (p.root / ".git").rename(p.root / "git"),
+            "not the top folder of a git repository",
+        ),
         (
             lambda p: (p.root / ".git" / "index.lock").touch(),
             "index.lock: a git command is running here",

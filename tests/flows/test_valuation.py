@@ -12,7 +12,7 @@ from flows.cli.printing import print_valuation
 from flows.preflight import preflight
 from flows.runtime.locks import only_run
 from flows.valuation import valuation
-from flows.valuation_steps.planning import representative
+from flows.valuation_steps.planning import fitting_coalitions
 from tests.conftest import set_params
 from unshapley.analysis.summary import summarize_valuation
 from unshapley.config import ValuationSettings, load_params
@@ -191,7 +191,7 @@ def test_all_coalitions_go_on_where_a_few_ended_and_rules_may_end_them(project):
 def test_the_unlearner_is_fitted_alike_whatever_the_budget():
     for n in (5, 11):
         budgets = (20, 500, 1500, 2**n - 2)
-        plans = [representative(ValuationSettings(budget=budget), n) for budget in budgets]
+        plans = [fitting_coalitions(ValuationSettings(budget=budget), n) for budget in budgets]
         for plan in plans[1:]:
             np.testing.assert_array_equal(plan, plans[0])
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 from typing import Any
 
 from unshapley.analysis.detection import duplicates, summarize
 from unshapley.config import FaultSettings
-from unshapley.files import read_json
+from unshapley.files import from_text, read_json
 from unshapley.project import Project
-from unshapley.results.published import RUN_FIRST, read_values, require_published
+from unshapley.results.published import RUN_FIRST, TEXT, read_values, require_published
 
 
 def summarize_valuation(project: Project) -> dict[str, Any]:
@@ -22,7 +21,7 @@ def summarize_valuation(project: Project) -> dict[str, Any]:
     manifest = read_json(project.valuation / "manifest.json", do=RUN_FIRST)
     figures = read_json(project.valuation / "metrics.json", do=RUN_FIRST)
     with (project.valuation / "values.csv").open(newline="") as file:
-        values = [{k: _number(v) for k, v in row.items()} for row in csv.DictReader(file)]
+        values = [{k: _cell(k, v) for k, v in row.items()} for row in csv.DictReader(file)]
     content = {"values": values, "metrics": figures}
     faults = FaultSettings.model_validate(manifest["config"]["faults"])
     published = read_values(project.valuation / "values.csv")
@@ -40,15 +39,15 @@ def summarize_valuation(project: Project) -> dict[str, Any]:
 def _interactions(project: Project) -> dict[tuple[str, str], float]:
     with (project.valuation / "interactions.csv").open(newline="") as file:
         return {
-            (row["provider"], row["other"]): float(row["interaction"])
+            (from_text(row["provider"]), from_text(row["other"])): float(row["interaction"])
             for row in csv.DictReader(file)
         }
 
 
-def _number(text: str) -> str | float | int | None:
+def _cell(column: str, text: str) -> str | float | int | None:
+    """Text of a name, whatever it looks like; else a number, or None."""
+    if column in TEXT:
+        return from_text(text)
     if not text:
         return None
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(text)
-    return text
+    return int(text) if column in ("rank", "rows") else float(text)

@@ -14,12 +14,16 @@ from unshapley.config import Params, PrepareSettings
 from unshapley.data import faults
 from unshapley.data.digits import load_forms
 from unshapley.data.encoding import encode
+from unshapley.data.names import check_distinct, provider_name
 from unshapley.data.splits import Split, split
 from unshapley.data.tables import Schema, read_table, write_table
 from unshapley.errors import InputError
 from unshapley.project import Project
 
 log = logging.getLogger("unshapley.prepare")
+
+SUFFIXES = (".csv", ".parquet")
+"""Endings of tables, in any case."""
 
 
 def prepare(project: Project, params: Params) -> dict[str, int]:
@@ -94,31 +98,46 @@ def _split(table: pd.DataFrame, provider: str, params: PrepareSettings) -> Split
     )
 
 
+def raw_tables(folder: Path) -> dict[str, Path]:
+    """File of each provider, by name in sorted order; hidden files are none.
+
+    Raises `InputError` for a name that no provider can have, for two files of one provider, and
+    for names that look alike.
+    """
+    paths: dict[str, Path] = {}
+    for path in sorted(folder.iterdir() if folder.is_dir() else ()):
+        if path.suffix.lower() not in SUFFIXES or path.name.startswith(".") or not path.is_file():
+            continue
+        name = provider_name(path.stem, where=path)
+        if name in paths:
+            raise InputError(
+                f"provider {name!r} has two files",
+                where=path,
+                expected="one file per provider",
+                do="remove or rename one of the two",
+            )
+        paths[name] = path
+    check_distinct(paths, where=folder)
+    return dict(sorted(paths.items()))
+
+
 def read_raw(folder: Path) -> dict[str, pd.DataFrame]:
-    """One table per provider, by file name; `InputError` for no table or two of one name."""
-    files = sorted([*folder.glob("*.csv"), *folder.glob("*.parquet")])
-    if not files:
+    """One table per provider, by name; `InputError` for no table, one only, or an empty one."""
+    paths = raw_tables(folder)
+    if not paths:
         raise InputError(
             "holds no CSV or parquet file",
             where=folder,
             do="put one file per provider there, or set prepare.source to digits",
         )
-    tables: dict[str, pd.DataFrame] = {}
-    for file in files:
-        if file.stem in tables:
-            raise InputError(
-                f"provider {file.stem!r} has two files",
-                where=file,
-                expected="one file per provider",
-                do="remove or rename one of the two",
-            )
-        tables[file.stem] = read_table(file)
-        if tables[file.stem].empty:
-            raise InputError("holds no rows", where=file, do="add rows, or remove the file")
-    if len(tables) < 2:
+    if len(paths) < 2:
         raise InputError(
             "holds the file of one provider only", where=folder, expected="at least two providers"
         )
+    tables = {name: read_table(path) for name, path in paths.items()}
+    for name, table in tables.items():
+        if table.empty:
+            raise InputError("holds no rows", where=paths[name], do="add rows, or remove the file")
     return tables
 
 

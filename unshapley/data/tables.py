@@ -67,7 +67,7 @@ class Schema:
 def read_table(path: Path) -> pd.DataFrame:
     """Read a parquet or CSV file unchanged; `InputError` if it cannot be read."""
     try:
-        frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        frame = pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
         return frame.reset_index(drop=True)
     except FileNotFoundError:
         raise InputError(

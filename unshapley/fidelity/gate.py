@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from unshapley.config import FidelitySettings
 from unshapley.game.coalitions import Coalitions
 
 WEAK = 0.75
@@ -102,6 +103,15 @@ def check_fidelity(
         control,
         spearman(retrained, unlearned),
     )
+
+
+def may_publish(fidelity: Fidelity, settings: FidelitySettings) -> bool:
+    """Whether the values may be published: the gate.
+
+    Trusted values may; unchecked ones only if the user says so; untrusted ones never.
+    """
+    unchecked = fidelity.status == "unchecked" and settings.publish_unchecked
+    return fidelity.status == "trusted" or unchecked
 
 
 def leave_one_out(n: int) -> Coalitions:

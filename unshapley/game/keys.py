@@ -12,8 +12,8 @@ from unshapley.game.utilities import Utility, sources_of
 from unshapley.unlearning import Unlearner, source_of_unlearner
 
 Forgotten = dict[str, str]
-"""Who is forgotten, with the hash of the rows that this reads: how a coalition is known whoever
-else plays."""
+"""Forgotten providers, each with the hash of its rows; identifies a coalition independently of the
+other players."""
 
 
 def game_key(
@@ -22,15 +22,16 @@ def game_key(
     utilities: Sequence[Utility],
     environment: Mapping[str, Any],
 ) -> str:
-    """Content key of a game: all that utilities depend on but which of them, and who is forgotten.
+    """Hash of everything that utilities depend on, except: which utilities, who is forgotten, and
+    who the players are.
 
-    Nor who plays: the model for a coalition is the same whoever else could have been forgotten.
+    The model for a coalition is the same whoever else could have been forgotten.
     environment: versions, device, threads and source hash, as `environment.numerics` gives them.
     """
     record = game.record
     return digest(
         {
-            "providers": game.providers,
+            "providers": game.providers,  # all in the model, players or not
             "rows": record.rows,
             "partitions": {} if _reads_forgotten_only(unlearner) else _rows_read(game, unlearner),
             "labels": [game.classes, game.label_mean, game.label_scale],
@@ -48,21 +49,21 @@ def game_key(
     )
 
 
-def rows_read_to_forget(game: LoadedGame, unlearner: Unlearner) -> dict[str, str]:
-    """Of every player, the hash of the rows that are read only where it is forgotten.
+def hashes_of_forgotten_rows(game: LoadedGame, unlearner: Unlearner) -> dict[str, str]:
+    """For each player the hash of its rows if the unlearner reads just the forgotten rows, else ''.
 
-    Empty hashes for an unlearner that reads no rows, or those of providers that stay as well.
+    Rows that stay, and statistics, are part of `game_key`.
     """
     read = game.record.partitions if _reads_forgotten_only(unlearner) else {}
     return {player: read.get(player, "") for player in game.players}
 
 
-def forgotten_of(coalitions: Coalitions, rows: Mapping[str, str]) -> list[Forgotten]:
-    """Who is forgotten for each coalition.
+def forgotten_of(coalitions: Coalitions, row_hashes: Mapping[str, str]) -> list[Forgotten]:
+    """The forgotten providers of each coalition.
 
-    rows: the players in their order, as `rows_read_to_forget` gives them.
+    row_hashes: of the players in their order, as `hashes_of_forgotten_rows` gives them.
     """
-    players = list(rows.items())
+    players = list(row_hashes.items())
     return [
         {
             player: read
@@ -74,7 +75,8 @@ def forgotten_of(coalitions: Coalitions, rows: Mapping[str, str]) -> list[Forgot
 
 
 def chunk_key(game: str, forgotten: Sequence[Forgotten], columns: Sequence[str]) -> str:
-    """Content key of a chunk of a game: everything that its utilities depend on, nothing else.
+    """Content key of a chunk, by which a killed run resumes: everything that its utilities depend
+    on, nothing else.
 
     game: its key; forgotten: of each coalition; columns: names of the utilities.
     """

@@ -53,6 +53,11 @@ class Measured:
         """Column of the primary utility."""
         return next(iter(self.utilities))
 
+    @property
+    def primary_utilities(self) -> list[float]:
+        """The primary utility of each coalition `(m,)`."""
+        return self.utilities[self.primary]
+
     def joined(self, other: Self) -> Self:
         """These coalitions, then the others."""
         return replace(
@@ -145,7 +150,7 @@ def measure_missing(
     utilities: Sequence[Utility],
     cached: CachedUtilities,
 ) -> tuple[Measured, dict[str, float]]:
-    """The same, where coalitions that are cached are not measured again."""
+    """As `measure_batch`, where coalitions that are `cached` are not measured again."""
     names = keys(coalitions)
     missing = np.array([name not in cached for name in names])
     if missing.all():

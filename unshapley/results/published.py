@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unshapley.errors import InputError
-from unshapley.files import read_json, sha256
+from unshapley.files import from_text, read_json, sha256
 from unshapley.project import Project
 
 if TYPE_CHECKING:
     import pandas as pd
 
 RUN_FIRST = "run `unshapley run`"
+TEXT = ("provider", "other", "status", "coalition")
+"""Columns of published tables that are no numbers."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,21 @@ def read_published(project: Project) -> Published:
 
 def read_table(project: Project, name: str) -> pd.DataFrame:
     """A published CSV file; `InputError` if it is absent, or not the file that was published."""
+    manifest = read_json(project.valuation / "manifest.json", do=RUN_FIRST)
+    return read_csv(_as_published(project, name, manifest))
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """A CSV of ours: names stay text, whatever they look like; all other columns are numbers."""
     import pandas as pd
 
-    manifest = read_json(project.valuation / "manifest.json", do=RUN_FIRST)
-    return pd.read_csv(_as_published(project, name, manifest))
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    for column in frame.columns:
+        if column in TEXT:
+            frame[column] = frame[column].map(from_text)
+        else:
+            frame[column] = pd.to_numeric(frame[column].replace("", None))
+    return frame
 
 
 def _as_published(project: Project, name: str, manifest: Mapping[str, Any]) -> Path:
@@ -111,7 +124,7 @@ def read_values(path: Path) -> tuple[PublishedValue, ...]:
 
 def _entry(path: Path, row: Mapping[str, str]) -> PublishedValue:
     try:
-        provider, status = row["provider"], row["status"]
+        provider, status = from_text(row["provider"]), row["status"]
         if status != "valued":
             return PublishedValue(provider, status)
         value, low, high = (float(row[name]) for name in ("value", "ci_low", "ci_high"))

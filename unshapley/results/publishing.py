@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from unshapley import environment
 from unshapley.config import Params
 from unshapley.data.tables import write_table
-from unshapley.files import sha256, unwritable, write_json
+from unshapley.fidelity.gate import may_publish
+from unshapley.files import sha256, unwritable, write_csv, write_json
 from unshapley.game.loading import LoadedGame
 from unshapley.project import Project
 from unshapley.results.chain import committed, predecessor
@@ -47,7 +46,8 @@ def publish_valuation(
     either complete or absent.
     """
     environment.check_sources()
-    folder = project.valuation if is_published(valuation, params) else project.untrusted
+    published = may_publish(valuation.fidelity, params.fidelity)
+    folder = project.valuation if published else project.untrusted
     inputs = hash_inputs(project, game.record, game.statistics)
     provenance = describe(params, valuation, inputs)
     try:
@@ -78,31 +78,20 @@ def publish_valuation(
     return folder
 
 
-def is_published(valuation: Valuation, params: Params) -> bool:
-    """Whether the values may be published: trusted, or unchecked and the user allows that."""
-    status = valuation.fidelity.status
-    return status == "trusted" or (status == "unchecked" and params.fidelity.publish_unchecked)
-
-
 def _stage(
     staging: Path,
     valuation: Valuation,
     validation: Sequence[Mapping[str, Any]],
     provenance: Mapping[str, Any],
 ) -> None:
-    _write_csv(values_table(valuation), staging / "values.csv")
-    _write_csv(differences_table(valuation), staging / "differences.csv")
-    _write_csv(interactions_table(valuation), staging / "interactions.csv")
-    _write_csv(semivalues_table(valuation), staging / "semivalues.csv")
-    _write_csv(convergence_table(valuation), staging / "plots" / "convergence.csv")
-    _write_csv(fidelity_table(valuation), staging / "plots" / "fidelity.csv")
+    write_csv(values_table(valuation), staging / "values.csv")
+    write_csv(differences_table(valuation), staging / "differences.csv")
+    write_csv(interactions_table(valuation), staging / "interactions.csv")
+    write_csv(semivalues_table(valuation), staging / "semivalues.csv")
+    write_csv(convergence_table(valuation), staging / "plots" / "convergence.csv")
+    write_csv(fidelity_table(valuation), staging / "plots" / "fidelity.csv")
     write_table(utilities_table(valuation), staging / "utilities.parquet")
     write_json(staging / "metrics.json", metrics(valuation))
     write_json(staging / "validation.json", list(validation))
     page = render_report(valuation, validation, provenance)
     (staging / "report.html").write_text(page, encoding="utf-8")
-
-
-def _write_csv(frame: pd.DataFrame, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(path, index=False, lineterminator="\n")

@@ -14,6 +14,7 @@ STYLE: Any = {
     "svg.fonttype": "none",  # real text: searchable, in the reader's own font
     "svg.hashsalt": "unshapley",
     "font.family": "sans-serif",
+    "text.parse_math": False,  # a name may hold two $
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
