@@ -204,13 +204,18 @@ def _coverage(found: Estimate, truth: Floats) -> dict[str, float]:
     n = len(truth)
     first, second = np.triu_indices(n, 1)
     chosen = np.random.default_rng(0).permutation(len(first))[:PAIRS]
-    unit = np.eye(n)
-    pairs = unit[first[chosen]] - unit[second[chosen]]
+    first, second = first[chosen], second[chosen]
     missed = found.value - truth
     out = {}
-    for key, direction in (("coverage", unit), ("pair_coverage", pairs)):
-        half = found.half_width(direction)
-        held = np.abs(direction @ missed) <= half + 1e-12
+    for key, error, half in (
+        ("coverage", missed, found.half_width),
+        (
+            "pair_coverage",
+            missed[first] - missed[second],
+            found.half_width_of_difference(first, second),
+        ),
+    ):
+        held = np.abs(error) <= half + 1e-12
         out[key] = float(held.mean()) if np.isfinite(half).all() else np.nan
     return out
 

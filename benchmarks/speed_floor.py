@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unshapley.game.coalitions import Coalitions
 from unshapley.game.game import Game
-from unshapley.models.training import deterministic
+from unshapley.numerics import deterministic
 from unshapley.unlearning import Unlearner
 from unshapley.unlearning.hybrid import HybridUnlearner
 from unshapley.unlearning.newton import NewtonUnlearner
@@ -37,9 +37,9 @@ class Work:
         return self.single / rates.single + self.double / rates.double
 
 
+@deterministic()
 def measure_rates(repeats: int = 7) -> Rates:
     """Best of several products of 512, 768 and 1,024 rows and columns."""
-    deterministic()
     return Rates(*(_rate(dtype, repeats) for dtype in (torch.float32, torch.float64)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,16 +98,14 @@ def written_whole(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
+        part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+        part.touch(exist_ok=False)  # with the permissions that the user's umask leaves
     except OSError as error:
         raise unwritable(path, error) from None
-    part = Path(name)
     try:
         yield part
         with part.open("rb") as file:
             os.fsync(file.fileno())
-        part.chmod(0o666 & ~_umask())
         part.replace(path)
     except OSError as error:
         raise unwritable(path, error) from None
@@ -124,9 +122,3 @@ def unwritable(path: Path, error: OSError) -> InputError:
         do="make room or correct the permissions, then run the same command again; "
         "what was finished is kept",
     )
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

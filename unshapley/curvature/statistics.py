@@ -28,6 +28,7 @@ from unshapley.models.pretrained import (
     project,
 )
 from unshapley.models.rows import Rows
+from unshapley.numerics import deterministic
 
 ROUNDS = 3
 """Rounds of subspace iteration, of which the first also collects the gradients."""
@@ -145,6 +146,7 @@ def _jacobian(model: nn.Module, state: State, theta: State, x: Tensor) -> Tensor
     return torch.stack(rows)
 
 
+@deterministic()
 def with_statistics(
     pretrained: Pretrained, partitions: Mapping[str, Rows], settings: CurvatureSettings
 ) -> Pretrained:

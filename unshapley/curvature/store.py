@@ -26,7 +26,7 @@ from unshapley.models.pretrained import CurvatureStatistics, HeadFeatures
 from unshapley.models.rows import Rows
 from unshapley.models.store import CHECKPOINT, ModelRecord, load_files, read_recorded_rows
 from unshapley.models.tensors import load_state, save_state
-from unshapley.models.training import deterministic
+from unshapley.numerics import deterministic
 from unshapley.project import Project
 from unshapley.records import read_record
 
@@ -70,6 +70,7 @@ class CurvatureRecord(BaseModel):
         write_json(folder / "curvature.json", self.model_dump(mode="json"))
 
 
+@deterministic()
 def write_curvature(
     folder: Path,
     model: nn.Module,
@@ -105,6 +106,7 @@ def write_curvature(
     return record
 
 
+@deterministic()
 def add_providers(
     folder: Path,
     record: CurvatureRecord,
@@ -130,6 +132,7 @@ def add_providers(
     return record
 
 
+@deterministic()
 def renew(
     project: Project, settings: CurvatureSettings, providers: Sequence[str]
 ) -> CurvatureRecord:
@@ -139,7 +142,6 @@ def renew(
     Raises `InputError` for rows that are missing or differ from those the model was trained on, an
     unknown provider, and a basis of another model.
     """
-    deterministic()
     record = ModelRecord.load(project.model)
     model, trained, initial, _ = load_files(project.model, record)
     partitions = {p: _read(project, record, p) for p in providers or record.partitions}

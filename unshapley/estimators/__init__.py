@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
-from threadpoolctl import threadpool_limits
 
 from unshapley.errors import InputError
 from unshapley.estimators.base import (
@@ -35,6 +32,7 @@ from unshapley.estimators.shapiq_adapter import PREFIX, WithShapiq
 from unshapley.estimators.strata import ComplementaryEstimator, StratifiedEstimator, SvarmEstimator
 from unshapley.estimators.truncated_permutations import TruncatedPermutationEstimator
 from unshapley.extensions import check_parameters_of, find
+from unshapley.numerics import one_thread
 
 _ALL: tuple[Estimator, ...] = (
     ExactEstimator(),
@@ -127,18 +125,6 @@ def _own_estimator(name: str, target: Any) -> Estimator:
         check_parameters_of(function, parameters, f"{name}.{method}", WHERE)
     own: Estimator = estimator
     return own
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Run on one thread: the order of sums, and so every bit, is the same on any machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 __all__ = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
@@ -15,6 +15,7 @@ from unshapley.errors import InputError
 from unshapley.game.coalitions import Coalitions, to_bits
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 NORMAL = float(stats.norm.ppf(0.975))
 SAMPLING, TEST_SET, CORRECTION = "sampling", "test_set", "correction"
@@ -83,23 +84,35 @@ class Estimate:
     def std_error(self) -> Floats:
         return _root(np.diag(self.covariance))
 
-    def half_width(self, direction: Floats) -> Floats:
-        """Half-widths `(k,)` of the 95 % intervals of combinations `(k, n)` of the values."""
-        squares = np.zeros(len(direction))
-        for part, covariance in self.errors.items():
-            quantile = self.quantile if part == SAMPLING else NORMAL
-            variance = np.einsum("ki,ij,kj->k", direction, covariance, direction)
-            squares = squares + quantile**2 * variance
-        return _root(squares)
+    @property
+    def half_width(self) -> Floats:
+        """Half-widths of the 95 % intervals of the values `(n,)`."""
+        return self._half_width(np.diag)
+
+    def half_width_of_difference(self, first: Ints, second: Ints) -> Floats:
+        """Half-widths of the 95 % intervals of differences of two values each `(k,)`."""
+
+        def variance(c: Floats) -> Floats:
+            out: Floats = c[first, first] + c[second, second] - 2 * c[first, second]
+            return out
+
+        return self._half_width(variance)
+
+    def _half_width(self, variance: Callable[[Floats], Floats]) -> Floats:
+        parts = [
+            (self.quantile if part == SAMPLING else NORMAL) ** 2 * variance(covariance)
+            for part, covariance in self.errors.items()
+        ]
+        return _root(np.sum(parts, axis=0))
 
     @property
     def ci_low(self) -> Floats:
-        out: Floats = self.value - self.half_width(np.eye(len(self.value)))
+        out: Floats = self.value - self.half_width
         return out
 
     @property
     def ci_high(self) -> Floats:
-        out: Floats = self.value + self.half_width(np.eye(len(self.value)))
+        out: Floats = self.value + self.half_width
         return out
 
 

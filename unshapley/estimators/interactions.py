@@ -12,6 +12,7 @@ from unshapley.estimators.countkernel import Floats
 from unshapley.estimators.functional import interaction_covariance
 from unshapley.estimators.gaussian_process import HELD
 from unshapley.estimators.posterior import posterior
+from unshapley.numerics import one_thread
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Interactions:
     std_error: Floats
 
 
+@one_thread()
 def interactions(plan: Plan, table: Floats) -> Interactions:
     """Shapley interaction index of all pairs (Grabisch, Roubens 1999): the weighted mean of
     U(S ∪ ij) − U(S ∪ i) − U(S ∪ j) + U(S) over all S without i and j.

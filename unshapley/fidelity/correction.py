@@ -21,6 +21,7 @@ from sklearn.kernel_approximation import RBFSampler
 from unshapley.errors import InputError
 from unshapley.estimators import CORRECTION, Estimate
 from unshapley.game.coalitions import Coalitions
+from unshapley.numerics import one_thread
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -65,6 +66,7 @@ def choose(count: int, seed: int, exact: NDArray[np.bool_], plan: Coalitions) ->
     return np.array(sorted(chosen), dtype=np.int64)
 
 
+@one_thread()
 def correct(
     plan: Coalitions,
     shares: Floats,
@@ -110,6 +112,7 @@ def correct(
     return Correction(unlearned + scale * mean, unlearned + scale * draws, left_out)
 
 
+@one_thread()
 def with_correction(correction: Correction, estimate: Estimate) -> Estimate:
     """The estimate (from corrected utilities) with an added error: that of the correction.
 

@@ -17,7 +17,7 @@ from unshapley.game.utilities import UTILITIES, Utility, build_utilities, evalua
 from unshapley.models.pretrained import Pretrained, TrainingRows
 from unshapley.models.rows import read_set
 from unshapley.models.store import CHECKPOINT, ModelRecord, load_files, read_recorded_rows
-from unshapley.models.training import deterministic
+from unshapley.numerics import deterministic
 from unshapley.project import Project
 
 
@@ -39,6 +39,7 @@ class LoadedGame(Game):
         return self.record.rows
 
 
+@deterministic()
 def load_game(
     project: Project,
     players: Sequence[str],
@@ -53,7 +54,6 @@ def load_game(
     damaged, not the recorded one or of the wrong shape, and if the model does not reach its
     recorded score on the test set.
     """
-    deterministic()
     schema = Schema.load(project.schema)
     record = ModelRecord.load(project.model)
     model, trained, initial, rewind = load_files(project.model, record)

@@ -25,7 +25,7 @@ from unshapley.game.coalitions import (
 from unshapley.game.game import Game
 from unshapley.game.utilities import Utility, constant_models, evaluate
 from unshapley.models.batching import State
-from unshapley.models.training import deterministic
+from unshapley.numerics import deterministic
 from unshapley.unlearning import Unlearner
 
 log = logging.getLogger("unshapley.measure")
@@ -95,14 +95,15 @@ CachedUtilities = Mapping[bytes, CachedUtility]
 """By key of the coalition, as `coalitions.keys` gives it."""
 
 
+@deterministic()
 def unlearn(game: Game, unlearner: Unlearner, coalitions: Coalitions) -> State:
     """The models of a batch: tensors that differ from the pretrained model `(m, …)`."""
-    deterministic()
     # functional_call swaps tensors in and out of the module it runs: threads must not share one
     pretrained = replace(game.pretrained, model=deepcopy(game.pretrained.model))
     return unlearner(pretrained, game.staying(coalitions))
 
 
+@deterministic()
 def evaluate_batch(
     game: Game, batch: State, utilities: Sequence[Utility], coalitions: Coalitions
 ) -> Measured:
@@ -110,7 +111,6 @@ def evaluate_batch(
 
     A model that answers every test row alike is scored, and named in the log by its coalition.
     """
-    deterministic()
     pretrained = replace(game.pretrained, model=deepcopy(game.pretrained.model))
     outputs, y = replace(game, pretrained=pretrained).outputs(batch)
     _warn_of_constant_models(outputs, coalitions)

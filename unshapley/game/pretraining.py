@@ -17,6 +17,7 @@ from unshapley.models.fitting import fit
 from unshapley.models.pretrained import Pretrained
 from unshapley.models.rows import Rows, read_rows, read_set
 from unshapley.models.store import CHECKPOINT, ModelRecord, save_files
+from unshapley.numerics import deterministic
 from unshapley.project import Project
 
 
@@ -60,6 +61,7 @@ def pretrain(
     return record
 
 
+@deterministic()
 def score_on_test(pretrained: Pretrained, schema: Schema, test: Rows) -> dict[str, float]:
     """All utilities of the pretrained model that are one number; `InputError` if it diverged."""
     batch = {name: tensor.unsqueeze(0) for name, tensor in pretrained.trained.items()}

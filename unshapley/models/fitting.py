@@ -12,9 +12,11 @@ from unshapley.errors import InputError
 from unshapley.models.building import build
 from unshapley.models.pretrained import Pretrained, TrainingRows
 from unshapley.models.rows import Rows
-from unshapley.models.training import deterministic, stack, train
+from unshapley.models.training import stack, train
+from unshapley.numerics import deterministic
 
 
+@deterministic()
 def fit(
     recipe: PretrainSettings, partitions: Mapping[str, Rows], reference: Rows, *, outputs: int
 ) -> Pretrained:
@@ -23,7 +25,6 @@ def fit(
     outputs: number of outputs, one per class, or 1 for a numeric label. Raises `InputError` if
     there is no provider, one without rows, or an architecture that cannot be built.
     """
-    deterministic()
     empty = [provider for provider, (_, y) in partitions.items() if not len(y)]
     if empty or not partitions:
         raise InputError(

@@ -6,7 +6,6 @@ of row weights determines which rows each model is trained on.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 
 import torch
@@ -17,15 +16,6 @@ from unshapley.models.losses import row_loss
 
 Objective = Callable[[State, State], Tensor]
 """(trained tensors `(models, …)`, tensors shared by all models) → loss summed over models"""
-
-
-def deterministic() -> None:
-    """One thread and deterministic kernels: results must not depend on the number of workers."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    # filling new memory only guards against reads of unwritten values; newton takes 10 % longer
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def stack(state: State, models: int) -> State:

@@ -97,10 +97,8 @@ def differences_table(valuation: Valuation) -> pd.DataFrame:
     """
     estimate, n = valuation.estimate, len(valuation.players)
     first, second = np.triu_indices(n, 1)
-    direction = np.zeros((len(first), n))
-    direction[np.arange(len(first)), first] = 1.0
-    direction[np.arange(len(first)), second] = -1.0
-    difference, half = direction @ estimate.value, estimate.half_width(direction)
+    difference = estimate.value[first] - estimate.value[second]
+    half = estimate.half_width_of_difference(first, second)
     c = estimate.covariance
     error = np.sqrt(np.clip(c[first, first] + c[second, second] - 2 * c[first, second], 0, None))
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -14,6 +14,7 @@ from unshapley.estimators.base import Floats
 from unshapley.fidelity.correction import Correction, with_correction
 from unshapley.fidelity.gate import Fidelity
 from unshapley.game.measuring import Measured
+from unshapley.numerics import one_thread
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ def estimate_values(
     return result
 
 
+@one_thread()
 def with_test_noise(estimate: Estimate, resampled: Floats) -> Estimate:
     """The estimate with an added error: that of the finite test set.
 

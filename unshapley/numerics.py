@@ -1,0 +1,66 @@
+"""One thread and deterministic kernels, for as long as a computation takes.
+
+The order of sums, and so every bit, must depend neither on the number of cores nor on how work is
+spread; and what the caller's process had set is restored.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from threadpoolctl import threadpool_limits
+
+_LOCK = threading.Lock()
+_BEFORE: list[tuple[int, bool, bool]] = []
+"""What was set before the first of the computations that are under way, one entry for each."""
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Torch on one thread with deterministic kernels; several threads may be inside at a time.
+
+    The last one to leave restores what the first one found.
+    """
+    _enter()
+    try:
+        yield
+    finally:
+        _leave()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """numpy, scipy and torch on one thread."""
+    with deterministic(), threadpool_limits(1):
+        yield
+
+
+def _enter() -> None:
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    with _LOCK:
+        _BEFORE.append(_BEFORE[0] if _BEFORE else _settings())
+        torch.set_num_threads(1)
+        torch.use_deterministic_algorithms(True)
+        # filling new memory guards against reads of unwritten values; newton takes 10 % longer
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def _leave() -> None:
+    with _LOCK:
+        threads, algorithms, fill = _BEFORE.pop()
+        if not _BEFORE:
+            torch.set_num_threads(threads)
+            torch.use_deterministic_algorithms(algorithms)
+            torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
+
+
+def _settings() -> tuple[int, bool, bool]:
+    return (
+        torch.get_num_threads(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.utils.deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
+    )
