@@ -8,11 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from unshapley.errors import InputError
 
+LARGEST = 3.4028235e38
+"""Largest number in float32, which models compute with."""
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 RENAMED = {
@@ -77,6 +80,16 @@ class ValidationSettings(Section):
     feature_range: tuple[float, float] | None = Field(
         None, description="smallest and largest feature value allowed, written into suites"
     )
+
+    @model_validator(mode="after")
+    def _check_range(self) -> ValidationSettings:
+        low, high = self.feature_range or (0.0, 1.0)
+        if not (low < high and low >= -LARGEST and high <= LARGEST):
+            raise ValueError(
+                f"feature_range = [{low:g}, {high:g}]: two finite numbers in ascending order are "
+                "needed, or null"
+            )
+        return self
 
 
 class PretrainSettings(Section):
@@ -204,12 +217,12 @@ class Params(Section):
 def load_params(path: Path) -> Params:
     """Read params.yaml; `InputError` names the key, the value found and what is allowed."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))  # 1.2, as DVC reads it
     except FileNotFoundError:
         raise InputError(
             "file is missing", where=path, do="give a project folder that holds params.yaml"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"not readable as YAML: {error}", where=path) from None
     return parse_params(content or {}, where=path)
 

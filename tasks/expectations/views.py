@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks.expectations.suites import ALSO_IN, FINGERPRINT, IN_REFERENCE, IN_TEST
+from unshapley.config import LARGEST
 from unshapley.data.tables import Schema, fingerprints
 
 Index = Mapping[str, NDArray[np.uint64]]
@@ -36,7 +37,7 @@ def cells_view(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     long = frame[present].astype(object).reset_index(names="row").melt("row", var_name="column")
     raw = long["value"]
     number = pd.to_numeric(raw, errors="coerce").astype(float)
-    finite = pd.Series(np.isfinite(number.to_numpy()), index=long.index)
+    finite = number.abs() <= LARGEST  # false for NaN too
     typed = ~raw.map(lambda cell: isinstance(cell, str))
     kind = np.select(
         [raw.isna(), ~typed | (number.isna()), ~finite], ["missing", "text", "infinite"], "number"

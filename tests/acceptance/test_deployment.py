@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli import unshapley
 from tests.flows.checkouts import FORMS, NAMED, build_checkout, deliver
 from tests.flows.test_valuation import outputs
 
@@ -76,9 +77,7 @@ def test_a_deployment_runs_the_flow_that_the_command_runs(project, server):
     assert "values.csv" in by_worker
     for path in project.results.iterdir():
         path.unlink()
-    embedded = {k: v for k, v in server.items() if k != "PREFECT_API_URL"}
-    code = "from flows.cli import main; main()"
-    run([sys.executable, "-c", code, "run", "-p", str(project.root)], embedded)
+    assert unshapley("run", "-p", project.root).returncode == 0
     assert outputs(project) == by_worker
 
     request = urllib.request.Request(
@@ -92,6 +91,7 @@ def test_a_deployment_runs_the_flow_that_the_command_runs(project, server):
     assert sorted(row["provider"] for row in shown) == project.providers()
 
 
+@pytest.mark.drill
 def test_the_nightly_deployment_refreshes_a_checkout(server, tmp_path):
     place = build_checkout(tmp_path, ["form-00", "form-01"])
     drop = deliver(tmp_path / "drop", "form-02.csv", FORMS["form-02"]).parent

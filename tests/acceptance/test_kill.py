@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,8 @@ import time
 import psutil
 import pytest
 
-from tests.conftest import USER, build_project, set_params
+from flows.valuation import valuation
+from tests.conftest import USER, set_params
 from tests.flows.test_valuation import chunks_of, outputs
 from unshapley.project import Project
 
@@ -18,10 +20,11 @@ CHUNKS = 15
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = build_project(tmp_path_factory.mktemp("kill") / "project")
+def undisturbed(built: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project(tmp_path_factory.mktemp("kill") / "project")
+    shutil.copytree(built.root, project.root)
     set_params(project, valuation__chunk_size=2, valuation__options={"steps": 60})
-    subprocess.run(command(project), check=True, capture_output=True, env=USER)
+    valuation(project=project.root)
     return project
 
 
@@ -86,6 +89,7 @@ def test_a_killed_run_goes_on_where_it_stopped(undisturbed, moment):
     assert not server.is_running(), "the server of a killed run ends with it"
 
 
+@DRILL
 def test_worker_processes_end_with_the_run_that_started_them(undisturbed):
     project = undisturbed
     reset(project)

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +9,6 @@ import pandas as pd
 import pytest
 
 from tests.cli import unshapley as cli
-from tests.conftest import USER
 from unshapley.project import Project
 
 DATA = Path(
@@ -28,13 +25,7 @@ def test_hospitals_are_valued_from_csv_files(tmp_path):
     project = Project(tmp_path / "hospitals")
 
     def unshapley(*arguments: object) -> str:
-        code = "from flows.cli import main; main()"
-        done = subprocess.run(
-            [sys.executable, "-c", code, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            env=USER,
-        )
+        done = cli(*arguments)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

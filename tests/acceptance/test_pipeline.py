@@ -87,6 +87,12 @@ def test_a_change_recomputes_only_what_depends_on_it(committed, tmp_path):
     set_params(other, faults__wrong_labels={"form-03": 0.6})
     assert other.changed() == {"prepare"}
 
+
+@pytest.mark.drill
+def test_what_is_computed_again_is_compared_with_what_was(committed, tmp_path):
+    other = clone(committed.root, tmp_path / "other", committed.root.parent / "remote")
+    other.run("dvc", "pull", "-q")
+    set_params(other, valuation__budget=60, faults__wrong_labels={"form-03": 0.6})
     before = {p.name: p.read_bytes() for p in other.partitions.iterdir()}
     other.run("dvc", "repro")
     touched = {p.stem for p in other.partitions.iterdir() if p.read_bytes() != before[p.name]}

@@ -17,11 +17,11 @@ import yaml
 
 from flows.refresh import value
 from flows.refresh_steps import rawtables, steps
-from flows.refresh_steps.job import RefreshJob
+from flows.refresh_steps.job import RefreshJob, RefreshOutcome
 from flows.refresh_steps.repository import Repository
 from flows.refresh_steps.steps import refresh_project
 from flows.runtime.locks import only_refresh
-from tests.conftest import set_params
+from tests.conftest import made_once, set_params
 from tests.flows.checkouts import ENV, FORMS, NAMED, Checkout, build_checkout, copied, deliver
 from tests.flows.test_valuation import outputs
 from unshapley.config import load_params
@@ -79,34 +79,48 @@ def named(monkeypatch):
         monkeypatch.setenv(name, said)
 
 
-@pytest.fixture(scope="module")
+@contextmanager
+def committer():
+    """Somebody to commit as, in fixtures of more than one test."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, said in NAMED.items():
+            patch.setenv(name, said)
+        yield
+
+
+@pytest.fixture(scope="session")
 def published(tmp_path_factory):
     """Three providers, valued, committed, tagged and pushed by the first refresh."""
-    place = build_checkout(tmp_path_factory.mktemp("refresh"), ["form-00", "form-01", "form-02"])
-    with pytest.MonkeyPatch.context() as patch:
-        for name, said in NAMED.items():
-            patch.setenv(name, said)
-        done = refresh_project(place, value)
-    assert done.pushed
-    assert place.log() == [f"Valuation of {done.tag.split('/')[1][:10]}", "tables"]
-    assert place.tags() == {done.tag}
-    assert place.published()
-    return place
+
+    def make(folder):
+        place = build_checkout(folder, ["form-00", "form-01", "form-02"])
+        with committer():
+            done = refresh_project(place, value)
+        assert done.pushed
+        assert place.log() == [f"Valuation of {done.tag.split('/')[1][:10]}", "tables"]
+        assert place.tags() == {done.tag}
+        assert place.published()
+
+    return Checkout(made_once(tmp_path_factory, "refresh", make) / "project")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def refreshed(published, tmp_path_factory):
     """A copy of it after a refresh from a drop folder, what that told, and the folder."""
-    place = copied(published, tmp_path_factory.mktemp("refreshed"))
-    folder = place.root.parent / "drop"
-    delivery(folder)
-    for name, frame in BAD.items():
-        deliver(folder, name, frame)
-    (folder / ".arriving.csv").write_text("half a fi")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, said in NAMED.items():
-            patch.setenv(name, said)
-        return place, refresh_project(place, value, drop=folder), folder
+
+    def make(folder):
+        place = copied(published, folder)
+        delivery(folder / "drop")
+        for name, frame in BAD.items():
+            deliver(folder / "drop", name, frame)
+        (folder / "drop" / ".arriving.csv").write_text("half a fi")
+        with committer():
+            outcome = refresh_project(place, value, drop=folder / "drop")
+        (folder / "outcome.json").write_text(json.dumps(vars(outcome)))
+
+    folder = made_once(tmp_path_factory, "refreshed", make)
+    outcome = RefreshOutcome(**json.loads((folder / "outcome.json").read_text()))
+    return Checkout(folder / "project"), outcome, folder / "drop"
 
 
 @pytest.fixture
@@ -168,9 +182,9 @@ def test_what_cannot_be_taken_stays_with_a_reason(refreshed):
     place, done, folder = refreshed
     assert done.refused.keys() == BAD.keys()
     for name, why in {
-        "form-04.csv": "'pixel' stands only", "form-05.csv": "no label", "form-06.csv": "no rows",
+        "form-04.csv": "'pixel' is only in", "form-05.csv": "no label", "form-06.csv": "no rows",
         "form-07.csv": "is 'dark'", "form-08.csv": "outside the range 0 to 16",
-        "test.csv": "cannot be called", "form-09.txt": "must end in .csv or .parquet",
+        "test.csv": "it is reserved", "form-09.txt": "must end in .csv or .parquet",
         "form-10.parquet": "not readable", "form-02.csv": "two files of provider 'form-02'",
         "form-02.parquet": "two files of provider 'form-02'",
     }.items():  # fmt: skip
@@ -252,6 +266,7 @@ def test_dying_after_any_step_leaves_what_the_next_one_finishes(checkout, drop, 
     assert len(checkout.git("tag", "--list", "valuation/*").split()) == 2
 
 
+@pytest.mark.drill
 def test_the_commit_is_made_anew_where_somebody_pushes_in_between(checkout):
     colleague = checkout.clone("colleague")
     set_params(checkout, valuation__seed=1)
@@ -284,6 +299,7 @@ def test_the_commit_is_made_anew_where_somebody_pushes_in_between(checkout):
     assert checkout.tags() == {*before, done.tag, again}
 
 
+@pytest.mark.drill
 @pytest.mark.usefixtures("run_before")
 def test_what_is_not_published_is_discarded_and_stays_in_the_folder(checkout, drop):
     before, head = outputs(checkout), checkout.git("rev-parse", "HEAD")
@@ -302,6 +318,7 @@ def test_what_is_not_published_is_discarded_and_stays_in_the_folder(checkout, dr
     assert not refresh_project(checkout, never).changed
 
 
+@pytest.mark.drill
 def test_a_pull_removes_and_replaces_tables_and_brings_no_old_one_back(checkout):
     colleague = checkout.clone("colleague")
     (colleague.raw / "form-00.csv").unlink()
@@ -338,6 +355,7 @@ def test_a_table_that_is_put_back_by_hand_is_what_counts(checkout):
     assert checkout.git("status", "--porcelain") == ""
 
 
+@pytest.mark.drill
 def test_an_imported_table_is_taken_from_its_source(checkout, tmp_path):
     source = tmp_path / "theirs.csv"
     FORMS["form-05"][:-1].to_csv(source, index=False)
@@ -350,6 +368,12 @@ def test_an_imported_table_is_taken_from_its_source(checkout, tmp_path):
     assert len(pd.read_csv(checkout.raw / "form-05.csv")) == len(FORMS["form-05"])
 
 
+def runs_dvc(process):
+    with suppress(psutil.Error):  # it may have ended meanwhile, or be a zombie
+        return "repro" in process.cmdline()
+    return False
+
+
 def test_a_second_one_is_told_so_even_while_children_of_a_killed_one_live(checkout):
     content = yaml.safe_load((checkout.root / "dvc.yaml").read_text())
     content["stages"]["prepare"]["cmd"] = "sleep 60"
@@ -358,7 +382,7 @@ def test_a_second_one_is_told_so_even_while_children_of_a_killed_one_live(checko
     first = subprocess.Popen(command(checkout), env=ENV, stderr=subprocess.PIPE)
     children = []
     try:
-        while not any("repro" in child.cmdline() for child in children):
+        while not any(runs_dvc(child) for child in children):
             assert first.poll() is None, first.stderr.read()
             time.sleep(0.05)
             children = psutil.Process(first.pid).children(recursive=True)
@@ -427,6 +451,7 @@ def on_s3(place, address):
     (place.root / ".dvc" / "config.local").write_text("\n".join(lines) + "\n")
 
 
+@pytest.mark.drill
 def test_a_refresh_pushes_to_s3_and_a_clone_pulls_from_there(s3, checkout, tmp_path, monkeypatch):
     """A real server process of moto's on loopback."""
     set_params(checkout, valuation__seed=1)

@@ -92,6 +92,13 @@ def _classes(raw: dict[str, pd.DataFrame], label: str) -> list[Any]:
             expected="labels of one kind; leave a missing label empty",
         )
     classes = sorted({value for column in labels.values() for value in column.tolist()})
+    if len(classes) < 2:
+        raise InputError(
+            f"the label {label!r} has one class in all files: {classes[0] if classes else 'none'}",
+            where="prepare.label",
+            expected="at least two classes, or a model has nothing to tell apart",
+            do="name another column, or set prepare.task: regression",
+        )
     rows = sum(map(len, labels.values()))
     if not mixed and len(classes) * FEW > rows:
         log.warning(

@@ -144,6 +144,8 @@ def read_raw(folder: Path) -> dict[str, pd.DataFrame]:
 def _write(
     project: Project, schema: Schema, train: dict[str, pd.DataFrame], splits: dict[str, Split]
 ) -> None:
+    # without its schema nothing is prepared: a mix of old and new tables is taken for neither
+    project.schema.unlink(missing_ok=True)
     for provider, table in train.items():
         write_table(table, project.partition(provider))
     for stale in project.partitions.glob("*.parquet"):

@@ -43,7 +43,8 @@ def test_memory_for_not_even_one_coalition_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("name", "hidden", "count"), [("finetune", 64, 400), ("random_label", 2048, 50)]
+    ("name", "hidden", "count"),
+    [("finetune", 64, 400), pytest.param("random_label", 2048, 50, marks=pytest.mark.drill)],
 )
 def test_what_is_used_stays_below_the_estimate_and_near_it(name, hidden, count):
     """In a process of its own, as the peak of this one is long past."""
