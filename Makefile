@@ -45,10 +45,10 @@ valuation-faulty: setup
 	$(BIN)/unshapley run --project .faulty
 
 test: setup
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 test-fast: setup
-	$(BIN)/pytest -q -n 2 --dist worksteal -m "not process and not drill"
+	$(BIN)/pytest -q -n 2 --dist loadgroup -m "not process and not drill"
 
 drill: setup
 	$(BIN)/pytest -v -m drill

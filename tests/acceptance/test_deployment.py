@@ -58,7 +58,7 @@ def server(tmp_path_factory):
         for process in reversed(processes):
             process.terminate()
             try:
-                process.wait(timeout=30)
+                process.wait(timeout=5)
             except subprocess.TimeoutExpired:  # a worker does not always end when it is told to
                 process.kill()
                 process.wait(timeout=30)
