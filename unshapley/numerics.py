@@ -15,7 +15,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 _LOCK = threading.Lock()
-_BEFORE: list[tuple[int, bool, bool]] = []
+_BEFORE: list[tuple[int, int, bool]] = []
 """What was set before the first of the computations that are under way, one entry for each."""
 
 
@@ -44,7 +44,8 @@ def _enter() -> None:
     with _LOCK:
         _BEFORE.append(_BEFORE[0] if _BEFORE else _settings())
         torch.set_num_threads(1)
-        torch.use_deterministic_algorithms(True)
+        # not use_deterministic_algorithms: it imports torch's compiler, which takes 2 s
+        torch.set_deterministic_debug_mode("error")
         # filling new memory guards against reads of unwritten values; newton takes 10 % longer
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
@@ -54,13 +55,13 @@ def _leave() -> None:
         threads, algorithms, fill = _BEFORE.pop()
         if not _BEFORE:
             torch.set_num_threads(threads)
-            torch.use_deterministic_algorithms(algorithms)
+            torch.set_deterministic_debug_mode(algorithms)
             torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
 
 
-def _settings() -> tuple[int, bool, bool]:
+def _settings() -> tuple[int, int, bool]:
     return (
         torch.get_num_threads(),
-        torch.are_deterministic_algorithms_enabled(),
+        torch.get_deterministic_debug_mode(),
         torch.utils.deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,9 @@ Calls = Mapping[int, Mapping[str, Any]]
 """Arguments of each call, by number; the argument `key` names its result."""
 Done = Callable[[dict[str, Any], bool], None]
 """Called with every result, and whether it was stored before."""
+
+BETWEEN_UPDATES = 2.0
+"""Seconds between two updates of the progress artifact: each takes 0.07 s of the run."""
 
 
 def run_kept(
@@ -62,16 +66,18 @@ def chunk_progress(total: int, size: int) -> Iterator[Callable[[], None]]:
     Yields a function to call after each chunk.
     """
     artifact = create_progress_artifact(0.0, key="progress", description="Chunks measured")
-    done = 0
+    done, shown = 0, time.monotonic()
     with progress_bar(total, "chunks") as bar:
 
         def advance() -> None:
-            nonlocal done
+            nonlocal done, shown
             done += 1
             task = bar.tasks[0]
             rate = f"{task.speed * size:.0f} coalitions/s" if task.speed else ""
             bar.update(task.id, advance=1, rate=rate)
-            if done == total or done % max(1, total // 20) == 0:
+            now = time.monotonic()
+            if done == total or now - shown >= BETWEEN_UPDATES:
                 update_progress_artifact(UUID(str(artifact)), 100 * done / total)
+                shown = now
 
         yield advance

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from tasks.expectations.suites import FINGERPRINT, great_expectations
-from tasks.expectations.views import Index, views
+from tasks.expectations.views import VIEWS, Index, views
 from unshapley.data.tables import Schema
 from unshapley.errors import InputError
 
@@ -34,12 +34,13 @@ def check_table(
     suite: Mapping[str, Any],
     schema: Schema,
     index: Index,
+    runner: SuiteRunner,
 ) -> Findings:
     """Check one table. `index` holds the fingerprints of all tables, this one's under `name`."""
     results = [
         _reproducible(result)
         for view, table in views(frame, name, kind, schema, index).items()
-        for result in run_suite(table, view, suite).to_json_dict()["results"]
+        for result in runner.run(table, view, suite).to_json_dict()["results"]
     ]
     failed = [r for r in results if not r["success"]]
     # if the columns are wrong, other failures are consequences
@@ -56,28 +57,36 @@ def check_table(
     )
 
 
-def run_suite(table: pd.DataFrame, view: str, suite: Mapping[str, Any]) -> Any:
-    """Great Expectations' result of the suite's expectations on one view of a table."""
-    gx = great_expectations()
-    # not shared: in a shared context, threads mix up their tables without an error
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
-    batch = (
-        context.data_sources.add_pandas(view)
-        .add_dataframe_asset(view)
-        .add_batch_definition_whole_dataframe(view)
-        .get_batch(batch_parameters={"dataframe": table})
-    )
-    part = [e for e in suite["expectations"] if _meta(e).get("view", "rows") == view]
-    index_columns = {"cells": ["column", "row", "cell"]}.get(view)
-    return batch.validate(
-        gx.ExpectationSuite(name=view, expectations=[_expectation(e) for e in part]),
-        result_format={
-            "result_format": "SUMMARY",
-            "partial_unexpected_count": 3,
-            **({"unexpected_index_column_names": index_columns} if index_columns else {}),
-        },
-    )
+class SuiteRunner:
+    """Runs suites in one context of Great Expectations.
+
+    For one thread only: in a shared context, threads mix up their tables without an error.
+    """
+
+    def __init__(self) -> None:
+        self.gx = great_expectations()
+        context = self.gx.get_context(mode="ephemeral")
+        context.variables.progress_bars = {"globally": False}
+        self.batches = {
+            view: context.data_sources.add_pandas(view)
+            .add_dataframe_asset(view)
+            .add_batch_definition_whole_dataframe(view)
+            for view in VIEWS
+        }
+
+    def run(self, table: pd.DataFrame, view: str, suite: Mapping[str, Any]) -> Any:
+        """Great Expectations' result of the suite's expectations on one view of a table."""
+        batch = self.batches[view].get_batch(batch_parameters={"dataframe": table})
+        part = [e for e in suite["expectations"] if _meta(e).get("view", "rows") == view]
+        index_columns = {"cells": ["column", "row", "cell"]}.get(view)
+        return batch.validate(
+            self.gx.ExpectationSuite(name=view, expectations=[_expectation(e) for e in part]),
+            result_format={
+                "result_format": "SUMMARY",
+                "partial_unexpected_count": 3,
+                **({"unexpected_index_column_names": index_columns} if index_columns else {}),
+            },
+        )
 
 
 def _meta(expectation: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks.expectations.checking import run_suite
+from tasks.expectations.checking import SuiteRunner
 from tasks.expectations.suites import great_expectations, load_suite
 from tasks.expectations.validation import fingerprints_of, kind_of, tables
 from tasks.expectations.views import views
@@ -22,11 +22,11 @@ def write_data_docs(project: Project, folder: Path) -> Path:
     from great_expectations.render.view.view import DefaultJinjaPageView
 
     schema, paths = Schema.load(project.schema), tables(project)
-    index = fingerprints_of(paths, schema)
+    index, runner = fingerprints_of(paths, schema), SuiteRunner()
     for name, path in paths.items():
         suite = load_suite(project.expectations, kind_of(name))
         for view, table in views(read_table(path), name, kind_of(name), schema, index).items():
-            content = ValidationResultsPageRenderer().render(run_suite(table, view, suite))
+            content = ValidationResultsPageRenderer().render(runner.run(table, view, suite))
             with written_whole(folder / f"{name}-{view}.html") as part:
                 page = DefaultJinjaPageView().render(content)  # type: ignore[no-untyped-call]
                 part.write_text(page, encoding="utf-8")

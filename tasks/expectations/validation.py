@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from tasks.expectations.checking import Findings, check_table
+from tasks.expectations.checking import Findings, SuiteRunner, check_table
 from tasks.expectations.suites import KINDS, check_suites, load_suite
 from tasks.expectations.views import Index
 from unshapley import environment
@@ -116,7 +116,12 @@ class _Checker:
         kind = kind_of(name)
         suite = load_suite(self.project.expectations, kind)
         frame = read_table(self.paths[name])
-        return check_table(frame, name, kind, suite, self.schema, self.index)
+        return check_table(frame, name, kind, suite, self.schema, self.index, self.runner)
+
+    @cached_property
+    def runner(self) -> SuiteRunner:
+        """Made when a table has no stored findings: it imports Great Expectations."""
+        return SuiteRunner()
 
     @cached_property
     def index(self) -> Index:

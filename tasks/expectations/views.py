@@ -14,6 +14,7 @@ from unshapley.data.tables import Schema, fingerprints
 
 Index = Mapping[str, NDArray[np.uint64]]
 """Table name → fingerprints of its rows."""
+VIEWS = ("rows", "cells")
 
 
 def rows_view(

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.expectations.checking import check_table, run_suite
+from tasks.expectations.checking import SuiteRunner, check_table
 from tasks.expectations.suites import build_suite, load_suite
 from tasks.expectations.validation import validate_project, verdict
 from unshapley.config import ValidationSettings
@@ -26,7 +26,7 @@ def rows(seed: int = 0, count: int = 40) -> pd.DataFrame:
 def check(table: pd.DataFrame, **others: pd.DataFrame):
     every = {"test": rows(8), "reference": rows(9), **others, "p": table}
     index = {name: fingerprints(t, SCHEMA.features) for name, t in every.items()}
-    return check_table(table, "p", "partition", SUITE, SCHEMA, index)
+    return check_table(table, "p", "partition", SUITE, SCHEMA, index, SuiteRunner())
 
 
 def altered(row: int, column: str, value: object) -> pd.DataFrame:
@@ -73,7 +73,7 @@ def test_of_two_equal_partitions_the_later_is_the_copy():
 def test_contexts_in_threads_do_not_mix_up_tables():
     tables = [rows(seed, 20 + seed) for seed in range(16)]
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda t: run_suite(check_view(t), "rows", SUITE), tables))
+        found = list(pool.map(lambda t: SuiteRunner().run(check_view(t), "rows", SUITE), tables))
     counts = [r.to_json_dict()["results"][1]["result"]["observed_value"] for r in found]
     assert counts == [len(t) for t in tables]
 
@@ -131,9 +131,9 @@ def test_an_expectation_of_the_users_own_is_run_or_refused(added, outcome):
     index = {n: fingerprints(rows(s), SCHEMA.features) for n, s in (("test", 8), ("reference", 9))}
     index["p"] = fingerprints(table, SCHEMA.features)
     if isinstance(outcome, str):
-        found = check_table(table, "p", "partition", suite, SCHEMA, index)
+        found = check_table(table, "p", "partition", suite, SCHEMA, index, SuiteRunner())
         assert found.expectations == len(suite["expectations"])
         assert outcome in found.critical[0]
     else:
         with pytest.raises(outcome, match=added["type"]):
-            check_table(table, "p", "partition", suite, SCHEMA, index)
+            check_table(table, "p", "partition", suite, SCHEMA, index, SuiteRunner())

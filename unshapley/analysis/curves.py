@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from unshapley.game.coalitions import Coalitions, chunks, distinct, keys, to_bits
 from unshapley.game.game import Game
@@ -83,7 +83,7 @@ class Verdict:
     @property
     def needed(self) -> float:
         """Area / spread that one more random order exceeds with probability 5 % (Student)."""
-        quantile = float(stats.t.ppf(CONFIDENCE, self.random - 1))
+        quantile = float(special.stdtrit(self.random - 1, CONFIDENCE))
         return quantile * math.sqrt(1 + 1 / self.random)
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from unshapley.errors import InputError
 from unshapley.project import Project
@@ -30,7 +30,7 @@ def across_seeds(tables: Sequence[pd.DataFrame], keys: Sequence[str], name: str)
     half_widths = np.array([(table["ci_high"] - table["ci_low"]) / 2 for table in tables])
     mean, between = estimates.mean(axis=0), estimates.std(axis=0, ddof=1) / np.sqrt(k)
     within = np.sqrt((errors**2).mean(axis=0))
-    quantile = stats.t.ppf(0.975, k - 1)
+    quantile = special.stdtrit(k - 1, 0.975)
     width = np.sqrt((half_widths**2).mean(axis=0) + (quantile * between) ** 2)
     columns = {
         name: mean,

@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from unshapley.errors import InputError
 from unshapley.game.coalitions import Coalitions, to_bits
@@ -17,7 +17,7 @@ from unshapley.game.coalitions import Coalitions, to_bits
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-NORMAL = float(stats.norm.ppf(0.975))
+NORMAL = float(special.ndtri(0.975))
 SAMPLING, TEST_SET, CORRECTION = "sampling", "test_set", "correction"
 """Sources of the error of a value."""
 

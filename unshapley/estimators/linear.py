@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from unshapley.estimators.base import NORMAL, SAMPLING, Estimate, Floats, Plan
 from unshapley.game.coalitions import Coalitions
@@ -68,7 +68,7 @@ def jackknife(
         values.append(operator_of(coalitions[kept]) @ table[np.r_[True, kept, True]])
     deviation = np.array(values) - np.mean(values, axis=0)
     covariance = unmeasured * (count - 1) / count * deviation.T @ deviation
-    return covariance, float(stats.t.ppf(0.975, count - 1))
+    return covariance, float(special.stdtrit(count - 1, 0.975))
 
 
 def _sampled_sizes(coalitions: Coalitions) -> tuple[NDArray[np.bool_], float]:

@@ -7,7 +7,7 @@ from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from unshapley.errors import InputError
 from unshapley.estimators.base import SAMPLING, Estimate, Floats, Plan, check_budget
@@ -74,7 +74,7 @@ def mean_over_blocks(
         np.array([blocks[:i].mean(axis=0) for i in steps]),
         measured[size * steps - 1],
         operator,
-        float(stats.t.ppf(0.975, count - 1)),
+        float(special.stdtrit(count - 1, 0.975)),
     )
 
 

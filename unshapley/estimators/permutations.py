@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from unshapley.estimators.base import SAMPLING, Estimate, Floats, Plan, check_budget, check_shapley
 from unshapley.estimators.orders import keyed, paths_of
@@ -56,7 +56,7 @@ class PermutationEstimator:
             np.array([h.mean(axis=0) for h in history]),
             measured[2 * steps - 1],
             operator,
-            float(stats.t.ppf(0.975, k // 2 - 1)),
+            float(special.stdtrit(k // 2 - 1, 0.975)),
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import pandas as pd
 
 from unshapley.config import FidelitySettings
 from unshapley.game.coalitions import Coalitions
@@ -123,7 +123,8 @@ def spearman(a: Sequence[float], b: Sequence[float]) -> float | None:
     """Rank correlation; `None` if it is not defined (fewer than 3 numbers, or all equal)."""
     if len(a) < 3 or len(set(a)) < 2 or len(set(b)) < 2:
         return None
-    return float(stats.spearmanr(a, b).statistic)
+    ranks = pd.Series(a).rank(), pd.Series(b).rank()
+    return float(np.corrcoef(*ranks)[0, 1])
 
 
 def _rmse(a: Sequence[float], b: Sequence[float]) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from unshapley.errors import InputError
 from unshapley.estimators import CORRECTION, SAMPLING, TEST_SET, estimate
@@ -112,7 +112,7 @@ def differences_table(valuation: Valuation) -> pd.DataFrame:
             "std_error": error,
             "ci_low": difference - half,
             "ci_high": difference + half,
-            "probability": stats.norm.cdf(z),
+            "probability": special.ndtr(z),
         }
     )
 
