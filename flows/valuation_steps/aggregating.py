@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from flows.runtime.arguments import unvisited
 from flows.valuation_steps.checking import RetrainingCheck
 from flows.valuation_steps.measuring import MeasuredPlan
 from flows.valuation_steps.run import ValuationRun
@@ -21,7 +22,12 @@ def aggregate_values(
     """The valuation, with all that it was computed from."""
     setup, game, plan = measured.setup, measured.setup.game, measured.plan
     with run.tracker.step("aggregate"):
-        estimate = aggregate(plan, measured.measured, check.endpoints, check.correction)
+        estimate = aggregate(
+            unvisited(plan),
+            unvisited(measured.measured),
+            unvisited(check.endpoints),
+            unvisited(check.correction),
+        )
     numerics = environment.numerics(setup.source.device)
     return Valuation(
         players=game.players,

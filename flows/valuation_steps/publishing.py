@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from flows.runtime.arguments import unvisited
 from flows.runtime.tracking import write_run
 from flows.valuation_steps.loading import OpenedGame
 from flows.valuation_steps.run import ValuationRun
@@ -25,7 +26,7 @@ def publish_values(
     """Raises `UntrustedError` where the values are not published."""
     tracker, workers = run.tracker, run.params.run.workers
     with tracker.step("publish"):
-        folder = publish(opened.source, run.params, valuation, tables.reports)
+        folder = publish(opened.source, run.params, unvisited(valuation), tables.reports)
     summary = tracker.summary(run.params.run.model_dump(mode="json"))
     write_run(run.project, folder.name, summary)
     log.info(

@@ -1,0 +1,18 @@
+"""Arguments of tasks."""
+
+from __future__ import annotations
+
+from typing import TypeVar, cast
+
+from prefect.utilities.annotations import quote
+
+T = TypeVar("T")
+
+
+def unvisited(value: T) -> T:
+    """An argument that Prefect passes on as it is.
+
+    It would look for futures in every part of it, in a plan in every row of every array: a second
+    for a plan of 1000 coalitions.
+    """
+    return cast("T", quote(value))
