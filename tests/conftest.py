@@ -70,6 +70,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         SERVER.wait()
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What runs flows or commands is marked, so that `make test-fast` leaves it out; what shares a
     costly fixture stays in one process.

@@ -178,7 +178,7 @@ def test_what_lands_in_the_folder_is_valued_tagged_and_pushed(published, refresh
     assert pd.read_csv(place.valuation / "values.csv")["provider"].tolist() == place.providers()
 
 
-def test_what_cannot_be_taken_stays_with_a_reason(refreshed):
+def test_what_cannot_be_taken_stays_with_a_reason(refreshed, tmp_path):
     place, done, folder = refreshed
     assert done.refused.keys() == BAD.keys()
     for name, why in {
@@ -189,8 +189,9 @@ def test_what_cannot_be_taken_stays_with_a_reason(refreshed):
         "form-02.parquet": "two files of provider 'form-02'",
     }.items():  # fmt: skip
         assert why in done.refused[name], done.refused[name]
-    (folder / "form-08.csv").unlink()  # only the stages see what is wrong with it
-    again = cli(place, "--drop", folder, "--json")
+    drop = shutil.copytree(folder, tmp_path / "drop")
+    (drop / "form-08.csv").unlink()  # only the stages see what is wrong with it
+    again = cli(place, "--drop", drop, "--json")
     assert again.returncode == 2
     assert json.loads(again.stdout)["changed"] is False
     assert f"form-05.csv: {done.refused['form-05.csv']}" in again.stderr

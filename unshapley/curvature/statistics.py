@@ -18,7 +18,7 @@ from torch.func import functional_call, jacrev, vmap
 from unshapley.config import CurvatureSettings
 from unshapley.curvature.features import collect_features, head_moments
 from unshapley.errors import InputError
-from unshapley.models.batching import State, is_batchable
+from unshapley.models.batching import State, can_batch_gradients
 from unshapley.models.layers import last_layer
 from unshapley.models.losses import curvature_root, output_gradient
 from unshapley.models.pretrained import (
@@ -108,19 +108,20 @@ def _passes(
         block, labels = x[start : start + size], y[start : start + size]
         with torch.no_grad():
             outputs = functional_call(model, state, (block,))
-        jacobian = _jacobian(model, state, theta, block)
+        batch = can_batch_gradients(model, state, theta, block)
+        jacobian = _jacobian(model, state, theta, block, batch=batch)
         root = curvature_root(outputs, labels)
         factors = torch.einsum("rcd,rcw->rdw", root, jacobian).flatten(0, 1)
         yield factors, torch.einsum("rc,rcw->rw", output_gradient(outputs, labels), jacobian)
 
 
-def _jacobian(model: nn.Module, state: State, theta: State, x: Tensor) -> Tensor:
+def _jacobian(model: nn.Module, state: State, theta: State, x: Tensor, *, batch: bool) -> Tensor:
     """Jacobian `(rows, classes, weights)` of every row's outputs with respect to `theta`."""
 
     def outputs(theta: State, row: Tensor) -> Tensor:
         return functional_call(model, {**state, **theta}, (row.unsqueeze(0),)).squeeze(0)  # type: ignore[no-any-return]
 
-    if is_batchable(model):
+    if batch:
         parts = vmap(jacrev(outputs), in_dims=(None, 0))(theta, x)
         return torch.cat([part.flatten(2) for part in parts.values()], dim=2)
     theta = {name: tensor.detach().requires_grad_() for name, tensor in theta.items()}

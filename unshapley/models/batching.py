@@ -78,9 +78,7 @@ def probe_batching(model: nn.Module, x: Tensor) -> None:
 
 
 def _run_batches(model: nn.Module, state: State, x: Tensor) -> None:
-    """Run the model in the ways that unlearners do: several models on shared rows, on different
-    rows, and the gradient of every row.
-    """
+    """Run several models as unlearners do: on shared rows, and each on rows of its own."""
     pair = {n: torch.stack([t, t]) for n, t in state.items()}
 
     def outputs(theta: State, x: Tensor) -> Tensor:
@@ -88,13 +86,6 @@ def _run_batches(model: nn.Module, state: State, x: Tensor) -> None:
 
     vmap(outputs, in_dims=(0, None))(pair, x)
     vmap(outputs)(pair, torch.stack([x, x]))
-    names = {name for name, _ in model.named_parameters()}
-    fixed = {n: t for n, t in state.items() if n not in names}
-
-    def total(theta: State, row: Tensor) -> Tensor:
-        return outputs({**fixed, **theta}, row.unsqueeze(0)).sum()
-
-    vmap(grad(total), in_dims=(None, 0))({n: state[n] for n in names}, x)
 
 
 def _check_untied(model: nn.Module) -> None:
@@ -114,6 +105,37 @@ def _check_untied(model: nn.Module) -> None:
 def is_batchable(model: nn.Module) -> bool:
     """Whether `probe_batching` found that `torch.func.vmap` can run the model."""
     return not getattr(model, "unshapley_sequential", False)
+
+
+def can_batch_gradients(model: nn.Module, state: State, theta: State, x: Tensor) -> bool:
+    """Whether `torch.func.vmap` can differentiate the model for many rows at once.
+
+    Tested once for a model, when first asked, for the first gradient of `torch.func` imports
+    torch's compiler (2 s) and few runs need one. If only gradients cannot be batched, a warning
+    is logged.
+    """
+    known = getattr(model, "unshapley_batch_gradients", None)
+    if known is None:
+        known = is_batchable(model) and _probe_gradients(model, state, theta, x[:2])
+        model.unshapley_batch_gradients = known  # type: ignore[assignment]
+    return bool(known)
+
+
+def _probe_gradients(model: nn.Module, state: State, theta: State, x: Tensor) -> bool:
+    def total(theta: State, row: Tensor) -> Tensor:
+        return functional_call(model, {**state, **theta}, (row.unsqueeze(0),)).sum()  # type: ignore[no-any-return]
+
+    try:
+        vmap(grad(total), in_dims=(None, 0))(theta, x)
+    except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
+        log.warning(
+            "gradients of %s cannot be computed for many rows at once, so rows run one by one, "
+            "which is slower: %s",
+            type(model).__name__,
+            str(error).splitlines()[0],
+        )
+        return False
+    return True
 
 
 def _not_functional(model: nn.Module, x: Tensor, state: State, why: str) -> InputError:

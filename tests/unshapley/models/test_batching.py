@@ -145,3 +145,52 @@ def test_numbers_are_unlearnt_in_units_of_the_label():
         .mean()
     )
     np.testing.assert_allclose(1 + np.array(truth["neg_mse"]) / variance, truth["r2"], atol=1e-9)
+
+
+class Detour(torch.autograd.Function):
+    """Runs as a batch; its gradient does not."""
+
+    generate_vmap_rule = False
+
+    @staticmethod
+    def forward(x):
+        return x.clone()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(_, gradient):
+        return gradient if gradient.sum().item() > -1e30 else -gradient
+
+    @staticmethod
+    def vmap(_, in_dims, x):
+        return x.clone(), in_dims[0]
+
+
+class OneGradientAtATime(nn.Linear):
+    """Looks at a value of its gradient."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return Detour.apply(super().forward(x))
+
+
+def plain(in_features: int, classes: int) -> nn.Module:
+    return nn.Linear(in_features, classes)
+
+
+def one_gradient_at_a_time(in_features: int, classes: int) -> nn.Module:
+    return OneGradientAtATime(in_features, classes)
+
+
+def test_gradients_that_cannot_be_batched_are_computed_row_by_row(caplog):
+    with caplog.at_level(logging.WARNING):
+        game = digits_game(architecture=f"{__name__}:one_gradient_at_a_time")
+        plain = digits_game(architecture=f"{__name__}:plain")
+    assert is_batchable(game.pretrained.model)
+    warning = "gradients of OneGradientAtATime cannot be computed for many rows at once"
+    assert caplog.text.count(warning) == 1
+    newton, names = build_unlearner("newton"), build_utilities(["neg_log_loss"])
+    mine, theirs = (measure(g, newton, SOME, names)["neg_log_loss"] for g in (game, plain))
+    np.testing.assert_allclose(mine, theirs, atol=1e-4)
