@@ -13,6 +13,9 @@ from unshapley.project import Project
 
 
 @task(name="validate", cache_policy=NO_CACHE, persist_result=False)
-def validate(project: Project, targets: Sequence[str]) -> list[dict[str, Any]]:
-    """Findings of all tables; a table that was checked before is not checked again."""
-    return validate_project(project, targets)
+def validate(project: Project, targets: Sequence[str], state: str) -> list[dict[str, Any]]:
+    """Findings of all tables; a table that was checked before is not checked again.
+
+    state: hash of the tables and suites.
+    """
+    return validate_project(project, targets, state)

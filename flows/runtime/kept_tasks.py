@@ -66,18 +66,17 @@ def chunk_progress(total: int, size: int) -> Iterator[Callable[[], None]]:
     Yields a function to call after each chunk.
     """
     artifact = create_progress_artifact(0.0, key="progress", description="Chunks measured")
-    done, shown = 0, time.monotonic()
+    shown = time.monotonic()
     with progress_bar(total, "chunks") as bar:
 
         def advance() -> None:
-            nonlocal done, shown
-            done += 1
+            nonlocal shown
             task = bar.tasks[0]
             rate = f"{task.speed * size:.0f} coalitions/s" if task.speed else ""
             bar.update(task.id, advance=1, rate=rate)
             now = time.monotonic()
-            if done == total or now - shown >= BETWEEN_UPDATES:
-                update_progress_artifact(UUID(str(artifact)), 100 * done / total)
+            if task.finished or now - shown >= BETWEEN_UPDATES:
+                update_progress_artifact(UUID(str(artifact)), task.percentage)
                 shown = now
 
         yield advance

@@ -33,5 +33,5 @@ def validate_tables(run: ValuationRun) -> ValidatedTables:
     with run.tracker.step("validate"):
         preflight(run.project, run.params)
         state = state_of(run.project)
-        reports = validate(run.project, run.params.valuation.targets)
+        reports = validate(run.project, run.params.valuation.targets, state)
         return ValidatedTables(state, reports, verdict(reports, run.params.validation.policy))

@@ -79,13 +79,16 @@ def kind_of(name: str) -> str:
     return name if name in ("test", "reference") else "partition"
 
 
-def validate_project(project: Project, targets: Sequence[str] = ()) -> list[Report]:
+def validate_project(
+    project: Project, targets: Sequence[str] = (), state: str | None = None
+) -> list[Report]:
     """Check all tables on disk. Findings are stored and reused until a table or a suite changes.
 
-    Raises `InputError` if the table of a target, or without targets of any provider, is missing.
+    state: what `state_of` gives, where the caller has it. Raises `InputError` if the table of a
+    target, or without targets of any provider, is missing.
     """
     check_complete(project, targets)
-    checker = _Checker(project, state_of(project))
+    checker = _Checker(project, state or state_of(project))
     return [checker.report(name) for name in tables(project)]
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from unshapley.errors import InputError
 from unshapley.estimators.base import SAMPLING, Estimate, Estimator, Floats, Plan
-from unshapley.game.coalitions import Coalitions, to_bits
+from unshapley.game.coalitions import Coalitions, keys, to_bits
 
 if TYPE_CHECKING:
     from shapiq import Game
@@ -57,10 +57,10 @@ def stored_game(coalitions: Coalitions, utilities: Floats) -> Game:
 
 def stored(coalitions: Coalitions, utilities: Floats) -> Call:
     """A function that looks utilities up; it raises `InputError` for an unknown coalition."""
-    known = dict(zip(_keys(coalitions), utilities.tolist(), strict=True))
+    known = dict(zip(keys(coalitions), utilities.tolist(), strict=True))
 
     def look_up(requested: Coalitions) -> Floats:
-        values = [known.get(key) for key in _keys(requested)]
+        values = [known.get(key) for key in keys(requested)]
         if None in values:
             name = to_bits(requested[[values.index(None)]])[0]
             raise InputError(
@@ -137,7 +137,7 @@ class ShapiqEstimator:
         distinct: dict[bytes, NDArray[np.bool_]] = {}
 
         def remember(coalitions: Coalitions) -> Floats:
-            distinct.update(zip(_keys(coalitions), coalitions.copy(), strict=True))
+            distinct.update(zip(keys(coalitions), coalitions.copy(), strict=True))
             return np.zeros(len(coalitions))
 
         self._run(n, count, seed, shapiq_game(n, remember))
@@ -207,7 +207,3 @@ def _largest_budget(
             break
         low, best = middle, candidates
     return low, best
-
-
-def _keys(coalitions: Coalitions) -> list[bytes]:
-    return [row.tobytes() for row in np.packbits(coalitions, axis=1)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,15 +51,6 @@ def to_bits(coalitions: Coalitions) -> list[str]:
 def from_bits(bits: Sequence[str]) -> Coalitions:
     """The inverse of `to_bits`."""
     return np.array([[c == "1" for c in row] for row in bits], dtype=bool)
-
-
-def from_members(members: Iterable[Iterable[int]], n: int) -> Coalitions:
-    """Coalitions `(m, n)` of providers by index."""
-    rows = [sorted(stays) for stays in members]
-    out = np.zeros((len(rows), n), dtype=bool)
-    for row, stays in zip(out, rows, strict=True):
-        row[stays] = True
-    return out
 
 
 def batches_by_size(coalitions: Coalitions, size: int) -> list[NDArray[np.int64]]:

@@ -18,6 +18,8 @@ log = logging.getLogger("unshapley.models")
 
 State = dict[str, Tensor]
 """Parameters and buffers by name."""
+NOT_BATCHABLE = (RuntimeError, ValueError, TypeError, NotImplementedError)
+"""What `torch.func.vmap` raises for a model that it cannot run."""
 
 
 def batched_outputs(
@@ -66,7 +68,7 @@ def probe_batching(model: nn.Module, x: Tensor) -> None:
         with torch.no_grad():
             _run_batches(model, shifted, x)
         model.unshapley_sequential = False  # type: ignore[assignment]
-    except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
+    except NOT_BATCHABLE as error:
         model.unshapley_sequential = True  # type: ignore[assignment]
         log.warning(
             "%s cannot run as a batch of models, so coalitions run one by one, which is slower: "
@@ -127,7 +129,7 @@ def _probe_gradients(model: nn.Module, state: State, theta: State, x: Tensor) ->
 
     try:
         vmap(grad(total), in_dims=(None, 0))(theta, x)
-    except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
+    except NOT_BATCHABLE as error:
         log.warning(
             "gradients of %s cannot be computed for many rows at once, so rows run one by one, "
             "which is slower: %s",
