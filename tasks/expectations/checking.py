@@ -1,17 +1,25 @@
-"""Check a table against its suite with Great Expectations."""
+"""Check tables against their suites with Great Expectations."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
-from tasks.expectations.suites import FINGERPRINT, great_expectations
-from tasks.expectations.views import VIEWS, Index, views
+from tasks.expectations.explaining import explain
+from tasks.expectations.suites import COLUMNS, great_expectations
+from tasks.expectations.summaries import SETS, RowIndex, TableSummary, summarise
 from unshapley.data.tables import Schema
 from unshapley.errors import InputError
+from unshapley.progress import Progress, silent
+
+VIEWS = {"tables": ["table"], "columns": ["table", "column"], "rows": []}
+"""What expectations are checked on, and the columns by which a finding is placed there."""
+Result = dict[str, Any]
+"""An expectation's outcome in one table; `unexpected` holds the entries that broke it."""
 
 
 @dataclass(frozen=True)
@@ -24,37 +32,134 @@ class Findings:
     critical: tuple[str, ...]
     warnings: tuple[str, ...]
     expectations: int
-    results: list[dict[str, Any]]
+    results: list[Result]
 
 
-def check_table(
-    frame: pd.DataFrame,
-    name: str,
-    kind: str,
-    suite: Mapping[str, Any],
+def kind_of(name: str) -> str:
+    """The kind of suite that a table is checked with."""
+    return name if name in SETS else "partition"
+
+
+def check_tables(
+    names: Sequence[str],
+    read: Callable[[str], pd.DataFrame],
+    suites: Mapping[str, Mapping[str, Any]],
     schema: Schema,
-    index: Index,
+    progress: Progress = silent,
+) -> list[Findings]:
+    """Check all tables, those of a kind in one run of Great Expectations.
+
+    read: gives a table by its name; one is in memory at a time. suites: by kind.
+    """
+    summaries, index = summarise_all(names, read, schema, progress)
+    runner = SuiteRunner()
+    results: dict[str, list[Result]] = {}
+    for kind, suite in suites.items():
+        members = [n for n in names if kind_of(n) == kind]
+        results |= _check_kind(members, suite, summaries, index, read, runner) if members else {}
+    return [_findings(n, summaries[n], results[n], partial(read, n), schema, index) for n in names]
+
+
+def summarise_all(
+    names: Sequence[str],
+    read: Callable[[str], pd.DataFrame],
+    schema: Schema,
+    progress: Progress = silent,
+) -> tuple[dict[str, TableSummary], RowIndex]:
+    """Summaries of all tables by name, and where their rows stand."""
+    summaries = {}
+    with progress(len(names)) as advance:
+        for name in names:
+            summaries[name] = summarise(read(name), name, schema)
+            advance(1)
+    return summaries, RowIndex({n: s.prints for n, s in summaries.items()})
+
+
+def views_of(
+    members: Sequence[str], summaries: Mapping[str, TableSummary], index: RowIndex
+) -> dict[str, pd.DataFrame]:
+    """The views `tables` and `columns` of tables of one kind, by name."""
+    return {
+        "tables": pd.DataFrame([{**summaries[n].facts, **index.facts(n)} for n in members]),
+        "columns": pd.concat([summaries[n].columns for n in members], ignore_index=True),
+    }
+
+
+def _check_kind(
+    members: Sequence[str],
+    suite: Mapping[str, Any],
+    summaries: Mapping[str, TableSummary],
+    index: RowIndex,
+    read: Callable[[str], pd.DataFrame],
     runner: SuiteRunner,
+) -> dict[str, list[Result]]:
+    """Results of each table in the order of the suite; Great Expectations has its own."""
+    order = {message_of(e): i for i, e in reversed([*enumerate(suite["expectations"])])}
+    out: dict[str, list[Result]] = {n: [] for n in members}
+    for view, table in views_of(members, summaries, index).items():
+        for result in runner.results(table, view, suite):
+            for name, part in _by_table(result, members).items():
+                out[name].append(part)
+    if expectations_of(suite, "rows"):
+        for name in members:
+            out[name] += runner.results(read(name), "rows", suite)
+    return {n: sorted(r, key=lambda result: order[result["message"]]) for n, r in out.items()}
+
+
+def _by_table(result: Result, members: Sequence[str]) -> dict[str, Result]:
+    """A result of all tables, split into what it says of each; one that names none is of all."""
+    unexpected = result["unexpected"]
+    if result["success"] or not unexpected or not isinstance(unexpected[0], dict):
+        return dict.fromkeys(members, result)
+    entries: dict[str, list[Any]] = {n: [] for n in members}
+    for entry in unexpected:
+        entries[entry["table"]].append(entry)
+    return {n: {**result, "success": not e, "unexpected": e} for n, e in entries.items()}
+
+
+def _findings(
+    name: str,
+    summary: TableSummary,
+    results: list[Result],
+    read: Callable[[], pd.DataFrame],
+    schema: Schema,
+    index: RowIndex,
 ) -> Findings:
-    """Check one table. `index` holds the fingerprints of all tables, this one's under `name`."""
-    results = [
-        _reproducible(result)
-        for view, table in views(frame, name, kind, schema, index).items()
-        for result in runner.run(table, view, suite).to_json_dict()["results"]
-    ]
     failed = [r for r in results if not r["success"]]
     # if the columns are wrong, other failures are consequences
-    columns = [r for r in failed if r["type"] == "expect_table_columns_to_match_set"]
-    text = [(r["severity"], _explain(r)) for r in columns or failed]
+    failed = [r for r in failed if r["message"] == COLUMNS] or failed
+    text = explain(failed, name, read, schema, index) if failed else []
     return Findings(
         name,
-        kind,
-        len(frame),
+        kind_of(name),
+        len(summary.prints),
         tuple(t for severity, t in text if severity == "critical"),
         tuple(t for severity, t in text if severity != "critical"),
         len(results),
         results,
     )
+
+
+def expectations_of(suite: Mapping[str, Any], view: str) -> list[Mapping[str, Any]]:
+    """The expectations that are checked on a view; `InputError` for a view that there is not."""
+    for content in suite["expectations"]:
+        if _view(content) not in VIEWS:
+            raise InputError(
+                f"expectation {content.get('type')!r} is of the view {_view(content)!r}",
+                where="data/expectations",
+                expected=f"meta.view {', '.join(map(repr, VIEWS))}",
+                do="correct the suite, or write it anew with `unshapley suites`",
+            )
+    return [e for e in suite["expectations"] if _view(e) == view]
+
+
+def message_of(content: Mapping[str, Any]) -> str:
+    """What a finding of an expectation says first."""
+    return str((content.get("meta") or {}).get("message") or content["type"])
+
+
+def _view(content: Mapping[str, Any]) -> str:
+    return str((content.get("meta") or {}).get("view", "rows"))
 
 
 class SuiteRunner:
@@ -75,22 +180,24 @@ class SuiteRunner:
         }
 
     def run(self, table: pd.DataFrame, view: str, suite: Mapping[str, Any]) -> Any:
-        """Great Expectations' result of the suite's expectations on one view of a table."""
+        """Great Expectations' result of the suite's expectations on one view."""
         batch = self.batches[view].get_batch(batch_parameters={"dataframe": table})
-        part = [e for e in suite["expectations"] if _meta(e).get("view", "rows") == view]
-        index_columns = {"cells": ["column", "row", "cell"]}.get(view)
+        part = [_expectation(e) for e in expectations_of(suite, view)]
         return batch.validate(
-            self.gx.ExpectationSuite(name=view, expectations=[_expectation(e) for e in part]),
-            result_format={
-                "result_format": "SUMMARY",
-                "partial_unexpected_count": 3,
-                **({"unexpected_index_column_names": index_columns} if index_columns else {}),
-            },
+            self.gx.ExpectationSuite(name=view, expectations=part),
+            result_format=(
+                {"result_format": "COMPLETE", "unexpected_index_column_names": VIEWS[view]}
+                if VIEWS[view]
+                else {"result_format": "SUMMARY", "partial_unexpected_count": 3}
+            ),
         )
 
-
-def _meta(expectation: Mapping[str, Any]) -> dict[str, Any]:
-    return expectation.get("meta") or {}
+    def results(self, table: pd.DataFrame, view: str, suite: Mapping[str, Any]) -> list[Result]:
+        """The outcomes of the suite's expectations on one view, the same in every run."""
+        if not expectations_of(suite, view):
+            return []
+        ran = self.run(table, view, suite).to_json_dict()
+        return [_reproducible(result, view) for result in ran["results"]]
 
 
 def _expectation(content: Mapping[str, Any]) -> Any:
@@ -110,52 +217,31 @@ def _expectation(content: Mapping[str, Any]) -> Any:
         ) from None
 
 
-def _reproducible(result: dict[str, Any]) -> dict[str, Any]:
+def _reproducible(result: dict[str, Any], view: str) -> Result:
     """A result without entries that differ from run to run (ids, times, tracebacks)."""
-    config = result["expectation_config"]
+    config, outcome = result["expectation_config"], result.get("result") or {}
     raised = [
         info["exception_message"]
         for info in _exceptions(result.get("exception_info") or {})
         if info.get("raised_exception")
     ]
-    kwargs = {k: v for k, v in config["kwargs"].items() if k != "batch_id"}
+    placed = VIEWS[view] and outcome.get("unexpected_index_list")
     return {
         "type": config["type"],
-        "kwargs": kwargs,
+        "view": view,
+        "kwargs": {k: v for k, v in config["kwargs"].items() if k != "batch_id"},
         "severity": config.get("severity") or "critical",
-        "message": _meta(config).get("message") or config["type"],
+        "message": message_of(config),
         "success": bool(result["success"]),
-        "result": result.get("result") or {},
+        "unexpected": placed or outcome.get("partial_unexpected_list") or [],
+        "observed": {
+            key: outcome[key]
+            for key in ("observed_value", "unexpected_count", "element_count", "details")
+            if view == "rows" and key in outcome
+        },
         "raised": raised,
     }
 
 
 def _exceptions(info: dict[str, Any]) -> list[dict[str, Any]]:
     return [info] if "raised_exception" in info else list(info.values())
-
-
-def _explain(result: dict[str, Any]) -> str:
-    """One line of text: the problem, how often it occurs, and where it occurs first."""
-    message, outcome = result["message"], result["result"]
-    if result["raised"]:
-        return f"{message}: {result['raised'][0].splitlines()[0]}"
-    if result["type"] == "expect_table_columns_to_match_set":
-        mismatched = outcome.get("details", {}).get("mismatched", {})
-        kinds = [kind for kind in ("missing", "unexpected") if mismatched.get(kind)]
-        parts = [f"{kind} {', '.join(mismatched[kind][:5])}" for kind in kinds]
-        return f"{message}: {'; '.join(parts)}"
-    if result["type"] == "expect_table_row_count_to_be_between":
-        limits = [("at least", "min_value"), ("at most", "max_value")]
-        kwargs = result["kwargs"]
-        needed = " and ".join(f"{word} {kwargs[k]}" for word, k in limits if k in kwargs)
-        return f"{message}: {outcome['observed_value']}, expected {needed}"
-    count = f"{outcome.get('unexpected_count', '?')} of {outcome.get('element_count', '?')}"
-    cells = outcome.get("partial_unexpected_index_list") or []
-    if cells and isinstance(cells[0], dict):
-        first = cells[0]
-        return f"{message}: {count}, first {first['column']!r} row {first['row']}: {first['cell']}"
-    values = [str(v) for v in outcome.get("partial_unexpected_list") or []]
-    if result["kwargs"].get("column") == FINGERPRINT or not values:
-        return f"{message}: {count}"
-    rows = f", first in row {cells[0]}" if cells else ""
-    return f"{message}: {count} ({', '.join(dict.fromkeys(values))}){rows}"

@@ -1,9 +1,9 @@
 """Build, write and read expectation suites.
 
-A table is checked in two views. `rows` is the table itself, with the fingerprint of each row and
-the other tables that contain the row too. `cells` is the long form of the features, with one row
-for each cell; so a suite needs few expectations for any number of features, and a finding names
-the cell. Suites are JSON files in data/expectations; docs/validation.md shows how to change them.
+Expectations of a suite are checked on summaries of the tables (tasks/expectations/summaries.py):
+the view `tables` has a row for each table, the view `columns` one for each table and feature.
+Those without a view are the user's own and are checked on the rows of each table. Suites are
+JSON files in data/expectations; docs/validation.md shows how to change them.
 """
 
 from __future__ import annotations
@@ -11,23 +11,15 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from unshapley.config import ValidationSettings
 from unshapley.data.tables import Schema
 from unshapley.errors import InputError
 from unshapley.files import read_json, write_json
 
-FINGERPRINT, ALSO_IN, IN_TEST, IN_REFERENCE = (
-    "__fingerprint",
-    "__also_in",
-    "__in_test",
-    "__in_reference",
-)
+COLUMNS = "columns are not those of the schema"
 KINDS = ("partition", "test", "reference")
 _IMPORT = threading.Lock()
 
@@ -45,82 +37,71 @@ def great_expectations() -> Any:
 def build_suite(kind: str, schema: Schema, params: ValidationSettings) -> Any:
     """The suite of a `partition`, the `test` or the `reference` set, as a GX ExpectationSuite."""
     gx = great_expectations()
-    gxe = gx.expectations
-    derived = [FINGERPRINT, ALSO_IN, IN_TEST, IN_REFERENCE]
-
-    def meta(view: str, message: str) -> dict[str, str]:
-        return {"view": view, "message": message}
-
-    low, high = params.feature_range or (None, None)
+    label = (
+        "label is unknown to the model"
+        if schema.task == "classification"
+        else "label is no finite number"
+    )
+    least = params.min_rows if kind == "partition" else 1
     checks = [
-        gxe.ExpectTableColumnsToMatchSet(
-            column_set=[*schema.features, schema.label, *derived],
-            exact_match=True,
-            meta=meta("rows", "columns are not those of the schema"),
-        ),
-        gxe.ExpectTableRowCountToBeBetween(
-            min_value=params.min_rows if kind == "partition" else 1,
-            meta=meta("rows", "too few rows"),
-        ),
-        gxe.ExpectColumnValuesToNotBeNull(
-            column=schema.label, meta=meta("rows", "label is missing")
-        ),
-        _label_check(gxe, schema, meta),
-        gxe.ExpectColumnValuesToNotBeInSet(
-            column="kind", value_set=["text"], meta=meta("cells", "not a number")
-        ),
-        gxe.ExpectColumnValuesToNotBeInSet(
-            column="kind",
-            value_set=["missing", "infinite"],
-            meta=meta("cells", "missing or infinite"),
-        ),
-        gxe.ExpectColumnValuesToBeUnique(
-            column=FINGERPRINT, severity="warning", meta=meta("rows", "row stands there twice")
-        ),
-        gxe.ExpectColumnValuesToBeNull(
-            column=IN_REFERENCE, meta=meta("rows", "row also stands in the reference set")
-        ),
+        _null("missing_columns", COLUMNS),
+        _null("unexpected_columns", COLUMNS),
+        _between("tables", "rows", "too few rows", low=least),
+        _between("tables", "label_missing", "label is missing", high=0),
+        _between("tables", "label_unknown", label, high=0),
+        _between("columns", "text", "not a number", high=0),
+        _between("columns", "missing", "missing or infinite", high=0),
+        _between("columns", "infinite", "missing or infinite", high=0),
+        *_range(params.feature_range),
+        _between("tables", "repeated_rows", "row stands there twice", high=0, severity="warning"),
     ]
-    if low is not None:
-        checks.append(
-            gxe.ExpectColumnValuesToBeBetween(
-                column="value",
-                min_value=low,
-                max_value=high,
-                meta=meta("cells", f"outside the range {low:g} to {high:g}"),
-            )
-        )
+    if kind != "reference":
+        also = "row also stands in the reference set"
+        checks.append(_between("tables", "rows_in_reference", also, high=0))
     if kind == "partition":
-        checks += [
-            gxe.ExpectColumnValuesToBeNull(
-                column=IN_TEST, meta=meta("rows", "training row also stands in the test set")
-            ),
-            gxe.ExpectColumnValuesToBeNull(
-                column=ALSO_IN,
-                mostly=0.95,
-                meta=meta("rows", "rows also stand in another provider's partition"),
-            ),
-        ]
-    if kind == "reference":
-        checks = [c for c in checks if getattr(c, "column", "") != IN_REFERENCE]
+        also = "training row also stands in the test set"
+        checks.append(_between("tables", "rows_in_test", also, high=0))
+        also = "rows also stand in another provider's partition"
+        checks.append(_between("tables", "rows_in_partitions", also, high=0.05))
     return gx.ExpectationSuite(name=kind, expectations=checks)
 
 
-def _label_check(gxe: Any, schema: Schema, meta: Callable[[str, str], dict[str, str]]) -> Any:
-    """The expectation that a label is a known class, or a finite number."""
-    if schema.task == "classification":
-        return gxe.ExpectColumnValuesToBeInSet(
-            column=schema.label,
-            value_set=list(range(len(schema.classes))),
-            meta=meta("rows", "label is unknown to the model"),
-        )
-    largest = float(np.finfo(np.float32).max)
-    return gxe.ExpectColumnValuesToBeBetween(
-        column=schema.label,
-        min_value=-largest,
-        max_value=largest,
-        meta=meta("rows", "label is no finite number"),
+def _null(column: str, message: str) -> Any:
+    """The expectation that a column of the view `tables` is empty."""
+    return great_expectations().expectations.ExpectColumnValuesToBeNull(
+        column=column, meta={"view": "tables", "message": message}
     )
+
+
+def _between(
+    view: str,
+    column: str,
+    message: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    severity: str = "critical",
+) -> Any:
+    """The expectation that the numbers in a column of a view are from `low` to `high`."""
+    return great_expectations().expectations.ExpectColumnValuesToBeBetween(
+        column=column,
+        **({} if low is None else {"min_value": low}),
+        **({} if high is None else {"max_value": high}),
+        severity=severity,
+        meta={"view": view, "message": message},
+    )
+
+
+def _range(limits: tuple[float, float] | None) -> list[Any]:
+    """The expectations that features are inside the range of the parameters, if there is one."""
+    if limits is None:
+        return []
+    low, high = limits
+    message = f"outside the range {low:g} to {high:g}"
+    return [
+        _between("columns", "minimum", message, low=low, high=high),
+        _between("columns", "maximum", message, low=low, high=high),
+    ]
 
 
 def written_with(params: ValidationSettings) -> dict[str, Any]:
@@ -157,7 +138,7 @@ def save_suites(folder: Path, schema: Schema, params: ValidationSettings) -> lis
 
 
 def load_suite(folder: Path, kind: str) -> dict[str, Any]:
-    """A suite as JSON, for `check_table`."""
+    """A suite as JSON, for `check_tables`."""
     path = folder / f"{kind}.json"
     content = read_json(path, do="write the suites with `unshapley suites`")
     if not isinstance(content, dict) or "expectations" not in content:

@@ -5,26 +5,27 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from tasks.expectations.checking import Findings, SuiteRunner, check_table
+from tasks.expectations.checking import Findings, check_tables
 from tasks.expectations.suites import KINDS, check_suites, load_suite
-from tasks.expectations.views import Index
 from unshapley import environment
 from unshapley.config import Params
 from unshapley.data.names import provider_name
 from unshapley.data.preparation import check_prepared
-from unshapley.data.tables import Schema, fingerprints, read_table
+from unshapley.data.tables import Schema, read_table
 from unshapley.errors import InputError, ValidationError
 from unshapley.files import digest, is_sealed, seal, sha256, write_json
+from unshapley.progress import Progress, silent
 from unshapley.project import Project
 
 Report = dict[str, Any]
 """`Findings` of one table as JSON."""
+SHOWN = 20
+"""Tables that an error names; `unshapley validate` prints the findings of all."""
 
 
 def tables(project: Project) -> dict[str, Path]:
@@ -74,13 +75,11 @@ def check_parameters(project: Project, params: Params) -> None:
     check_suites(project.expectations, params.validation)
 
 
-def kind_of(name: str) -> str:
-    """The kind of suite that a table is checked with."""
-    return name if name in ("test", "reference") else "partition"
-
-
 def validate_project(
-    project: Project, targets: Sequence[str] = (), state: str | None = None
+    project: Project,
+    targets: Sequence[str] = (),
+    state: str | None = None,
+    progress: Progress = silent,
 ) -> list[Report]:
     """Check all tables on disk. Findings are stored and reused until a table or a suite changes.
 
@@ -88,48 +87,31 @@ def validate_project(
     target, or without targets of any provider, is missing.
     """
     check_complete(project, targets)
-    checker = _Checker(project, state or state_of(project))
-    return [checker.report(name) for name in tables(project)]
+    code = environment.source_hash("tasks", "unshapley")
+    version = [importlib.metadata.version("great-expectations"), code]
+    kept = project.results / f"validate-{digest([state or state_of(project), *version])}.json"
+    if kept.is_file():
+        with contextlib.suppress(ValueError):
+            result = json.loads(kept.read_text(encoding="utf-8"))
+            if is_sealed(result):
+                reports: list[Report] = result["content"]
+                return reports
+    new = [asdict(findings) for findings in _check(project, progress)]
+    write_json(kept, seal(new))
+    # converted as later runs will read it, so that all runs return the same
+    return cast("list[Report]", json.loads(json.dumps(new)))
 
 
-class _Checker:
-    """Checks the tables of a project; `state` is the hash of their content."""
-
-    def __init__(self, project: Project, state: str) -> None:
-        self.project, self.schema = project, Schema.load(project.schema)
-        self.paths = tables(project)
-        code = environment.source_hash("tasks", "unshapley")
-        self.version = [state, importlib.metadata.version("great-expectations"), code]
-
-    def report(self, name: str) -> Report:
-        """Findings of a table: the stored ones if they are valid, else new ones."""
-        kept = self.project.results / f"validate-{digest([name, *self.version])}.json"
-        if kept.is_file():
-            with contextlib.suppress(ValueError):
-                result = json.loads(kept.read_text(encoding="utf-8"))
-                if is_sealed(result):
-                    report: Report = result["content"]
-                    return report
-        report = asdict(self._check(name))
-        write_json(kept, seal(report))
-        # converted as later runs will read it, so that all runs return the same
-        return cast("Report", json.loads(json.dumps(report)))
-
-    def _check(self, name: str) -> Findings:
-        kind = kind_of(name)
-        suite = load_suite(self.project.expectations, kind)
-        frame = read_table(self.paths[name])
-        return check_table(frame, name, kind, suite, self.schema, self.index, self.runner)
-
-    @cached_property
-    def runner(self) -> SuiteRunner:
-        """Made when a table has no stored findings: it imports Great Expectations."""
-        return SuiteRunner()
-
-    @cached_property
-    def index(self) -> Index:
-        """Fingerprints of the rows of all tables."""
-        return fingerprints_of(self.paths, self.schema)
+def _check(project: Project, progress: Progress) -> list[Findings]:
+    paths = tables(project)
+    suites = {kind: load_suite(project.expectations, kind) for kind in KINDS}
+    return check_tables(
+        list(paths),
+        lambda name: read_table(paths[name]),
+        suites,
+        Schema.load(project.schema),
+        progress,
+    )
 
 
 def verdict(reports: Sequence[Report], policy: str) -> dict[str, str]:
@@ -142,13 +124,9 @@ def verdict(reports: Sequence[Report], policy: str) -> dict[str, str]:
     if stops:
         raise ValidationError(
             f"{len(failed)} of {len(reports)} tables break their expectations\n"
-            + "\n".join(f"  {name}: {failed[name]}" for name in failed),
+            + "\n".join(f"  {name}: {failed[name]}" for name in [*failed][:SHOWN])
+            + (f"\n  and {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""),
             do="correct the rows or change the suites in data/expectations"
             + (", or set validation.policy to quarantine" if policy == "stop" else ""),
         )
     return failed
-
-
-def fingerprints_of(paths: Mapping[str, Path], schema: Schema) -> Index:
-    """Fingerprints of the rows of tables, by name."""
-    return {n: fingerprints(read_table(path), schema.features) for n, path in paths.items()}

@@ -5,16 +5,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.expectations.checking import SuiteRunner, check_table
-from tasks.expectations.suites import build_suite, load_suite
+from tasks.expectations.checking import SuiteRunner, check_tables
+from tasks.expectations.suites import KINDS, build_suite, load_suite
 from tasks.expectations.validation import validate_project, verdict
 from unshapley.config import ValidationSettings
-from unshapley.data.tables import Schema, fingerprints
+from unshapley.data.tables import Schema
 from unshapley.errors import InputError, ValidationError
 
 SCHEMA = Schema(("a", "b"), "label", ("no", "yes"))
 CONFIG = ValidationSettings(min_rows=5, feature_range=(0, 10))
-SUITE = build_suite("partition", SCHEMA, CONFIG).to_json_dict()
+SUITES = {kind: build_suite(kind, SCHEMA, CONFIG).to_json_dict() for kind in KINDS}
 
 
 def rows(seed: int = 0, count: int = 40) -> pd.DataFrame:
@@ -24,9 +24,15 @@ def rows(seed: int = 0, count: int = 40) -> pd.DataFrame:
 
 
 def check(table: pd.DataFrame, **others: pd.DataFrame):
-    every = {"test": rows(8), "reference": rows(9), **others, "p": table}
-    index = {name: fingerprints(t, SCHEMA.features) for name, t in every.items()}
-    return check_table(table, "p", "partition", SUITE, SCHEMA, index, SuiteRunner())
+    return findings({"p": table, **others})["p"]
+
+
+def findings(partitions: dict[str, pd.DataFrame], added=()):
+    """Findings of all tables by name; `added` are expectations of the user's own."""
+    every = {**partitions, "test": rows(8), "reference": rows(9)}
+    own = {"expectations": [*SUITES["partition"]["expectations"], *added]}
+    found = check_tables(list(every), every.__getitem__, {**SUITES, "partition": own}, SCHEMA)
+    return {f.table: f for f in found}
 
 
 def altered(row: int, column: str, value: object) -> pd.DataFrame:
@@ -70,18 +76,26 @@ def test_of_two_equal_partitions_the_later_is_the_copy():
     assert check(rows(), z=rows()).critical == ()
 
 
+def test_every_table_has_the_findings_of_its_own():
+    bad = {"b": altered(7, "a", "seven"), "c": rows(3).iloc[:2], "d": altered(3, "b", 11)}
+    found = findings({"a": rows(4), **bad})
+    assert {name: f.critical for name, f in found.items() if f.critical} == {
+        "b": ("not a number: 1 of 80, first 'a' row 7: seven",),
+        "c": ("too few rows: 2, expected at least 5",),
+        # `b` without the cell, and `d`, are the same rows but one each
+        "d": (
+            "outside the range 0 to 10: 1 of 80, first 'b' row 3: 11",
+            "rows also stand in another provider's partition: 38 of 40 (b), first in row 0",
+        ),
+    }
+
+
 def test_contexts_in_threads_do_not_mix_up_tables():
+    own = {"expectations": [{"type": "expect_table_row_count_to_be_between", "kwargs": {}}]}
     tables = [rows(seed, 20 + seed) for seed in range(16)]
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda t: SuiteRunner().run(check_view(t), "rows", SUITE), tables))
-    counts = [r.to_json_dict()["results"][1]["result"]["observed_value"] for r in found]
-    assert counts == [len(t) for t in tables]
-
-
-def check_view(table: pd.DataFrame) -> pd.DataFrame:
-    return table.assign(
-        **dict.fromkeys(("__fingerprint", "__also_in", "__in_test", "__in_reference"))
-    )
+        found = list(pool.map(lambda t: SuiteRunner().results(t, "rows", own), tables))
+    assert [f[0]["observed"]["observed_value"] for f in found] == [len(t) for t in tables]
 
 
 def test_results_are_the_same_every_time():
@@ -121,19 +135,25 @@ def test_an_index_of_its_own_hides_no_row():
     ("added", "outcome"),
     [
         ({"type": "expect_table_row_count_to_be_between", "kwargs": {"max_value": 9}}, "at most 9"),
+        ({"type": "expect_column_values_to_be_unique", "kwargs": {"column": "label"}}, "40 of 40"),
+        (
+            {"type": "expect_column_values_to_be_between",
+             "kwargs": {"column": "mean", "max_value": 2}, "meta": {"view": "columns"}}, "'a' 5.2",
+        ),
+        (
+            {"type": "expect_column_max_to_be_between",
+             "kwargs": {"column": "rows", "max_value": 9}, "meta": {"view": "tables"}}, "at most 9",
+        ),
         ({"type": "expect_column_to_be_happy", "kwargs": {"column": "a"}}, InputError),
         ({"type": "expect_column_values_to_be_unique", "kwargs": {"clumn": "a"}}, InputError),
+        ({"type": "expect_column_values_to_be_unique", "meta": {"view": "cells"}}, InputError),
     ],
-)
+)  # fmt: skip
 def test_an_expectation_of_the_users_own_is_run_or_refused(added, outcome):
-    suite = {"expectations": [*SUITE["expectations"], added]}
-    table = rows()
-    index = {n: fingerprints(rows(s), SCHEMA.features) for n, s in (("test", 8), ("reference", 9))}
-    index["p"] = fingerprints(table, SCHEMA.features)
     if isinstance(outcome, str):
-        found = check_table(table, "p", "partition", suite, SCHEMA, index, SuiteRunner())
-        assert found.expectations == len(suite["expectations"])
+        found = findings({"p": rows()}, [added])["p"]
+        assert found.expectations == len(SUITES["partition"]["expectations"]) + 1
         assert outcome in found.critical[0]
     else:
         with pytest.raises(outcome, match=added["type"]):
-            check_table(table, "p", "partition", suite, SCHEMA, index, SuiteRunner())
+            findings({"p": rows()}, [added])

@@ -1,0 +1,162 @@
+"""Summaries of tables, which is what expectations are checked on.
+
+Great Expectations takes seconds of start and many times a table's memory for each run, whatever
+the table's size; a summary has one row for each table, or one for each table and feature, so
+one run checks all tables of a kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from unshapley.config import LARGEST
+from unshapley.data.tables import Schema, fingerprints
+
+Masks = dict[str, NDArray[np.bool_]]
+"""Which cells of a column, or rows of a table, are of a kind; by the kind's name."""
+SETS = ("test", "reference")
+
+
+@dataclass(frozen=True)
+class TableSummary:
+    """What expectations see of one table.
+
+    facts: its entry in the view `tables`; columns: its rows of the view `columns`; prints:
+    fingerprints of its rows `(rows,)`.
+    """
+
+    facts: dict[str, object]
+    columns: pd.DataFrame
+    prints: NDArray[np.uint64]
+
+
+def summarise(frame: pd.DataFrame, name: str, schema: Schema) -> TableSummary:
+    """Summary of one table, without what depends on the other tables."""
+    expected = [*schema.features, schema.label]
+    missing = [c for c in expected if c not in frame.columns]
+    unexpected = [str(c) for c in frame.columns if c not in expected]
+    facts: dict[str, object] = {
+        "table": name,
+        "rows": float(len(frame)),
+        "missing_columns": ", ".join(missing[:5]) or None,
+        "unexpected_columns": ", ".join(unexpected[:5]) or None,
+        **{kind: _share(mask) for kind, mask in label_masks(frame, schema).items()},
+    }
+    columns = [_column_summary(frame[c], name, c) for c in schema.features if c in frame.columns]
+    return TableSummary(facts, pd.DataFrame(columns), fingerprints(frame, schema.features))
+
+
+def _column_summary(column: pd.Series, table: str, name: str) -> dict[str, object]:
+    numbers, masks = cells_of(column)
+    known = numbers[~np.isnan(numbers)]
+    return {
+        "table": table,
+        "column": name,
+        **{kind: _share(mask) for kind, mask in masks.items()},
+        **(
+            {
+                "minimum": known.min(),
+                "maximum": known.max(),
+                "mean": known.mean(),
+                "std": known.std(),
+            }
+            if len(known)
+            else dict.fromkeys(("minimum", "maximum", "mean", "std"), np.nan)
+        ),
+    }
+
+
+def cells_of(column: pd.Series) -> tuple[NDArray[np.float64], Masks]:
+    """A column's finite numbers `(rows,)`, NaN elsewhere, and which cells are `text`, `missing`
+    or `infinite` (beyond float32).
+    """
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        numbers = column.to_numpy(dtype=float, na_value=np.nan)
+        missing = np.isnan(numbers)
+        text = np.zeros(len(column), dtype=bool)
+    else:
+        raw = column.astype(object)
+        missing = raw.isna().to_numpy()
+        numbers = pd.to_numeric(raw, errors="coerce").to_numpy(dtype=float)
+        written = raw.map(lambda cell: isinstance(cell, str)).to_numpy(dtype=bool)
+        text = ~missing & (written | np.isnan(numbers))
+    finite = np.abs(numbers) <= LARGEST  # false for NaN too
+    infinite = ~missing & ~text & ~finite
+    return np.where(finite & ~text, numbers, np.nan), {
+        "text": text,
+        "missing": missing,
+        "infinite": infinite,
+    }
+
+
+def label_masks(frame: pd.DataFrame, schema: Schema) -> Masks:
+    """Rows `(rows,)` whose label is missing, or neither a known class nor a finite number."""
+    if schema.label not in frame.columns:
+        return {"label_missing": np.zeros(0, bool), "label_unknown": np.zeros(0, bool)}
+    label = frame[schema.label]
+    missing = label.isna().to_numpy()
+    if schema.task == "classification":
+        known = label.isin(range(len(schema.classes))).to_numpy()
+    else:
+        known = ~np.isnan(cells_of(label)[0])
+    return {"label_missing": missing, "label_unknown": ~missing & ~known}
+
+
+class RowIndex:
+    """Where rows stand: which tables hold equal ones.
+
+    prints: fingerprints of the rows of each table, by name.
+    """
+
+    def __init__(self, prints: Mapping[str, NDArray[np.uint64]]) -> None:
+        self.prints = prints
+        self.partitions = sorted(n for n in prints if n not in SETS)
+        empty = [np.zeros(0, dtype=np.uint64)]
+        every = [prints[n] for n in self.partitions] or empty
+        self._values, first = np.unique(np.concatenate(every), return_index=True)
+        ends = np.cumsum([len(p) for p in every])
+        self._first = np.searchsorted(ends, first, side="right")
+        """of each distinct row the first partition that holds it, by its place in the order"""
+
+    def elsewhere(self, name: str) -> dict[str, NDArray[np.object_]]:
+        """For each row `(rows,)` of a table the other table that holds it too, or None.
+
+        Of two partitions with the same rows the later one counts as the copy.
+        """
+        prints = self.prints[name]
+        out = {}
+        if name not in SETS:
+            first = self._first[np.searchsorted(self._values, prints)]
+            names = np.array([*self.partitions, ""], dtype=object)[first]
+            earlier = first < self.partitions.index(name)
+            out["rows_in_partitions"] = _where(earlier, names)
+        for other in SETS:
+            # of test and reference set with the same rows it is the test set that leaked
+            if other in self.prints and name not in (other, "reference"):
+                held = np.isin(prints, self.prints[other])
+                out[f"rows_in_{other}"] = _where(held, np.full(len(prints), other, dtype=object))
+        return out
+
+    def repeated(self, name: str) -> NDArray[np.bool_]:
+        """Rows `(rows,)` that stand more than once in a table."""
+        return pd.Series(self.prints[name]).duplicated(keep=False).to_numpy()
+
+    def facts(self, name: str) -> dict[str, float]:
+        """The shares of a table's rows that stand elsewhere or twice, for the view `tables`."""
+        shares = {key: _share(pd.notna(other)) for key, other in self.elsewhere(name).items()}
+        return {"repeated_rows": _share(self.repeated(name)), **shares}
+
+
+def _share(mask: NDArray[np.bool_]) -> float:
+    return float(mask.mean()) if len(mask) else 0.0
+
+
+def _where(mask: NDArray[np.bool_], names: NDArray[np.object_]) -> NDArray[np.object_]:
+    out = names.copy()
+    out[~mask] = None
+    return out
