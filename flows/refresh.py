@@ -9,6 +9,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.refresh_steps.job import refusal
+from flows.refresh_steps.repository import DEFAULT_SECONDS
 from flows.refresh_steps.steps import refresh_project
 from flows.valuation import valuation
 from unshapley.config import Params
@@ -24,6 +25,7 @@ def refresh(
     project: Path = Path(),
     drop: Path | None = None,
     push: bool = True,
+    limit_minutes: float = DEFAULT_SECONDS / 60,
 ) -> dict[str, Any]:
     """Value a project again if its inputs changed, and publish the valuation with git and DVC.
 
@@ -31,9 +33,11 @@ def refresh(
         project: a git and DVC checkout that holds params.yaml and dvc.yaml.
         drop: folder for deliveries: one CSV or parquet file for each provider.
         push: push commit, tag and data to the remotes.
+        limit_minutes: stop a DVC command that takes longer (a git command: 10 minutes at most).
 
     """
-    outcome = refresh_project(Project(project), value, drop=drop, push=push)
+    limit = limit_minutes * 60
+    outcome = refresh_project(Project(project), value, drop=drop, push=push, limit=limit)
     if outcome.refused:
         raise refusal(outcome)
     return outcome.summary()

@@ -15,6 +15,7 @@ from flows.cli.common import (
     reported,
     start,
 )
+from flows.refresh_steps.repository import DEFAULT_SECONDS
 from unshapley.project import Project
 
 if TYPE_CHECKING:
@@ -31,6 +32,14 @@ def refresh(
     push: Annotated[
         bool, typer.Option("--push/--no-push", help="Push commit, tag and data to the remotes.")
     ] = True,
+    limit: Annotated[
+        float,
+        typer.Option(
+            metavar="MINUTES",
+            min=0.01,
+            help="Stop a DVC command that takes longer (a git command: 10 minutes at most).",
+        ),
+    ] = DEFAULT_SECONDS / 60,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -45,7 +54,7 @@ def refresh(
     from flows.refresh_steps.job import refusal
     from flows.refresh_steps.steps import refresh_project
 
-    outcome = refresh_project(Project(project), _value, drop=drop, push=push)
+    outcome = refresh_project(Project(project), _value, drop=drop, push=push, limit=limit * 60)
     if as_json:
         print_json(outcome.summary())
     elif outcome.changed:

@@ -7,13 +7,9 @@ from pathlib import Path
 
 from flows.refresh_steps import rawtables
 from flows.refresh_steps.job import RefreshJob
+from flows.refresh_steps.ownership import own_changes
 from flows.refresh_steps.repository import Repository, read_yaml
 from unshapley.errors import BusyError, InputError
-
-REFRESH_PATHS = ("dvc.lock", "data/valuation/", "data/raw/", "data/.gitignore")
-"""Paths that a refresh commits; the user must commit all other changes first."""
-WATCHED = ("data/", "unshapley/", "tasks/", "flows/")
-"""Folders in which an untracked file could change a valuation."""
 
 
 def check(job: RefreshJob) -> None:
@@ -56,27 +52,9 @@ def check(job: RefreshJob) -> None:
             do="run `git config user.name …` and `git config user.email …`",
         )
     rawtables.check_tables(project, repo)
-    check_clean(repo)
+    own_changes(repo, warn=True)
     if job.push:
         check_remotes(repo)
-
-
-def check_clean(repo: Repository) -> None:
-    """Raise `InputError` if there are uncommitted changes of the user: then no commit would contain
-    what the valuation was made of.
-    """
-    tracked = set((repo.try_git("ls-files") or "").splitlines())
-    uncommitted = [
-        path
-        for path in repo.changes()
-        if not path.startswith(REFRESH_PATHS) and (path in tracked or path.startswith(WATCHED))
-    ]
-    if uncommitted:
-        raise InputError(
-            f"{', '.join(uncommitted[:5])}{' …' if len(uncommitted) > 5 else ''}: not committed",
-            where=repo.root,
-            do="commit the changes, or `git restore` the files",
-        )
 
 
 def check_remotes(repo: Repository) -> None:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 import logging
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from flows.refresh_steps import rawtables
-from flows.refresh_steps.checks import REFRESH_PATHS, check_clean
 from flows.refresh_steps.job import RefreshJob
-from flows.refresh_steps.rawtables import SUFFIXES
+from flows.refresh_steps.ownership import own_changes
 from flows.refresh_steps.repository import CommandError, Repository
 from flows.runtime.locks import only_run
 from unshapley.errors import InputError
@@ -60,18 +60,21 @@ def follow_remote(job: RefreshJob) -> None:
 
 
 def commit(job: RefreshJob) -> None:
-    """Commit changes of tables and outputs, if there are any."""
+    """Commit the refresh's own changes of tables and outputs, if there are any.
+
+    Nothing is staged on the way: what a killed refresh leaves looks the same as before.
+    """
     with only_run(job.project):
         repo = job.repo
-        check_clean(repo)
-        paths = [name for name in REFRESH_PATHS if (repo.root / name).exists()]
-        # the tables themselves belong to DVC, even if .gitignore does not list them
-        tables = [f":(exclude)data/raw/*{suffix}" for suffix in SUFFIXES]
-        repo.git("add", "-A", "--", *paths, *tables)
-        if repo.try_git("diff", "--cached", "--quiet") is not None:
+        changes = own_changes(repo)
+        if not changes:
             return
-        manifest = sha256(repo.root / MANIFEST)
-        repo.git("commit", "-q", "-m", _title(repo), "-m", f"Manifest: {manifest}\n{MARK}")
+        paths = [change.path for change in changes]
+        new = [change.path for change in changes if change.is_new]
+        if new:
+            repo.git("add", "--intent-to-add", paths=new)
+        words = [_title(paths), f"Manifest: {sha256(repo.root / MANIFEST)}\n{MARK}"]
+        repo.git("commit", "-q", "--only", *(f"--message={text}" for text in words), paths=paths)
 
 
 def tag(job: RefreshJob) -> None:
@@ -125,10 +128,9 @@ def push_valuation(job: RefreshJob) -> bool:
     return True
 
 
-def _title(repo: Repository) -> str:
+def _title(paths: Iterable[str]) -> str:
     """Title of the commit: the date, and the names of the tables that changed."""
-    names = repo.git("diff", "--cached", "--name-only", "--", "data/raw/*.dvc").splitlines()
-    tables = sorted({Path(Path(name).stem).stem for name in names})
+    tables = sorted({table.stem for path in paths if (table := rawtables.table_of(Path(path)))})
     title = f"Valuation of {datetime.now(UTC):%Y-%m-%d}"
     if tables:
         title += f": {', '.join(tables[:5])}{' …' if len(tables) > 5 else ''}"

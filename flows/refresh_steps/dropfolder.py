@@ -9,24 +9,29 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
 from flows.refresh_steps.rawtables import (
-    SUFFIXES,
+    by_provider,
     committed_md5,
     dvc_file,
+    is_table,
     md5,
+    provider_of,
     recorded_md5,
     relative,
     tables,
 )
 from flows.refresh_steps.repository import Repository
 from unshapley.config import PrepareSettings
-from unshapley.data.encoding import encode
+from unshapley.data.encoding import Format
 from unshapley.data.names import provider_name
+from unshapley.data.preparation import SUFFIXES
 from unshapley.data.tables import read_table
 from unshapley.errors import InputError, UnshapleyError
 from unshapley.project import Project
@@ -65,32 +70,20 @@ def check_drop(project: Project, folder: Path, prepare: PrepareSettings) -> None
 
 def take(project: Project, repo: Repository, drop: Drop, label: str, task: str) -> list[str]:
     """Copy new deliveries to data/raw, and add them to DVC; return their names."""
-    taken = []
-    known: dict[str, pd.DataFrame] | None = None
-    stems = Counter(file.stem for file in drop.files())
-    for file in drop.files():
-        target = project.raw / file.name
-        problem = _problem_of_name(file, stems)
-        if problem or file.name in drop.refused:
-            drop.refused.setdefault(file.name, problem)
-            continue
-        try:
-            copy = _snapshot(project, file)
-            if target.is_file() and md5(copy) == md5(target):
-                copy.unlink()
-                continue
-            if known is None:
-                known = {path.stem: read_table(path) for path in tables(project)}
-            known = _with_table(known, file.stem, read_table(copy), label, task)
-        except (UnshapleyError, OSError) as error:
-            drop.refuse(file, _reason(error))
-            continue
-        _remove_other_format(repo, target)
-        copy.replace(target)
-        taken.append(file.name)
+    with _incoming(project) as incoming:
+        copies = _copies(drop, incoming)
+        targets = {copy: project.raw / copy.name for copy in copies}
+        changed = [c for c, t in targets.items() if not t.is_file() or md5(c) != md5(t)]
+        fitting = _fitting(project, drop, changed, Format(label, task))
+        for copy in fitting:
+            copy.replace(targets[copy])
+    taken = [targets[copy] for copy in fitting]
+    # what a killed refresh copied replaces the other formats too
+    left = [t for c, t in targets.items() if c not in changed and not committed_md5(repo, t)]
+    _remove_other_formats(project, repo, [*taken, *left])
     if taken:
-        repo.dvc("add", *(f"data/raw/{name}" for name in taken))
-    return taken
+        repo.dvc("add", *(relative(repo, table) for table in taken))
+    return [table.name for table in taken]
 
 
 def uncommitted(project: Project, repo: Repository, drop: Drop) -> list[Path]:
@@ -107,51 +100,88 @@ def clear(project: Project, repo: Repository, drop: Drop) -> None:
 
 
 def _files_in_raw(project: Project, drop: Drop) -> list[Path]:
-    files = [f for f in drop.files() if f.name not in drop.refused and f.suffix in SUFFIXES]
+    files = [f for f in drop.files() if f.name not in drop.refused and is_table(f.name)]
     return [f for f in files if recorded_md5(project.raw / f.name) == md5(f)]
 
 
-def _problem_of_name(file: Path, stems: Counter[str]) -> str:
+def _problem_of_name(file: Path, names: Counter[str]) -> str:
     if not file.is_file() or file.is_symlink():
         return "is not a regular file"
-    if file.suffix not in SUFFIXES:
+    if not is_table(file.name):
         return f"the file name must end in {' or '.join(SUFFIXES)}"
     try:
         provider_name(file.stem)
     except InputError as error:
         return error.what
-    if stems[file.stem] > 1:
+    if names[provider_of(file)] > 1:
         return f"there are two files of provider {file.stem!r}"
     return ""
 
 
-def _snapshot(project: Project, file: Path) -> Path:
-    """A copy of the file as it is now, in a folder that DVC does not track."""
+@contextmanager
+def _incoming(project: Project) -> Iterator[Path]:
+    """An empty folder that DVC does not track, for copies of the files as they are now."""
     folder = project.results.parent / "incoming"
-    folder.mkdir(parents=True, exist_ok=True)
-    return Path(shutil.copyfile(file, folder / file.name))
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _with_table(
-    known: dict[str, pd.DataFrame], provider: str, frame: pd.DataFrame, label: str, task: str
-) -> dict[str, pd.DataFrame]:
-    """The known tables and this one; `InputError` if it does not fit the others."""
-    others = {name: table for name, table in known.items() if name != provider}
+def _copies(drop: Drop, folder: Path) -> list[Path]:
+    """Copies of the deliveries in `folder`; one whose name cannot be is refused."""
+    names = Counter(provider_of(file) for file in drop.files())
+    copies = []
+    for file in drop.files():
+        problem = drop.refused.get(file.name) or _problem_of_name(file, names)
+        if problem:
+            drop.refuse(file, problem)
+            continue
+        try:
+            copies.append(Path(shutil.copyfile(file, folder / file.name)))
+        except OSError as error:
+            drop.refuse(file, str(error))
+    return copies
+
+
+def _fitting(project: Project, drop: Drop, changed: Sequence[Path], form: Format) -> list[Path]:
+    """Those of the changed tables that fit the tables which stay, and each other; refuse others."""
+    if not changed:
+        return []
+    replaced = {provider_of(copy) for copy in changed}
+    for table in tables(project):
+        if provider_of(table) not in replaced:
+            with suppress(InputError):  # it is for stage prepare to report
+                form = form.joined(table.stem, read_table(table))
+    fitting = []
+    for copy in changed:
+        try:
+            form = form.joined(copy.stem, _rows(copy))
+        except (UnshapleyError, OSError) as error:
+            drop.refuse(copy, _reason(error))
+            continue
+        fitting.append(copy)
+    return fitting
+
+
+def _rows(file: Path) -> pd.DataFrame:
+    frame = read_table(file)
     if frame.empty:
         raise InputError("holds no rows")
-    all_tables = {**others, provider: frame}
-    encode(all_tables, label, task)
-    return all_tables
+    return frame
 
 
-def _remove_other_format(repo: Repository, target: Path) -> None:
-    """Remove the provider's table in the other format (CSV or parquet), which this one replaces."""
-    for suffix in SUFFIXES:
-        other = target.with_suffix(suffix)
-        if other != target and (other.exists() or dvc_file(other).exists()):
-            other.unlink(missing_ok=True)
-            if dvc_file(other).exists():
-                repo.dvc("remove", relative(repo, dvc_file(other)))
+def _remove_other_formats(project: Project, repo: Repository, targets: Sequence[Path]) -> None:
+    """Remove tables in another format (CSV or parquet), which these replace."""
+    present = by_provider(project.raw.iterdir()) if targets else {}
+    others = [other for t in targets for other in present[provider_of(t)] if other != t]
+    for other in others:
+        other.unlink(missing_ok=True)
+    tracked = [relative(repo, dvc_file(other)) for other in others if dvc_file(other).exists()]
+    if tracked:
+        repo.dvc("remove", *tracked)
 
 
 def _reason(error: Exception) -> str:

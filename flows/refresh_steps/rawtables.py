@@ -7,13 +7,14 @@ is an outdated table: git has pulled a newer .dvc file, and the table is still t
 from __future__ import annotations
 
 import hashlib
+import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 
 from flows.refresh_steps.repository import Repository, read_yaml
+from unshapley.data.preparation import SUFFIXES
 from unshapley.errors import InputError
 from unshapley.project import Project
-
-SUFFIXES = (".csv", ".parquet")
 
 
 def md5(path: Path) -> str:
@@ -23,13 +24,41 @@ def md5(path: Path) -> str:
 
 
 def tables(project: Project) -> list[Path]:
-    """The raw tables on disk."""
-    return sorted(p for s in SUFFIXES for p in project.raw.glob(f"[!.]*{s}") if p.is_file())
+    """The raw tables on disk, which are those that `prepare` reads."""
+    entries = project.raw.iterdir() if project.raw.is_dir() else ()
+    return sorted(path for path in entries if is_table(path.name) and path.is_file())
+
+
+def is_table(name: str) -> bool:
+    """Whether a file of this name is a provider's table."""
+    return not name.startswith(".") and name.lower().endswith(SUFFIXES)
 
 
 def dvc_file(table: Path) -> Path:
     """The .dvc file of a table."""
     return table.with_name(f"{table.name}.dvc")
+
+
+def table_of(path: Path) -> Path | None:
+    """The table that a .dvc file belongs to; None for another file."""
+    if path.suffix == ".dvc" and is_table(path.stem):
+        return path.with_suffix("")
+    return None
+
+
+def provider_of(table: Path) -> str:
+    """Name of the provider of a table, whatever its format."""
+    return unicodedata.normalize("NFC", table.stem)
+
+
+def by_provider(paths: Iterable[Path]) -> dict[str, list[Path]]:
+    """Tables among these paths, also those of which only the .dvc file is there, by provider."""
+    grouped: dict[str, set[Path]] = {}
+    for path in paths:
+        table = path if is_table(path.name) else table_of(path)
+        if table:
+            grouped.setdefault(provider_of(table), set()).add(table)
+    return {provider: sorted(tables) for provider, tables in grouped.items()}
 
 
 def md5_in(text: str | None) -> str | None:
@@ -66,7 +95,7 @@ def check_tables(project: Project, repo: Repository) -> None:
             do="run `dvc remove data/raw.dvc`, then `dvc add data/raw/*.csv`, and commit",
         )
     git_files = (repo.try_git("ls-files", "data/raw") or "").splitlines()
-    in_git = [name for name in git_files if name.endswith(SUFFIXES)]
+    in_git = [name for name in git_files if is_table(Path(name).name)]
     if in_git:
         raise InputError(
             "is tracked by git",

@@ -8,31 +8,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.refresh_steps.rawtables import SUFFIXES, dvc_file, relative
+from flows.refresh_steps.rawtables import by_provider, dvc_file, provider_of, relative
 from flows.refresh_steps.repository import Repository
 from unshapley.project import Project
 
 OUTPUTS = ("dvc.lock", "data/valuation")
 """Outputs of a valuation that git tracks, besides the .dvc files of its tables."""
+IGNORED = "data/raw/.gitignore"
 
 
 def undo_deliveries(project: Project, repo: Repository, deliveries: Sequence[Path]) -> None:
     """Restore data/raw for the providers of these deliveries as the current commit has it."""
-    for table in (project.raw / file.name for file in deliveries):
-        # the table first: if killed after this line, DVC restores it, and it is undone again
+    if not deliveries:
+        return
+    delivered = [project.raw / file.name for file in deliveries]
+    committed = by_provider(repo.root / name for name in repo.files_in("data/raw"))
+    before = [
+        relative(repo, dvc_file(table))
+        for provider in sorted({provider_of(table) for table in delivered})
+        for table in committed.get(provider, ())
+    ]
+    new = sorted({relative(repo, dvc_file(table)) for table in delivered} - {*before})
+    for table in delivered:
+        # the tables first: if killed after this line, DVC restores them, and they are undone again
         table.unlink(missing_ok=True)
-        if repo.file_at(relative(repo, dvc_file(table))) is None:
-            repo.dvc("remove", relative(repo, dvc_file(table)))
-        for suffix in SUFFIXES:
-            committed_table = table.with_suffix(suffix)
-            name = relative(repo, dvc_file(committed_table))
-            if repo.file_at(name) is not None:
-                repo.git("checkout", "-q", "HEAD", "--", name)
-                repo.dvc("checkout", "--force", name)
-    gitignore = "data/raw/.gitignore"
-    if deliveries and not _new_tables(repo) and repo.file_at(gitignore) is not None:
+    if before:
+        repo.git("checkout", "-q", "HEAD", paths=before)
+    if new:
+        repo.dvc("remove", *new)
+    if before:
+        repo.dvc("checkout", "--force", *before)
+    if not _new_tables(repo) and IGNORED in repo.files_in("data/raw"):
         # DVC may have changed the order of its lines
-        repo.git("checkout", "-q", "HEAD", "--", gitignore)
+        repo.git("checkout", "-q", "HEAD", "--", IGNORED)
 
 
 def restore_outputs(repo: Repository) -> None:
@@ -44,4 +52,7 @@ def restore_outputs(repo: Repository) -> None:
 
 
 def _new_tables(repo: Repository) -> bool:
-    return any(path.startswith("data/raw/") and path.endswith(".dvc") for path in repo.changes())
+    return any(
+        change.path.startswith("data/raw/") and change.path.endswith(".dvc")
+        for change in repo.changes()
+    )

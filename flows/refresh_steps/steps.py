@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from flows.refresh_steps import dropfolder, rawtables, rollback
-from flows.refresh_steps.checks import check, check_clean
+from flows.refresh_steps.checks import check
 from flows.refresh_steps.commits import commit, follow_remote, push_valuation, tag
 from flows.refresh_steps.dropfolder import Drop
 from flows.refresh_steps.job import RefreshJob, RefreshOutcome, Value
-from flows.refresh_steps.repository import CommandError, Repository
+from flows.refresh_steps.ownership import own_changes
+from flows.refresh_steps.repository import DEFAULT_SECONDS, CommandError, Repository
 from flows.runtime.locks import only_refresh, only_run
 from unshapley.config import load_params
 from unshapley.environment import source_hash
@@ -35,20 +36,29 @@ _LOADED_CODE = source_hash(*CODE)
 
 
 def refresh_project(
-    project: Project, value: Value, *, drop: Path | None = None, push: bool = True
+    project: Project,
+    value: Value,
+    *,
+    drop: Path | None = None,
+    push: bool = True,
+    limit: float = DEFAULT_SECONDS,
 ) -> RefreshOutcome:
     """Update the inputs; if they changed, value them, and commit, tag and push the valuation.
 
-    value: called once if there is anything to value. Raises `BusyError` if another refresh or run
-    works in the project, `InputError` if the project cannot be refreshed or new tables fail their
-    expectations, `UntrustedError` if the valuation is not published. In these cases the project is
-    as before, and deliveries are still in the drop folder.
+    value: called once if there is anything to value; limit: seconds after which a git or DVC
+    command is stopped.
+
+    Raises `CommandError` if a command fails or is stopped: the next refresh goes on from there.
+    Raises `BusyError` if another refresh or run works in the project, `InputError` if the project
+    cannot be refreshed or new tables fail their expectations, `UntrustedError` if the valuation is
+    not published. In these cases the project is as before, and deliveries are still in the drop
+    folder.
     """
     project = Project(project.root.resolve())
     with only_refresh(project) as lock:
         check_idle(project)
         folder = Drop(drop.resolve()) if drop else None
-        job = RefreshJob(project, Repository(project.root, lock), folder, push, value)
+        job = RefreshJob(project, Repository(project.root, lock, limit), folder, push, value)
         check(job)
         for _ in range(ATTEMPTS):
             with job.step("follow"):
@@ -137,7 +147,7 @@ def run_stages(job: RefreshJob) -> None:
         else:  # git pulled other code than this process runs
             repo.unshapley("run", "--quiet")
     with job.step("record"), only_run(job.project):
-        check_clean(repo)
+        own_changes(repo)
         repo.dvc("commit", "--force", "valuation")
 
 

@@ -16,15 +16,19 @@ import pytest
 import yaml
 
 from flows.refresh import value
-from flows.refresh_steps import rawtables, steps
+from flows.refresh_steps import dropfolder, rawtables, repository, steps
+from flows.refresh_steps.checks import check
+from flows.refresh_steps.commits import commit
+from flows.refresh_steps.dropfolder import Drop
 from flows.refresh_steps.job import RefreshJob, RefreshOutcome
-from flows.refresh_steps.repository import Repository
+from flows.refresh_steps.repository import DEFAULT_SECONDS, CommandError, Repository
 from flows.refresh_steps.steps import refresh_project
 from flows.runtime.locks import only_refresh
 from tests.conftest import made_once, set_params
 from tests.flows.checkouts import ENV, FORMS, NAMED, Checkout, build_checkout, copied, deliver
 from tests.flows.test_valuation import outputs
 from unshapley.config import load_params
+from unshapley.data.encoding import Format
 from unshapley.errors import BusyError, InputError, UnshapleyError, UntrustedError
 
 STEPS = ["follow", "inputs", "drop", "prepare", "pretrain", "value", "record", "commit", "tag",
@@ -169,6 +173,7 @@ def test_what_lands_in_the_folder_is_valued_tagged_and_pushed(published, refresh
     place, done, folder = refreshed
     assert done.taken == ["form-01.csv", "form-03.csv"]
     assert {p.name for p in folder.iterdir()} == {*BAD, ".arriving.csv"}
+    assert not (place.results.parent / "incoming").exists()
     assert place.log()[0] == f"Valuation of {done.tag.split('/')[1][:10]}: form-01, form-03"
     assert place.published()
     assert place.tags() == {done.tag, *published.tags()}
@@ -369,6 +374,150 @@ def test_an_imported_table_is_taken_from_its_source(checkout, tmp_path):
     assert len(pd.read_csv(checkout.raw / "form-05.csv")) == len(FORMS["form-05"])
 
 
+@contextmanager
+def job_of(place, drop=None, limit=DEFAULT_SECONDS):
+    with only_refresh(place) as lock:
+        yield RefreshJob(place, Repository(place.root, lock, limit), drop, True, never)
+
+
+def test_a_commit_holds_what_the_refresh_made_and_nothing_else(checkout, tmp_path, caplog):
+    for name in ("patients.xlsx", "a.csv.bak"):
+        (checkout.raw / name).write_text("not for others")
+    drop = Drop(deliver(tmp_path / "drop", "form-03.csv", FORMS["form-03"]).parent)
+    deliver_parquet(drop.folder, "form-01.parquet", FORMS["form-01"])
+    with job_of(checkout, drop) as job:
+        check(job)
+        assert "data/raw/a.csv.bak, data/raw/patients.xlsx: no table" in caplog.text
+        steps.take_deliveries(job)
+        assert checkout.git("diff", "--cached", "--name-only") == ""
+        checkout.git("add", "-N", "data/raw/form-03.csv.dvc")  # where one was killed before
+        check(job)
+        commit(job)
+    committed = checkout.git("show", "--format=", "--name-status", "--no-renames").splitlines()
+    assert committed == [
+        "M\tdata/raw/.gitignore", "D\tdata/raw/form-01.csv.dvc", "A\tdata/raw/form-01.parquet.dvc",
+        "A\tdata/raw/form-03.csv.dvc",
+    ]  # fmt: skip
+    left = checkout.git("status", "--porcelain").splitlines()
+    assert left == ["?? data/raw/a.csv.bak", "?? data/raw/patients.xlsx"]
+    assert not (checkout.raw / "form-01.csv").exists()
+
+
+def deliver_parquet(folder, name, frame):
+    frame.to_parquet(folder / name)
+
+
+def test_what_is_undone_comes_back_in_its_old_format(checkout, tmp_path):
+    (tmp_path / "drop").mkdir()
+    drop = Drop(tmp_path / "drop")
+    deliver_parquet(drop.folder, "form-01.parquet", FORMS["form-01"])
+    deliver(drop.folder, "form-03.csv", FORMS["form-03"])
+    with job_of(checkout, drop) as job:
+        steps.take_deliveries(job)
+        assert job.outcome.taken == ["form-01.parquet", "form-03.csv"]
+        steps.undo(job)
+    assert checkout.git("status", "--porcelain") == ""
+    assert {p.name for p in checkout.raw.glob("form-0*") if p.suffix != ".dvc"} == {
+        "form-00.csv", "form-01.csv", "form-02.csv"
+    }  # fmt: skip
+    assert len(list(drop.folder.iterdir())) == 2
+
+
+def test_each_delivery_is_looked_at_once(tmp_path, monkeypatch):
+    place = Checkout(tmp_path / "project")
+    place.raw.mkdir(parents=True)
+    FORMS["form-00"].to_csv(place.raw / "form-00.csv", index=False)
+    for number in range(6):
+        deliver(tmp_path / "drop", f"site-{number}.csv", FORMS["form-01"][:3])
+    deliver(tmp_path / "drop", "site-6.csv", FORMS["form-01"].drop(columns="label"))
+    looked_at = []
+    real = Format.joined
+    monkeypatch.setattr(
+        Format, "joined", lambda form, name, frame: looked_at.append(name) or real(form, name, frame)
+    )  # fmt: skip
+    place.git("init", "-q")
+    place.dvc("init", "-q")
+    with job_of(place) as job:
+        drop = Drop(tmp_path / "drop")
+        taken = dropfolder.take(place, job.repo, drop, "label", "classification")
+    assert taken == [f"site-{number}.csv" for number in range(6)]
+    assert looked_at == ["form-00", *(f"site-{number}" for number in range(7))]
+    assert drop.refused.keys() == {"site-6.csv"}
+    assert not (place.results.parent / "incoming").exists()
+
+
+HANGS = "#!/bin/sh\necho $$ >> {pids}\nsleep 300 &\necho $! >> {pids}\nwait\n"
+
+
+def script(path, pids):
+    path.write_text(HANGS.format(pids=pids))
+    path.chmod(0o755)
+
+
+def living(pids):
+    """Processes that go on; one that was killed may need a moment, and stay as a zombie."""
+    alive = [int(pid) for pid in pids.read_text().split()]
+    for _ in range(100):
+        alive = [pid for pid in alive if runs(pid)]
+        if not alive:
+            break
+        time.sleep(0.1)
+    return alive
+
+
+def runs(pid):
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def test_a_hook_that_hangs_is_stopped_and_named(checkout, tmp_path):
+    FORMS["form-03"].to_csv(checkout.raw / "form-03.csv", index=False)
+    checkout.dvc("add", "-q", "data/raw/form-03.csv")
+    pids = tmp_path / "pids"
+    script(checkout.root / ".git" / "hooks" / "pre-commit", pids)
+    with job_of(checkout, limit=2) as job, pytest.raises(
+        CommandError, match="git commit did not end within 2 seconds: stopped(.|\n)*a hook"
+    ):  # fmt: skip
+        commit(job)
+    assert living(pids) == []
+    assert not (checkout.root / ".git" / "index.lock").exists()
+    (checkout.root / ".git" / "hooks" / "pre-commit").unlink()
+    with job_of(checkout) as job:
+        check(job)
+        commit(job)
+    assert checkout.git("status", "--porcelain") == ""
+
+
+def test_a_remote_that_hangs_does_not_cancel_later_nights(checkout, tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    pids = tmp_path / "pids"
+    script(tmp_path / "bin" / "git-remote-hang", pids)
+    origin = checkout.git("remote", "get-url", "origin")
+    checkout.git("remote", "set-url", "origin", "hang::somewhere")
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{tmp_path / 'bin'}:{ENV['PATH']}")
+        patch.setattr(repository, "GIT_SECONDS", 2.0)
+        with pytest.raises(CommandError, match="git ls-remote origin did not end within 2 sec"):
+            refresh_project(checkout, never)
+    assert living(pids) == []
+    checkout.git("remote", "set-url", "origin", origin)
+    assert not refresh_project(checkout, never).changed
+
+
+def test_a_stage_that_hangs_is_stopped_with_its_processes(checkout, tmp_path):
+    pids = tmp_path / "pids"
+    script(tmp_path / "stage", pids)
+    content = yaml.safe_load((checkout.root / "dvc.yaml").read_text())
+    content["stages"]["prepare"]["cmd"] = str(tmp_path / "stage")
+    (checkout.root / "dvc.yaml").write_text(yaml.safe_dump(content))
+    with job_of(checkout, limit=8) as job, pytest.raises(
+        CommandError, match="dvc repro prepare did not end within 8 seconds(.|\n)*--limit"
+    ):  # fmt: skip
+        job.repo.dvc("repro", "prepare")
+    assert living(pids) == []
+
+
 def runs_dvc(process):
     with suppress(psutil.Error):  # it may have ended meanwhile, or be a zombie
         return "repro" in process.cmdline()
@@ -426,6 +575,16 @@ def test_a_second_one_is_told_so_even_while_children_of_a_killed_one_live(checko
         (lambda p: p.dvc("remote", "remove", "-q", "--local", "near"), "no default remote"),
         (lambda p: (p.data / "raw.dvc").write_text("outs: []"), "tracks the whole folder"),
         (lambda p: p.git("add", "-f", "data/raw/form-00.csv"), "is tracked by git"),
+        (
+            lambda p: p.git("rm", "-q", "data/raw/form-00.csv.dvc"),
+            "form-00.csv.dvc: staged, but not committed",
+        ),
+        (lambda p: (p.raw / "form-00.csv.dvc").unlink(), "form-00.csv.dvc: not committed"),
+        (
+            lambda p: (p.raw / ".gitignore").write_text("/form-00.csv\n*.xlsx\n"),
+            "data/raw/.gitignore: not committed",
+        ),
+        (lambda p: (p.valuation / "notes.txt").write_text("mine"), "notes.txt: not committed"),
     ],
 )
 def test_a_project_that_cannot_be_refreshed_is_told_why(checkout, damage, message):

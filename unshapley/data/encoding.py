@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -24,29 +25,69 @@ def encode(
     Raises `InputError` for a provider without the label, with other columns, or with a non-numeric
     feature. Missing values are accepted here; validation reports them.
     """
-    first = next(iter(raw.values()))
-    features = [str(c) for c in first.columns if c != label]
+    form = Format(label, task)
     for provider, frame in raw.items():
-        _check_columns(frame, provider, label, features, next(iter(raw)))
+        form = form.joined(provider, frame)
     if task == "regression":
-        for provider, frame in raw.items():
-            _check_numbers(frame, provider, label)
-        schema = Schema(tuple(features), label, (), task=task)
+        schema = Schema(form.features, label, (), task=task)
         return schema, {
-            provider: frame.astype({label: float})[[*features, label]]
+            provider: frame.astype({label: float})[[*form.features, label]]
             for provider, frame in sorted(raw.items())
         }
-    classes = _classes(raw, label)
+    classes = _classes(raw, label, are_words=form.word is not None)
     codes = {value: code for code, value in enumerate(classes)}
-    schema = Schema(tuple(features), label, tuple(map(str, classes)))
+    schema = Schema(form.features, label, tuple(map(str, classes)))
     return schema, {
-        provider: frame.assign(**{label: frame[label].map(codes)})[[*features, label]]
+        provider: frame.assign(**{label: frame[label].map(codes)})[[*form.features, label]]
         for provider, frame in sorted(raw.items())
     }
 
 
+@dataclass(frozen=True)
+class Format:
+    """What the tables of all providers have in common; it grows table by table.
+
+    first: the provider whose columns are the features; number, word: the first provider with labels
+    of this kind, and one of them.
+    """
+
+    label: str
+    task: str = "classification"
+    features: tuple[str, ...] = ()
+    first: str | None = None
+    number: tuple[str, Any] | None = None
+    word: tuple[str, Any] | None = None
+
+    def joined(self, provider: str, frame: pd.DataFrame) -> Format:
+        """The format with one more table; `InputError` if it does not fit those before it."""
+        form = self
+        if self.first is None:
+            features = tuple(str(c) for c in frame.columns if c != self.label)
+            form = replace(self, first=provider, features=features)
+        _check_columns(frame, provider, self.label, form.features, form.first)
+        for column in form.features:
+            _check_numbers(frame, provider, column)
+        if self.task == "regression":
+            _check_numbers(frame, provider, self.label)
+            return form
+        return form._with_labels(provider, frame[self.label].dropna().tolist())
+
+    def _with_labels(self, provider: str, labels: list[Any]) -> Format:
+        first_word = next((v for v in labels if isinstance(v, str)), None)
+        first_number = next((v for v in labels if not isinstance(v, str)), None)
+        word = self.word or (None if first_word is None else (provider, first_word))
+        number = self.number or (None if first_number is None else (provider, first_number))
+        if word and number:
+            raise InputError(
+                f"label {word[1]!r} is a word, {number[1]!r} of provider {number[0]} is a number",
+                where=f"provider {word[0]}",
+                expected="labels of one kind; leave a missing label empty",
+            )
+        return replace(self, word=word, number=number)
+
+
 def _check_columns(
-    frame: pd.DataFrame, provider: str, label: str, features: list[str], first: str
+    frame: pd.DataFrame, provider: str, label: str, features: tuple[str, ...], first: str | None
 ) -> None:
     where = f"provider {provider}"
     if label not in frame.columns:
@@ -63,8 +104,6 @@ def _check_columns(
             where=where,
             expected="the same columns from every provider",
         )
-    for column in features:
-        _check_numbers(frame, provider, column)
 
 
 def _check_numbers(frame: pd.DataFrame, provider: str, column: str) -> None:
@@ -80,18 +119,10 @@ def _check_numbers(frame: pd.DataFrame, provider: str, column: str) -> None:
         )
 
 
-def _classes(raw: dict[str, pd.DataFrame], label: str) -> list[Any]:
-    """Distinct labels in order; `InputError` for a mixture of numbers and words."""
-    labels = {provider: frame[label].dropna() for provider, frame in raw.items()}
-    words = {p: [v for v in column if isinstance(v, str)] for p, column in labels.items()}
-    mixed = [p for p in labels if words[p]]
-    if mixed and any(len(words[p]) < len(labels[p]) or not words[p] for p in labels):
-        raise InputError(
-            f"label {words[mixed[0]][0]!r} is a word, other labels are numbers",
-            where=f"provider {mixed[0]}",
-            expected="labels of one kind; leave a missing label empty",
-        )
-    classes = sorted({value for column in labels.values() for value in column.tolist()})
+def _classes(raw: dict[str, pd.DataFrame], label: str, *, are_words: bool) -> list[Any]:
+    """Distinct labels in order; `InputError` for fewer than two."""
+    labels = [frame[label].dropna() for frame in raw.values()]
+    classes = sorted({value for column in labels for value in column.tolist()})
     if len(classes) < 2:
         raise InputError(
             f"the label {label!r} has one class in all files: {classes[0] if classes else 'none'}",
@@ -99,8 +130,8 @@ def _classes(raw: dict[str, pd.DataFrame], label: str) -> list[Any]:
             expected="at least two classes, or a model has nothing to tell apart",
             do="name another column, or set prepare.task: regression",
         )
-    rows = sum(map(len, labels.values()))
-    if not mixed and len(classes) * FEW > rows:
+    rows = sum(map(len, labels))
+    if not are_words and len(classes) * FEW > rows:
         log.warning(
             "label %r: %d different numbers in %d rows are treated as classes; "
             "if they are quantities, set prepare.task: regression",

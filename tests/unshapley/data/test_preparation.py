@@ -70,7 +70,7 @@ def test_a_provider_that_left_leaves_no_partition(tmp_path):
 def test_labels_of_two_kinds_are_refused():
     raw = {"p": frame_of([0, 1]), "q": frame_of(["0", "?"])}
     with pytest.raises(
-        InputError, match="provider q: label '0' is a word, other labels are numbers"
+        InputError, match="provider q: label '0' is a word, 0 of provider p is a number"
     ):
         encode(raw, "label")
 
