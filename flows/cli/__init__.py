@@ -13,7 +13,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="What each provider's data is worth to a model: Shapley values by unlearning.\n\n"
     "Exit codes: 0 done, 1 failed, 2 wrong input, 3 not published because untrusted, "
-    "4 files are not as recorded, 5 not checkable, 6 another run works in the project.",
+    "4 files are not as recorded, 5 not checkable, 6 another run works in the project, "
+    "130 and 143 stopped by Ctrl-C or SIGTERM.",
 )
 for group in (project, valuation, verify, refresh, analysis, fidelity):
     for command in group.COMMANDS:

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.runtime.stopping import Stopped, end, ending_on_signals, said
 from unshapley.errors import InputError, UnshapleyError
 
 ProjectOption = Annotated[
@@ -33,7 +34,8 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> None:
         try:
-            command(*args, **kwargs)
+            with ending_on_signals():
+                command(*args, **kwargs)
         except UnshapleyError as error:
             _print_error(str(error))
             raise typer.Exit(error.exit_code) from None
@@ -42,9 +44,9 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
                 raise
             _print_error(str(_of_the_disk(error)))
             raise typer.Exit(InputError.exit_code) from None
-        except KeyboardInterrupt:
-            warn("interrupted; the same command goes on where this one stopped")
-            raise typer.Exit(130) from None
+        except Stopped as stopped:
+            # no way back: Prefect would deliver its last events to a server that may be gone
+            end(128 + stopped.signum, said(stopped.signum))
 
     return wrapper
 

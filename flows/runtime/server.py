@@ -14,12 +14,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flows.runtime.settings import names_server
+from flows.runtime.stopping import end
 from unshapley.errors import UnshapleyError
 
 APP = "prefect.server.api.server:create_app"
@@ -27,6 +29,9 @@ PATIENCE = 180
 """Seconds that it may take to start: 5 are usual, 20 on a busy machine that makes its database."""
 SHORT = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
 """Without user interface and scheduler, as Prefect starts a server for one process."""
+UNREACHABLE, BETWEEN_CHECKS = 60.0, 5.0
+"""Seconds that a server of the user's may be away while a flow runs, and between two looks."""
+GONE = "error: {}\n  finished chunks are kept\n  do: run the same command again"
 _PR_SET_PDEATHSIG = 1
 
 
@@ -65,18 +70,28 @@ class EmbeddedServer:
             [sys.executable, "-m", "uvicorn", *arguments, "--log-level", "error"],
             env={**os.environ, **SHORT},
             stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for us: the last states are still delivered
             preexec_fn=_end_with_parent,  # noqa: PLW1509 (no other thread runs as yet)
         )
         os.environ["PREFECT_API_URL"] = self.url
         atexit.register(self.stop)
 
     def wait(self) -> None:
-        """Until it answers; `UnshapleyError` where it ends, or takes too long."""
+        """Until it answers; `UnshapleyError` where it ends, or takes too long.
+
+        From then on this process ends if the server does: that of the user, if it is named and
+        answers now, when it has not answered for `UNREACHABLE` seconds.
+        """
         if self.process is None:
+            url = named_url()
+            if answers(url):
+                threading.Thread(target=_end_without, args=(url,), daemon=True).start()
             return
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until and self.process.poll() is None:
-            if self._answers():
+            if answers(self.url):
+                own = (self.process,)
+                threading.Thread(target=self._end_with, args=own, daemon=True).start()
                 return
             time.sleep(0.05)
         state = "does not answer" if self.process.poll() is None else "ended"
@@ -85,26 +100,51 @@ class EmbeddedServer:
             "  do: run the same command again, or name a running server by PREFECT_API_URL"
         )
 
-    def _answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=5) as reply:  # noqa: S310
-                return bool(reply.status == 200)
-        except OSError:
-            return False
+    def _end_with(self, process: subprocess.Popen[bytes]) -> None:
+        """End this process too when the server ends before it is stopped."""
+        process.wait()
+        if self.process is process:
+            end(1, GONE.format("Prefect's server for this run ended"))
 
     def stop(self) -> None:
         """End it, and forget its address."""
         if self.process is None:
             return
-        self.process.terminate()
+        process, self.process = self.process, None  # so that its end is not taken for a fault
+        process.terminate()
         try:
-            self.process.wait(timeout=5)
+            process.wait(timeout=5)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.process = None
+            process.kill()
+            process.wait()
         if os.environ.get("PREFECT_API_URL") == self.url:
             del os.environ["PREFECT_API_URL"]
+
+
+def answers(url: str) -> bool:
+    """Whether the server at this address is well."""
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=5) as reply:  # noqa: S310
+            return bool(reply.status == 200)
+    except (OSError, ValueError):  # ValueError: no address
+        return False
+
+
+def named_url() -> str:
+    """Address of the server that the user's environment or Prefect profile names."""
+    from prefect.settings import PREFECT_API_URL
+
+    return str(PREFECT_API_URL.value() or "")
+
+
+def _end_without(url: str) -> None:
+    """End this process when a server has not answered for a while."""
+    last = time.monotonic()
+    while time.monotonic() - last < UNREACHABLE:
+        time.sleep(BETWEEN_CHECKS)
+        if answers(url):
+            last = time.monotonic()
+    end(1, GONE.format(f"Prefect's server {url} has not answered for {UNREACHABLE:.0f} s"))
 
 
 _LIBC = ctypes.CDLL(None, use_errno=True)

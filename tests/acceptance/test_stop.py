@@ -1,0 +1,71 @@
+"""A run that is told to stop, or loses its server, ends in time and can go on later."""
+
+import os
+import signal
+import subprocess
+import time
+
+import psutil
+import pytest
+
+from flows.runtime.stopping import GRACE
+from tests.acceptance.test_kill import command, finished, server_of
+from tests.conftest import USER, set_params
+from tests.flows.test_valuation import chunks_of
+from unshapley.project import Project
+
+
+@pytest.mark.parametrize(
+    ("stop", "code", "says"),
+    [
+        pytest.param(
+            lambda run: os.kill(run.pid, signal.SIGTERM),
+            143,
+            "stopped by SIGTERM; the same command",
+            id="TERM",
+        ),
+        pytest.param(
+            lambda run: os.killpg(run.pid, signal.SIGINT),
+            130,
+            "stopped by SIGINT; the same command",
+            id="INT",
+            marks=pytest.mark.drill,
+        ),
+        pytest.param(
+            lambda run: server_of(run).kill(),
+            1,
+            "Prefect's server for this run ended",
+            id="server killed",
+            marks=pytest.mark.drill,
+        ),
+    ],
+)
+def test_a_run_ends_in_time_and_leaves_no_process(project: Project, stop, code, says):
+    # a chunk a coalition, and hundreds of them wait
+    settings = {"chunk_size": 1, "options": {"steps": 400}}
+    set_params(project, **{f"valuation__{k}": v for k, v in settings.items()})
+    run = subprocess.Popen(
+        command(project), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=USER,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        while len(finished(project)) < 3:
+            assert run.poll() is None, run.stderr.read()
+            time.sleep(0.02)
+        family = psutil.Process(run.pid).children(recursive=True)
+        begin = time.monotonic()
+        stop(run)
+        _, printed = run.communicate(timeout=60)
+    finally:
+        run.kill()
+    assert time.monotonic() - begin < GRACE + 5
+    assert run.returncode == code
+    assert printed.count(says) == 1
+    assert "Traceback" not in printed
+    assert psutil.wait_procs(family, timeout=5)[1] == []
+
+    if code == 143:
+        kept = len(finished(project))
+        set_params(project, valuation__stop__seconds=0.1)
+        subprocess.run(command(project), check=True, capture_output=True, env=USER)
+        assert chunks_of(project)["resumed"] >= min(kept, 3)
