@@ -32,6 +32,9 @@ from unshapley.numerics import deterministic
 
 ROUNDS = 3
 """Rounds of subspace iteration, of which the first also collects the gradients."""
+GRADIENTS = 100
+"""Most directions for the providers' gradients: with one for each provider, the statistics would
+grow with the cube of the number of providers."""
 BLOCK_BYTES = 64 * 2**20
 
 
@@ -64,11 +67,12 @@ def make_basis(
     `(weights, k)`.
 
     The `directions` leading ones by subspace iteration (Halko, Martinsson and Tropp 2011, algorithm
-    4.4), then every provider's gradient, and the difference of the pretrained and the initial
-    weights. None if the model has so few weights that all directions are kept.
+    4.4), then every provider's gradient (of more than `GRADIENTS` their principal directions), and
+    the difference of the pretrained and the initial weights. None if the model has so few weights
+    that all directions are kept.
     """
     theta = flat(state, parameters)
-    extra = len(partitions) + 1
+    extra = min(len(partitions), GRADIENTS) + 1
     if len(theta) <= directions + extra:
         return None
     generator = torch.Generator().manual_seed(seed)
@@ -83,7 +87,18 @@ def make_basis(
                     gradients[index] += row_gradients.sum(dim=0)
         basis = orthonormal(image)
     training = (theta - flat(initial, parameters)).unsqueeze(1)
-    return orthonormal(torch.cat([basis, gradients.T, training], dim=1))
+    return orthonormal(torch.cat([basis, leading(gradients, GRADIENTS).T, training], dim=1))
+
+
+def leading(rows: Tensor, count: int) -> Tensor:
+    """The leading right singular vectors of a matrix `(count, columns)`, scaled by their singular
+    values; the rows themselves if there are no more of them.
+    """
+    if len(rows) <= count:
+        return rows
+    vectors = torch.linalg.eigh((rows @ rows.T).double()).eigenvectors.flip(1)[:, :count]
+    scaled: Tensor = vectors.T.to(rows.dtype) @ rows
+    return scaled
 
 
 def orthonormal(columns: Tensor) -> Tensor:

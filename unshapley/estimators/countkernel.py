@@ -16,13 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import optimize
 from torch import Tensor
 
 from unshapley.game.coalitions import Coalitions
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 _START = np.log([1.0, 1.0, 2.0, 3.0, 1.0, 1.0, 1.0, 0.5, 1e-3])
 _LOW = np.log([1e-4, 0.1, 0.3, 0.3, 1e-6, 1e-6, 1e-4, 0.03, 1e-6])
@@ -38,7 +37,7 @@ FITTED_ON = 400
 """Coalitions that the hyperparameters are fitted to: more cost much and change little."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # the same object is the same kernel
 class CountKernel:
     """The tables P, Q, R, G by sizes `(n + 1, n + 1)`, and the variance of the noise."""
 
@@ -62,21 +61,6 @@ class CountKernel:
         smooth += common
         smooth += self.p[:, columns][rows]
         return smooth
-
-    def mean(self, s: Ints, t: int, rest: tuple[int, Ints, int], fixed: int) -> Floats:
-        """Mean covariance of a coalition T of size t with a random S of each size s `(sizes,)`.
-
-        rest: (providers whose membership in S is random, how many of them are in S `(sizes,)`, how
-        many of them are in T); fixed: how many of the other providers are in both S and T.
-        """
-        free, in_s, in_t = rest
-        c = np.arange(in_t + 1)
-        probability = _hypergeometric(free, in_t, in_s, c)
-        common = c + fixed
-        k = self.p[s, t, None] + self.q[s, t, None] * common
-        k += np.exp(self.r[s, t, None] + self.g[s, t, None] * common)
-        out: Floats = (probability * k).sum(axis=1)
-        return out
 
 
 def fit(coalitions: Coalitions, utilities: Floats) -> CountKernel:
@@ -128,21 +112,3 @@ def _tables(theta: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     p = sizes * (-0.5 * distance / length**2).exp() - 4 * members * product / n**2 - 0.1 * shares
     q = 4 * members / n + 0.1 * shares * n / product
     return p, q.expand_as(p), r, g.expand_as(p)
-
-
-def _hypergeometric(total: int, marked: int, drawn: Ints, hits: Ints) -> Floats:
-    """Probability of `hits` marked items among `drawn` of `total` `(len(drawn), len(hits))`."""
-    k, m = hits[None, :], drawn[:, None]
-    possible = (k <= m) & (m - k <= total - marked)
-    k = np.where(possible, k, 0)
-    m_k = np.where(possible, m - k, 0)
-    log = _log_binomial(marked, k) + _log_binomial(total - marked, m_k)
-    log = log - _log_binomial(total, m)
-    out: Floats = np.where(possible, np.exp(log), 0.0)
-    return out
-
-
-def _log_binomial(n: int, k: Ints) -> Floats:
-    lgamma = special.gammaln(np.arange(n + 2, dtype=np.float64) + 1)
-    out: Floats = lgamma[n] - lgamma[k] - lgamma[n - k]
-    return out

@@ -9,11 +9,24 @@ coalition are left out of all sums, as their utilities are known.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from unshapley.estimators.countkernel import CountKernel, Floats
+from unshapley.estimators.meancovariance import Fixed, mean_covariances
 from unshapley.game.coalitions import Coalitions
+
+_PAIR_CASES = (
+    Fixed(2, 2, 2),
+    Fixed(2, 1, 1),
+    Fixed(2, 0, 0),
+    Fixed(1, 1, 1),
+    Fixed(1, 1, 0),
+    Fixed(1, 0, 0),
+    Fixed(0, 0, 0),
+)
+"""How many of a pair can be in S, in T, and in both; the others are these swapped."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +51,10 @@ class SemivalueCovariance:
 def semivalue_covariance(kernel: CountKernel, weights: Floats) -> SemivalueCovariance:
     """Σ_{S ∋ i} weights[s − 1] · mean k(S, T) − Σ_{S ∌ i} weights[s] · mean k(S, T)."""
     n, s = kernel.n, np.arange(1, kernel.n)
+    both, in_s, neither = _means_of_one(kernel)
     table = np.zeros((n + 1, 2))
-    for t in range(1, n):
-        for in_t in (0, 1):
-            others = t - in_t
-            joined = kernel.mean(s, t, (n - 1, s - 1, others), in_t)
-            not_joined = kernel.mean(s, t, (n - 1, s, others), 0)
-            table[t, in_t] = weights[s - 1] @ joined - weights[s] @ not_joined
+    table[s, 0] = weights[s - 1] @ in_s[s - 1][:, s] - weights[s] @ neither[s][:, s]
+    table[s, 1] = weights[s - 1] @ both[s - 1][:, s - 1] - weights[s] @ in_s.T[s][:, s - 1]
     without, within = table[s, 0], table[s, 1]
     variance = float(weights[s - 1] @ within - weights[s] @ without)
     # mean covariance of i's value with U(T) over all T with another provider j, and without j
@@ -52,6 +62,18 @@ def semivalue_covariance(kernel: CountKernel, weights: Floats) -> SemivalueCovar
     without_other = (within * s + without * (n - 1 - s)) / (n - 1)
     covariance = float(weights[s - 1] @ with_other - weights[s] @ without_other)
     return SemivalueCovariance(table, variance, covariance)
+
+
+@lru_cache(maxsize=1)
+def _means_of_one(kernel: CountKernel) -> tuple[Floats, Floats, Floats]:
+    """Mean covariances where a provider is in S and in T, in S only, in neither.
+
+    They serve all semivalues of a valuation.
+    """
+    both, in_s, neither = mean_covariances(
+        kernel, kernel.n - 1, [Fixed(1, 1, 1), Fixed(1, 0, 0), Fixed(0, 0, 0)]
+    )
+    return both, in_s, neither
 
 
 def interaction_covariance(kernel: CountKernel) -> tuple[Floats, float]:
@@ -62,21 +84,19 @@ def interaction_covariance(kernel: CountKernel) -> tuple[Floats, float]:
     `(n + 1, 3)`, and its variance.
     """
     n = kernel.n
-    s = np.arange(n - 1)
+    by_fixed = dict(zip(_PAIR_CASES, mean_covariances(kernel, n - 2, _PAIR_CASES), strict=True))
+    by_fixed |= {fixed.swapped: means.T for fixed, means in by_fixed.items()}
     table = np.zeros((n + 1, 3))
-    for t in range(1, n):
-        for in_t in range(min(t, 2) + 1):
-            others = t - in_t
-            if others > n - 2:
-                continue
-            pair = kernel.mean(s + 2, t, (n - 2, s, others), in_t)
-            outside = kernel.mean(s + 1, t, (n - 2, s, others), 0)
-            inside = kernel.mean(s + 1, t, (n - 2, s, others), 1)
-            # S has i or j: T has the same provider in `in_t` of the two cases
-            single = outside * (2 - in_t) + inside * in_t
-            none = kernel.mean(s, t, (n - 2, s, others), 0)
-            pair[-1], none[0] = 0.0, 0.0
-            table[t, in_t] = (pair - single + none).sum() / (n - 1)
+    for in_t in range(3):
+        # S has i or j: T has the same provider in `in_t` of the two cases
+        same, other = Fixed(1, in_t, 1), Fixed(1, in_t, 0)
+        pair, none = by_fixed[Fixed(2, in_t, in_t)].copy(), by_fixed[Fixed(0, in_t, 0)].copy()
+        pair[-1], none[0] = 0.0, 0.0
+        single = sum(
+            by_fixed[fixed] * times for fixed, times in ((other, 2 - in_t), (same, in_t)) if times
+        )
+        sizes = np.arange(max(in_t, 1), min(n, n - 1 + in_t))
+        table[sizes, in_t] = (pair - single + none)[:, sizes - in_t].sum(axis=0) / (n - 1)
     size = np.arange(n - 1)
     pairs, singles, nones = table[size + 2, 2].copy(), table[size + 1, 1], table[size, 0].copy()
     pairs[-1], nones[0] = 0.0, 0.0

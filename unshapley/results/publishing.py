@@ -19,16 +19,7 @@ from unshapley.results.chain import committed, predecessor
 from unshapley.results.layout import MANIFEST
 from unshapley.results.manifest import describe, hash_inputs
 from unshapley.results.report import render_report
-from unshapley.results.tables import (
-    convergence_table,
-    differences_table,
-    fidelity_table,
-    interactions_table,
-    metrics,
-    semivalues_table,
-    utilities_table,
-    values_table,
-)
+from unshapley.results.tables import all_tables, metrics, utilities_table
 from unshapley.results.valuation import Valuation
 
 
@@ -84,14 +75,11 @@ def _stage(
     validation: Sequence[Mapping[str, Any]],
     provenance: Mapping[str, Any],
 ) -> None:
-    write_csv(values_table(valuation), staging / "values.csv")
-    write_csv(differences_table(valuation), staging / "differences.csv")
-    write_csv(interactions_table(valuation), staging / "interactions.csv")
-    write_csv(semivalues_table(valuation), staging / "semivalues.csv")
-    write_csv(convergence_table(valuation), staging / "plots" / "convergence.csv")
-    write_csv(fidelity_table(valuation), staging / "plots" / "fidelity.csv")
+    tables = all_tables(valuation)
+    for name, table in tables.items():
+        write_csv(table, staging / name)
     write_table(utilities_table(valuation), staging / "utilities.parquet")
     write_json(staging / "metrics.json", metrics(valuation))
     write_json(staging / "validation.json", list(validation))
-    page = render_report(valuation, validation, provenance)
+    page = render_report(valuation, tables, validation, provenance)
     (staging / "report.html").write_text(page, encoding="utf-8")

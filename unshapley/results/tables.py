@@ -24,6 +24,18 @@ ENDPOINT = -1
 """Entry in column `chunk` for the empty and the full coalition, which belong to no chunk."""
 
 
+def all_tables(valuation: Valuation) -> dict[str, pd.DataFrame]:
+    """The tables that are published as CSV, by file."""
+    return {
+        "values.csv": values_table(valuation),
+        "differences.csv": differences_table(valuation),
+        "interactions.csv": interactions_table(valuation),
+        "semivalues.csv": semivalues_table(valuation),
+        "plots/convergence.csv": convergence_table(valuation),
+        "plots/fidelity.csv": fidelity_table(valuation),
+    }
+
+
 def values_table(valuation: Valuation) -> pd.DataFrame:
     """values.csv: `provider, rows, value, std_error, ci_low, ci_high, rank, status`, then the parts
     of the standard error: `sampling_error, test_error, correction_error`.
@@ -119,10 +131,11 @@ def differences_table(valuation: Valuation) -> pd.DataFrame:
 
 def interactions_table(valuation: Valuation) -> pd.DataFrame:
     """interactions.csv: pairwise Shapley interactions, `provider, other, interaction, std_error`,
-    the most redundant pair first.
+    the most redundant pair first; of very many pairs only the most redundant and the most
+    complementary ones (`unshapley.estimators.interactions.LISTED`).
     """
-    first, second = np.triu_indices(len(valuation.players), 1)
     estimates = interactions(valuation.plan, valuation.table)
+    first, second = np.nonzero(np.triu(np.isfinite(estimates.std_error), 1))
     frame = pd.DataFrame(
         {
             "provider": [valuation.players[i] for i in first],

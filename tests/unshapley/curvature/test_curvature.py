@@ -8,7 +8,13 @@ from torch.func import functional_call, hessian, jacrev
 
 from unshapley.config import CurvatureSettings as Settings
 from unshapley.config import PretrainSettings
-from unshapley.curvature.statistics import make_basis, provider_statistics, with_statistics
+from unshapley.curvature.statistics import (
+    leading,
+    make_basis,
+    orthonormal,
+    provider_statistics,
+    with_statistics,
+)
 from unshapley.curvature.store import CurvatureRecord, add_providers, load_basis, load_curvature
 from unshapley.data.tables import Schema
 from unshapley.errors import InputError
@@ -61,6 +67,16 @@ def test_the_basis_holds_the_directions_of_most_curvature():
     way = flat(state, names)
     torch.testing.assert_close(basis @ (basis.T @ way), way, atol=1e-4, rtol=1e-4)
     assert make_basis(model, state, initial, names, 100, rows) is None
+
+
+def test_of_many_gradients_the_basis_holds_the_principal_directions():
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(30, 3, generator=generator) @ torch.randn(3, 50, generator=generator)
+    few = leading(rows, 5)
+    assert few.shape == (5, 50)
+    basis = orthonormal(few[:3].T)
+    torch.testing.assert_close(basis @ (basis.T @ rows.T), rows.T, rtol=1e-4, atol=1e-4)
+    assert leading(rows, 30) is rows
 
 
 def test_statistics_add_up_over_providers_and_do_not_depend_on_row_order(inputs):

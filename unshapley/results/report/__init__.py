@@ -11,13 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from unshapley.results.report import plots
-from unshapley.results.tables import (
-    convergence_table,
-    fidelity_table,
-    interactions_table,
-    metrics,
-    values_table,
-)
+from unshapley.results.tables import metrics
 from unshapley.results.valuation import Valuation
 
 PAIRS = 6
@@ -25,9 +19,12 @@ PAIRS = 6
 
 
 def render_report(
-    valuation: Valuation, validation: Sequence[Mapping[str, Any]], provenance: Mapping[str, Any]
+    valuation: Valuation,
+    tables: Mapping[str, pd.DataFrame],
+    validation: Sequence[Mapping[str, Any]],
+    provenance: Mapping[str, Any],
 ) -> str:
-    """The page as HTML; the same valuation gives the same text."""
+    """The page as HTML; the same valuation gives the same text. tables: those of `all_tables`."""
     env = Environment(
         loader=PackageLoader("unshapley.results.report", "."),
         autoescape=True,
@@ -36,18 +33,18 @@ def render_report(
         lstrip_blocks=True,
     )
     env.filters["num"] = _number
-    table = values_table(valuation)
-    pairs = interactions_table(valuation)
+    table, pairs = tables["values.csv"], tables["interactions.csv"]
     extremes = pairs
     if len(pairs) > PAIRS:
         extremes = pd.concat([pairs[: PAIRS // 2], pairs[-PAIRS // 2 :]])
-    fidelity, history = fidelity_table(valuation), convergence_table(valuation)
+    fidelity, history = tables["plots/fidelity.csv"], tables["plots/convergence.csv"]
+    players = len(valuation.players)
     return env.get_template("report.html.j2").render(
         valuation=valuation,
         metrics=metrics(valuation),
         rows=table.sort_values("rank", na_position="last").to_dict("records"),
         pairs=extremes.to_dict("records"),
-        pairs_in_all=len(pairs),
+        pairs_in_all=players * (players - 1) // 2,
         validation=validation,
         provenance=provenance,
         unit=valuation.unit,

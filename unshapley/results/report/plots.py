@@ -25,6 +25,8 @@ STYLE: Any = {
     "ytick.color": INK,
     "figure.constrained_layout.use": True,
 }
+SHOWN = 40
+"""Most providers that a plot names: of more, half are the largest values, half the smallest."""
 
 
 def bars(table: pd.DataFrame, utility: str) -> str:
@@ -40,14 +42,20 @@ def bars_png(table: pd.DataFrame, utility: str) -> bytes:
 
 
 def convergence(history: pd.DataFrame, table: pd.DataFrame) -> str:
-    """Estimates against measured coalitions: one line for each provider, named at its end."""
+    """Estimates against measured coalitions: one line for each provider, named at its end.
+
+    Of very many providers those with the largest and the smallest values are named.
+    """
     with _style():
         figure, axes = _figure(7.6, 4.8)
         last = history["coalitions"].max()
-        names = table.dropna(subset=["value"]).sort_values("rank")["provider"]
+        names = _named(table.dropna(subset=["value"]).sort_values("rank"))["provider"]
         colors = dict(zip(names, palette(len(names)), strict=True))
         ends = []
         for provider, line in history.groupby("provider", sort=True):
+            if provider not in colors:
+                axes.plot(line["coalitions"], line["value"], color=GREY, lw=0.4, zorder=1)
+                continue
             axes.plot(line["coalitions"], line["value"], color=colors[provider], lw=1.2)
             ends.append((float(line["value"].iloc[-1]), str(provider), colors[provider]))
         low, high = axes.get_ylim()
@@ -173,7 +181,8 @@ def palette(count: int) -> list[Any]:
 
 def _draw_bars(table: pd.DataFrame, utility: str) -> Any:
     with _style():
-        valued = table.dropna(subset=["value"]).sort_values("value")
+        every = table.dropna(subset=["value"]).sort_values("value")
+        valued = _named(every)
         figure, axes = _figure(7.6, 1.1 + 0.27 * len(valued))
         colors = [BLUE if value >= 0 else RED for value in valued["value"]]
         axes.barh(valued["provider"], valued["value"], color=colors, height=0.66)
@@ -190,7 +199,17 @@ def _draw_bars(table: pd.DataFrame, utility: str) -> Any:
         axes.axvline(0, color=GREY, lw=0.8)
         axes.set_xlabel(f"value ({utility}) with 95 % interval")
         axes.margins(y=0.02)
+        if len(every) > len(valued):
+            title = f"the {SHOWN // 2} largest and {SHOWN // 2} smallest of {len(every)} values"
+            axes.set_title(title, fontsize=10, loc="left")
         return figure
+
+
+def _named(ordered: pd.DataFrame) -> pd.DataFrame:
+    """The rows of providers that a plot names: the first and the last of an ordered table."""
+    if len(ordered) <= SHOWN:
+        return ordered
+    return pd.concat([ordered[: SHOWN // 2], ordered[-SHOWN // 2 :]])
 
 
 def _spread(values: list[float], gap: float) -> list[float]:
