@@ -29,17 +29,26 @@ def init_project(folder: Path, settings: Sequence[str] = ()) -> Path:
     project = Project(folder)
     if project.params.exists():
         raise InputError("stands there already", where=project.params, do="name another folder")
+    text, _ = new_params(settings)
+    with written_whole(project.params) as part:
+        part.write_text(text, encoding="utf-8")
+    project.raw.mkdir(parents=True, exist_ok=True)
+    return project.params
+
+
+def new_params(settings: Sequence[str]) -> tuple[str, Params]:
+    """The text of a params.yaml with these settings, as KEY=VALUE, and the parameters it gives.
+
+    Raises `InputError` where a setting is not of that form, or the text would be refused.
+    """
     content = stated(Params())
     content.yaml_set_start_comment(HEAD)
     for setting in settings:
         _apply(content, setting)
     text = io.StringIO()
     YAML().dump(content, text)
-    parse_params(YAML(typ="safe").load(text.getvalue()), where="--set")
-    with written_whole(project.params) as part:
-        part.write_text(text.getvalue(), encoding="utf-8")
-    project.raw.mkdir(parents=True, exist_ok=True)
-    return project.params
+    params = parse_params(YAML(typ="safe").load(text.getvalue()), where="--set")
+    return text.getvalue(), params
 
 
 def stated(section: BaseModel) -> CommentedMap:

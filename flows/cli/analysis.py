@@ -114,6 +114,7 @@ def curves(
 
     Examples: `unshapley curves` · `unshapley curves --by newton --random 20 --out proof`
     """
+    from flows.preflight import check_parameters
     from flows.runtime.locks import only_run
     from flows.runtime.progress import coalitions_done
     from unshapley.analysis.project_curves import project_curves, write_curves
@@ -121,6 +122,7 @@ def curves(
 
     paths = Project(project)
     params = load_params(paths.params)
+    check_parameters(params)
     folder = out or paths.data / "curves"
     with only_run(paths), options_for({"valuation.unlearner": "--by"}):
         lines = project_curves(paths, params, by=by, random=random, progress=coalitions_done)

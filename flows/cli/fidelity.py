@@ -40,11 +40,13 @@ def fidelity(
 
     Examples: `unshapley fidelity` · `unshapley fidelity --unlearner newton --seeds 1 --json`
     """
+    from flows.preflight import check_parameters
     from flows.runtime.locks import only_run
     from unshapley.config import load_params
 
     paths = Project(project)
     params = load_params(paths.params)
+    check_parameters(params)
     folder = out or paths.data / "fidelity"
     with only_run(paths):
         rows = benchmark(

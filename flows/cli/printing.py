@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from unshapley.fidelity.benchmark import UnlearnerRow
     from unshapley.results.published import Published
 
-WIDTH = 100
-"""Columns where the output is no terminal."""
+WIDTH = 10_000
+"""Columns where the output is no terminal: nothing is wrapped for a program."""
 
 
 def print_valuation(summary: Mapping[str, Any]) -> None:
@@ -48,6 +48,8 @@ def print_valuation(summary: Mapping[str, Any]) -> None:
         from unshapley.analysis.detection import sentence_of_copies
 
         out.print(escape(sentence_of_copies(summary["copies"])), soft_wrap=True)
+    if "refused" in summary:
+        out.print(f"[bold red]warning:[/] {escape(summary['refused'])}", soft_wrap=True)
     out.print(f"report: {escape(summary['report'])}", soft_wrap=True)
 
 
@@ -112,9 +114,9 @@ def print_seeds(values: pd.DataFrame, title: str) -> None:
 
 def print_benchmark(rows: Sequence[UnlearnerRow], folder: Path) -> None:
     """Print unlearners beside real retraining."""
-    out = _console(width=120)
+    out = _console()
     table = Table(box=None, padding=(0, 1, 0, 0))
-    table.add_column("unlearner", min_width=max(len(row.unlearner.split()[0]) for row in rows))
+    _column(table, "unlearner", left=("unlearner",))
     heads = ("rmse", "noise floor", "Spearman", "± seeds", "relative L2", "± seeds", "cost")
     for name in heads:
         _column(table, name)
@@ -137,8 +139,8 @@ def print_benchmark(rows: Sequence[UnlearnerRow], folder: Path) -> None:
     out.print(f"written: {folder / 'fidelity.csv'}, {folder / 'fidelity.svg'}", soft_wrap=True)
 
 
-def _console(width: int = WIDTH) -> Console:
-    return Console(width=None if sys.stdout.isatty() else width, highlight=False)
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
 
 
 def _table(title: str) -> Table:
@@ -146,7 +148,11 @@ def _table(title: str) -> Table:
 
 
 def _column(table: Table, name: str, left: Sequence[str] = ()) -> None:
-    table.add_column(name, justify="left" if name in left else "right")
+    """A column of text, which is folded where it is too long, or of numbers, which never are."""
+    if name in left:
+        table.add_column(name, justify="left", overflow="fold")
+    else:
+        table.add_column(name, justify="right", no_wrap=True)
 
 
 def _short(figure: float) -> str:

@@ -25,15 +25,21 @@ def init(
 
     Example: `unshapley init my-data --set prepare.source=files --set prepare.label=target`
     """
-    from unshapley.new_project import init_project
+    from unshapley.new_project import init_project, new_params
 
-    params = init_project(folder, set_ or [])
+    settings = set_ or []
+    if settings:  # else it is what comes with unshapley, and importing torch takes seconds
+        from flows.preflight import Step, preflight
+
+        preflight(Project(folder), new_params(settings)[1], Step.INIT)
+    params = init_project(folder, settings)
     print(f"{params}\nnext, in {folder}: prepare, suites, pretrain, run; raw files go to data/raw")
 
 
 @reported
 def prepare(project: ProjectOption = Path()) -> None:
     """Write partitions, test and reference set from digits or from data/raw."""
+    from flows.preflight import Step, preflight
     from flows.runtime.locks import only_run
     from unshapley.config import load_params
     from unshapley.data.preparation import prepare as write
@@ -41,6 +47,7 @@ def prepare(project: ProjectOption = Path()) -> None:
     paths = Project(project)
     params = load_params(paths.params)
     with only_run(paths):
+        preflight(paths, params, Step.PREPARE)
         for provider, rows in write(paths, params).items():
             print(f"{provider}: {rows} training rows")
 
@@ -49,15 +56,17 @@ def prepare(project: ProjectOption = Path()) -> None:
 def suites(project: ProjectOption = Path()) -> None:
     """Write the expectation suites that params.yaml and the prepared data ask for."""
     start(project)
+    from flows.preflight import Step, preflight
     from flows.runtime.locks import only_run
     from tasks.expectations.suites import save_suites
     from unshapley.config import load_params
     from unshapley.data.tables import Schema
 
     paths = Project(project)
-    schema = Schema.load(paths.schema)
     params = load_params(paths.params)
     with only_run(paths):
+        preflight(paths, params, Step.SUITES)
+        schema = Schema.load(paths.schema)
         for path in save_suites(paths.expectations, schema, params.validation):
             print(path)
 
@@ -77,12 +86,13 @@ def validate(
     Examples: `unshapley validate` · `unshapley validate --data-docs docs-out`
     """
     start(project)
-    from tasks.expectations.validation import check_parameters, validate_project, verdict
+    from flows.preflight import Step, preflight
+    from tasks.expectations.validation import validate_project, verdict
     from unshapley.config import load_params
 
     paths = Project(project)
     params = load_params(paths.params)
-    check_parameters(paths, params)
+    preflight(paths, params, Step.VALIDATE)
     reports = validate_project(paths, params.valuation.targets)
     if data_docs:
         from tasks.expectations.data_docs import write_data_docs
@@ -101,6 +111,7 @@ def validate(
 def pretrain(project: ProjectOption = Path()) -> None:
     """Validate, then pretrain the model and store it with its curvature statistics."""
     start(project)
+    from flows.preflight import Step, preflight
     from flows.pretrain import pretrain as train
     from flows.runtime.locks import only_run
     from unshapley.config import load_params
@@ -108,6 +119,7 @@ def pretrain(project: ProjectOption = Path()) -> None:
     paths = Project(project)
     params = load_params(paths.params)
     with only_run(paths):
+        preflight(paths, params, Step.PRETRAIN)
         record = train(paths, params)
     print(", ".join(f"{name} {value:.4f}" for name, value in record.score.items()))
     for provider, reason in record.quarantined.items():
@@ -129,6 +141,7 @@ def curvature(
 
     Examples: `unshapley curvature` · `unshapley curvature --provider cleveland`
     """
+    from flows.preflight import check_parameters
     from flows.runtime.locks import only_run
     from unshapley.config import load_params
     from unshapley.curvature.store import renew
@@ -136,6 +149,7 @@ def curvature(
     paths = Project(project)
     params = load_params(paths.params)
     with only_run(paths):
+        check_parameters(params, importing=False)  # an unlearner need not be where the rows are
         record = renew(paths, params.curvature, provider or ())
     for name in provider or record.providers:
         print(f"{name}: {record.providers[name].rows} rows")

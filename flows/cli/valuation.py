@@ -41,11 +41,13 @@ def run(
     paths = Project(project)
     params = load_params(paths.params)
     with embedded_server() as server:  # starts while we import, and check what can be checked
-        from flows.preflight import preflight
+        from flows.preflight import foreseen, preflight
         from flows.valuation import valuation
 
         with only_run(paths):
             preflight(paths, params)
+            for reason in foreseen(paths, params):
+                warn(f"warning: {reason}, unless fidelity.publish_unchecked is true")
         if server.process:
             warn(f"Prefect's embedded server: home {os.environ['PREFECT_HOME']}")
         server.wait()

@@ -16,6 +16,7 @@ from unshapley.errors import UntrustedError
 from unshapley.fidelity.gate import Fidelity, may_publish
 from unshapley.results.tables import metrics
 from unshapley.results.valuation import Valuation
+from unshapley.unlearning import UNLEARNERS
 
 log = logging.getLogger("unshapley.run")
 
@@ -38,11 +39,12 @@ def publish_values(
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in summary["seconds"].items())
     log.info("seconds: %s", seconds)
     if not may_publish(valuation.fidelity, run.params.fidelity):
-        raise UntrustedError(_refusal(valuation.fidelity, folder))
+        unlearner = run.params.valuation.unlearner
+        raise UntrustedError(_refusal(valuation.fidelity, folder, unlearner))
     return {"folder": str(folder), "metrics": metrics(valuation), "run": summary}
 
 
-def _refusal(fidelity: Fidelity, folder: Path) -> str:
+def _refusal(fidelity: Fidelity, folder: Path, unlearner: str) -> str:
     if fidelity.status == "unchecked":
         why = fidelity.reason or "no coalition was retrained to check the values"
         remedy = "restore the rows" if fidelity.reason else "set fidelity.coalitions"
@@ -51,9 +53,11 @@ def _refusal(fidelity: Fidelity, folder: Path) -> str:
             f"  the values are in {folder}\n"
             f"  do: {remedy}, or set fidelity.publish_unchecked: true"
         )
+    others = [n for n, kind in UNLEARNERS.items() if not kind.control and n != unlearner]
     return (
         "not published: unlearning predicts retraining no better than leaving the model as it is\n"
         f"  root mean squared error {fidelity.rmse:.4f}, without unlearning "
         f"{fidelity.rmse_no_unlearning:.4f}; the values are in {folder}\n"
-        "  do: use another unlearner or other options of it"
+        f"  do: run `unshapley fidelity`, which compares the unlearners on this project, and set "
+        f"valuation.unlearner to {', '.join(others)} or retrain"
     )

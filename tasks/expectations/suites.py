@@ -123,6 +123,22 @@ def check_suites(folder: Path, params: ValidationSettings) -> None:
                 )
 
 
+def check_columns(folder: Path, schema: Schema) -> None:
+    """Raise `InputError` if an expectation of the user's own is of a column that no table has."""
+    columns = {*schema.features, schema.label}
+    for kind in KINDS:
+        for content in load_suite(folder, kind)["expectations"]:
+            named = [content["kwargs"].get(key) for key in ("column", "column_A", "column_B")]
+            unknown = [name for name in named if name is not None and name not in columns]
+            if unknown and (content.get("meta") or {}).get("view", "rows") == "rows":
+                raise InputError(
+                    f"{content['type']} is of the column {unknown[0]!r}, which no table has",
+                    where=folder / f"{kind}.json",
+                    expected=f"the label {schema.label!r}, or a feature of data/schema.json",
+                    do="correct it, or write the suites anew with `unshapley suites`",
+                )
+
+
 def save_suites(folder: Path, schema: Schema, params: ValidationSettings) -> list[Path]:
     """Write the three suites as JSON; return their paths."""
     paths = []

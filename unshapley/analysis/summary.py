@@ -9,7 +9,13 @@ from unshapley.analysis.detection import duplicates, summarize
 from unshapley.config import FaultSettings
 from unshapley.files import from_text, read_json
 from unshapley.project import Project
-from unshapley.results.published import RUN_FIRST, TEXT, read_values, require_published
+from unshapley.results.published import (
+    RUN_FIRST,
+    TEXT,
+    read_values,
+    refused_valuation,
+    require_published,
+)
 
 
 def summarize_valuation(project: Project) -> dict[str, Any]:
@@ -33,6 +39,9 @@ def summarize_valuation(project: Project) -> dict[str, Any]:
         copies = duplicates(_interactions(project), faults)
         if copies:
             content["copies"] = copies
+    refused = refused_valuation(project)
+    if refused:
+        content["refused"] = refused
     return {**content, "report": str(project.valuation / "report.html")}
 
 

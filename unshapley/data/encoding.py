@@ -15,6 +15,8 @@ log = logging.getLogger("unshapley.prepare")
 
 FEW = 5
 """With fewer rows per class, numeric labels are probably not classes."""
+MANY, LEAST = 20, 2
+"""More classes than `MANY` with fewer than `LEAST` rows each on average: text, names or numbers."""
 
 
 def encode(
@@ -64,6 +66,13 @@ class Format:
         if self.first is None:
             features = tuple(str(c) for c in frame.columns if c != self.label)
             form = replace(self, first=provider, features=features)
+        if not form.features:
+            raise InputError(
+                f"no column is left beside the label {self.label!r}",
+                where=f"provider {provider}",
+                expected="at least one column of numbers, from which the label can be predicted",
+                do="add the features to the file, or name another column in prepare.label",
+            )
         _check_columns(frame, provider, self.label, form.features, form.first)
         for column in form.features:
             _check_numbers(frame, provider, column)
@@ -131,6 +140,15 @@ def _classes(raw: dict[str, pd.DataFrame], label: str, *, are_words: bool) -> li
             do="name another column, or set prepare.task: regression",
         )
     rows = sum(map(len, labels))
+    if len(classes) > MANY and len(classes) * LEAST > rows:
+        raise InputError(
+            f"the label {label!r} has {len(classes)} different values in {rows} rows, as free text "
+            f"or a measurement has: {str(classes[0])[:40]!r}, {str(classes[1])[:40]!r}, …",
+            where="prepare.label",
+            expected=f"classes with {LEAST} rows or more on average",
+            do="name another column"
+            + ("" if are_words else ", or set prepare.task: regression if it is a quantity"),
+        )
     if not are_words and len(classes) * FEW > rows:
         log.warning(
             "label %r: %d different numbers in %d rows are treated as classes; "

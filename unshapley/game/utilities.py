@@ -22,6 +22,8 @@ RESAMPLES = 60
 WHERE = "valuation.utilities"
 _SHARE, _NATS = "share of test rows, 0 to 1", "nats a test row, negated"
 ANY = "any"
+EXAMPLES = {"classification": ("neg_log_loss", "accuracy"), "regression": ("neg_mse", "r2")}
+"""Utilities by task, for messages."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,7 @@ def build_utilities(names: Sequence[str], task: str | None = None) -> tuple[Util
                 where=WHERE,
                 expected=f"{', '.join(n for n, u in UTILITIES.items() if u.task == task)}, or a "
                 "function of your own as 'package.module:function'",
+                do=f"set {WHERE}, for example [{', '.join(EXAMPLES[task])}], or prepare.task",
             )
         if names.count(utility.name) > 1:
             raise InputError(

@@ -63,11 +63,35 @@ def require_published(project: Project) -> None:
     """Raise `InputError` unless a complete valuation is published."""
     for name in ("manifest.json", "values.csv"):
         if not (project.valuation / name).is_file():
+            refused = refused_valuation(project)
+            if refused:
+                raise InputError(
+                    f"no valuation is published here; {refused}",
+                    where=project.valuation,
+                    do=f"look at {project.relative(project.untrusted / 'report.html')}, which says "
+                    "what to change, then run `unshapley run` again",
+                )
             raise InputError(
                 "no valuation stands here, or its publication was interrupted",
                 where=project.valuation / name,
                 do=RUN_FIRST,
             )
+
+
+def refused_valuation(project: Project) -> str:
+    """What the last run left in data/untrusted, in words; empty if it was published."""
+    refused, published = (
+        folder / "manifest.json" for folder in (project.untrusted, project.valuation)
+    )
+    if not refused.is_file():
+        return ""
+    if published.is_file() and published.stat().st_mtime >= refused.stat().st_mtime:
+        return ""
+    status = read_json(refused, do=RUN_FIRST)["fidelity"]["status"]
+    return (
+        f"the values of the last run are {status}, and lie in "
+        f"{project.relative(project.untrusted)}/"
+    )
 
 
 def read_published(project: Project) -> Published:

@@ -49,9 +49,9 @@ class NewtonUnlearner(Unlearner):
         curvature = pretrained.curvature
         if curvature is None:
             raise InputError(
-                f"{self.name} needs the curvature statistics of the model, and there are none",
-                where="data/curvature",
-                do="run `unshapley curvature`, or use another unlearner, such as finetune",
+                f"{self.name} needs the curvature statistics of the model, and none were loaded",
+                where="valuation.unlearner",
+                do="load the game with needs='curvature'",
             )
         decay = pretrained.recipe.weight_decay
         theta = curvature.coordinates(pretrained.trained)

@@ -58,10 +58,10 @@ class RidgeHeadUnlearner(Unlearner):
         features = pretrained.features
         if features is None:
             raise InputError(
-                f"{self.name} needs the feature moments of the model, and there are none",
-                where="data/curvature",
-                expected="a model that ends in a torch.nn.Linear, and its statistics",
-                do="run `unshapley curvature`, or use another unlearner, such as finetune",
+                f"{self.name} needs the feature moments of the model, and none were loaded",
+                where="valuation.unlearner",
+                expected="a model that ends in a torch.nn.Linear",
+                do="load the game with needs='features'",
             )
         stays, counts = staying.double(), pretrained.counts.double()
         # an empty coalition counts as one row, which gives the anchor
