@@ -53,11 +53,11 @@ def main() -> None:
             kind, after = altered_by(rng, before)
             (root / path).write_bytes(after)
             tried[kind] += 1
-            if [one.path for one in verify_files(place)[1]] != [path]:
+            if [one.path for one in verify_files(place).altered] != [path]:
                 missed.append((path, kind))
             (root / path).write_bytes(before)
         begin = time.perf_counter()
-        false = sum(bool(verify_files(place)[1]) for _ in range(CLEAN))
+        false = sum(bool(verify_files(place).altered) for _ in range(CLEAN))
         seconds = (time.perf_counter() - begin) / CLEAN
     found = sum(tried.values()) - len(missed)
     print(f"{len(files)} files, seed {SEED}\n")

@@ -6,7 +6,7 @@ provider in quarantine, may forget the same providers from the same model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,25 +33,32 @@ def result_name(kind: str, game: str, plan: str, chunk: str) -> str:
 
 
 def recall(
-    results: Path, game: str, plan: str, rows: Mapping[str, str], utilities: Sequence[str]
+    results: Path,
+    game: str,
+    plan: str,
+    rows: Mapping[str, str],
+    utilities: Sequence[str],
+    planned: Collection[bytes],
 ) -> dict[bytes, CachedUtility]:
     """Coalitions of the players for which other plans of this game have measured these utilities.
 
     rows: the players in provider order, each with the hash of the rows that are read to forget it;
-    a result that was measured with other rows does not match.
+    a result that was measured with other rows does not match. planned: keys of the plan's own
+    coalitions.
 
     Measurements of the fidelity check are not reused, so that the check does not influence any bit
     of the values. Results of the plan itself are not reused either: its chunks are resumed as a
-    whole, so that an interrupted or continued run gives the same bits as an uninterrupted one.
-    Damaged results are skipped.
+    whole, so that an interrupted or continued run gives the same bits as an uninterrupted one. A
+    chunk that goes beyond the plan was measured for a larger budget, and is reused like those of
+    other plans. Damaged results are skipped.
     """
     cached: dict[bytes, CachedUtility] = {}
     for path in sorted(results.glob(f"{PLANNED}-{game[:SHORT]}-*")):
-        if path.name.split("-")[2] == plan:
-            continue
         content = _content(path)
         if content and _has_measured(content["asked"], utilities):
-            cached.update(_by_coalition(content, rows, utilities))
+            entries = dict(_by_coalition(content, rows, utilities))
+            is_own = path.name.split("-")[2] == plan and all(key in planned for key in entries)
+            cached.update({} if is_own else entries)
     return cached
 
 

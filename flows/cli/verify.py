@@ -14,24 +14,29 @@ from unshapley.project import Project
 def verify(project: ProjectOption = Path(), as_json: JsonOption = False) -> None:
     """Check every file that the valuation read or wrote against its manifest, and that against git.
 
-    Names each file that is altered, missing or of unknown origin. Exit code 0: all as recorded;
-    4: something is altered; 5: not checkable, as nothing vouches for the manifest.
+    Names each file that is altered, missing or of unknown origin. Exit code 0: all as recorded,
+    also in a new valuation that is not committed yet (a note says so); 4: something is altered;
+    5: not checkable, as nothing vouches for the manifest.
 
     Examples: `unshapley verify` · `unshapley verify --json`
     """
     from unshapley.results.verification import verify_files
 
-    manifest, altered = verify_files(Project(project))
-    count = len(manifest.get("inputs", {})) + len(manifest.get("outputs", {}))
+    found = verify_files(Project(project))
+    count = len(found.manifest.get("inputs", {})) + len(found.manifest.get("outputs", {}))
     if as_json:
-        print_json({"files": count, "altered": [asdict(file) for file in altered]})
-    elif not altered:
+        altered = [asdict(file) for file in found.altered]
+        print_json({"files": count, "altered": altered, "note": found.note})
+    elif not found.altered:
         print(f"{count} files, parameters and manifest are as recorded")
-    if altered:
-        lines = "\n".join(f"  {file.path}: {file.problem}" for file in altered)
+        if found.note:
+            print(f"note: {found.note}")
+    if found.altered:
+        lines = "\n".join(f"  {file.path}: {file.problem}" for file in found.altered)
         raise AlteredError(
-            f"{len(altered)} files of the valuation are not as recorded\n{lines}\n"
-            "  do: restore them with `git checkout` and `dvc checkout --force`"
+            f"{len(found.altered)} files of the valuation are not as recorded\n{lines}\n"
+            "  do: restore them with `git checkout` and `dvc checkout --force`, or run "
+            "`unshapley run` for a new valuation"
         )
 
 

@@ -55,7 +55,8 @@ def measure_chunks(
     """
     unlearner, size = unlearner or plan.unlearner, size or plan.chunk_size
     batches = batches_by_size(coalitions, size)
-    calls = _calls(run, plan, [coalitions[batch] for batch in batches], series, unlearner)
+    parts = [coalitions[batch] for batch in batches]
+    calls = _calls(run, plan, parts, series, unlearner, size)
     with chunk_progress(len(calls), size) if tracked else nullcontext() as advance:
 
         def done(result: dict[str, Any], resumed: bool) -> None:
@@ -80,14 +81,14 @@ def _calls(
     parts: list[Coalitions],
     series: Series,
     unlearner: Unlearner,
+    size: int,
 ) -> dict[int, dict[str, Any]]:
     """Arguments of the task for every chunk, with what other plans have measured of it."""
     columns, numerics = plan.source.utilities, environment.numerics(plan.source.device)
     game = game_key(plan.game, unlearner, plan.game.utilities, numerics)
     row_hashes = hashes_of_forgotten_rows(plan.game, unlearner)
-    tag = digest([series.name, series.seed, row_hashes])[:8]
-    recalled = recall(run.project.results, game, tag, row_hashes, columns)
-    calls = {}
+    tag = digest([series.name, series.seed, row_hashes, size])[:8]  # other chunks, another plan
+    calls: dict[int, dict[str, Any]] = {}
     for i, part in enumerate(parts):
         forgotten = forgotten_of(part, row_hashes)
         calls[i] = {
@@ -96,8 +97,16 @@ def _calls(
             "coalitions": part,
             "chunk": i,
             "key": result_name(series.kind, game, tag, chunk_key(game, forgotten, columns)),
-            "recalled": {key: recalled[key] for key in keys(part) if key in recalled},
+            "recalled": {},
             "forgotten": forgotten,
             "plan": series.describe(list(row_hashes)),
         }
+    results = run.project.results
+    missing = [call for call in calls.values() if not (results / call["key"]).is_file()]
+    if missing:
+        planned = set(keys(plan.plan.coalitions))
+        recalled = recall(results, game, tag, row_hashes, columns, planned)
+        for call in missing:
+            known = keys(call["coalitions"])
+            call["recalled"] = {key: recalled[key] for key in known if key in recalled}
     return calls

@@ -18,6 +18,7 @@ from unshapley.game.keys import forgotten_of, game_key, hashes_of_forgotten_rows
 from unshapley.game.loading import load_game
 from unshapley.game.measuring import CachedUtility
 from unshapley.game.utilities import build_utilities
+from unshapley.project import Project
 from unshapley.unlearning import build_unlearner
 
 NEWTON = {"valuation__unlearner": "newton", "valuation__options": {}}
@@ -60,6 +61,23 @@ def test_a_provider_in_quarantine_leaves_the_coalitions_where_it_stays(project):
     assert run_of(project)["coalitions_recalled"] == 14
 
 
+@pytest.mark.parametrize(
+    ("settings", "recalled"), [({"budget": 22}, 2), ({"budget": 9}, 9), ({"chunk_size": 7}, 30)]
+)
+def test_a_copied_project_with_a_smaller_budget_recalls_it(valued, tmp_path, settings, recalled):
+    """Whole windows of chunks are resumed; of the last one what a larger budget has measured is
+    taken over.
+    """
+    copy = Project(shutil.copytree(valued.root, tmp_path / "copy"))
+    before = pd.read_parquet(copy.valuation / "utilities.parquet").set_index("coalition")
+    set_params(copy, **{f"valuation__{key}": value for key, value in settings.items()})
+    valuation(project=copy.root)
+    assert run_of(copy)["coalitions_recalled"] == recalled
+    after = pd.read_parquet(copy.valuation / "utilities.parquet").set_index("coalition")
+    columns = ["neg_log_loss", "accuracy"]
+    assert_frame_equal(after[columns], before.loc[after.index, columns], rtol=0, atol=0)
+
+
 def test_what_is_measured_anew(built, tmp_path):
     """By whom and what an unlearner reads: of the forgotten, of all, or of nobody."""
     inputs = load_game(built, built.providers(), needs="curvature")
@@ -90,14 +108,16 @@ def test_what_is_measured_anew(built, tmp_path):
         return set(coalition_keys(from_bits(some)))
 
     store(tmp_path, forgotten_of(from_bits(bits), before))
-    assert set(recall(tmp_path, "game", "mine", before, ["accuracy"])) == named(*bits)
+    assert set(recall(tmp_path, "game", "mine", before, ["accuracy"], ())) == named(*bits)
     # the rows of form-02 are others now: what forgets them is unknown, all else is as it was
-    assert set(recall(tmp_path, "game", "mine", after, ["accuracy"])) == named("01111", "00111")
+    assert set(recall(tmp_path, "game", "mine", after, ["accuracy"], ())) == named("01111", "00111")
     two = {name: after[name] for name in ("form-00", "form-03")}
-    assert recall(tmp_path, "game", "mine", two, ["accuracy"]) == {
+    assert recall(tmp_path, "game", "mine", two, ["accuracy"], ()) == {
         coalition_keys(from_bits(["01"]))[0]: CachedUtility({"accuracy": 1.0}, [], "p")
     }
-    assert recall(tmp_path, "game", "p", before, ["accuracy"]) == {}
+    # an own plan is resumed chunk by chunk, but what was measured for a larger budget is recalled
+    own = [recall(tmp_path, "game", "p", before, ["accuracy"], named(*b)) for b in (bits, bits[:2])]
+    assert [set(found) for found in own] == [set(), named(*bits)]
 
 
 def store(folder, gone) -> None:

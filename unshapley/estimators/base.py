@@ -156,7 +156,7 @@ def check_shapley(name: str, semivalue: Floats) -> None:
         raise InputError(
             f"{name} gives Shapley values only",
             where="valuation.estimator",
-            do="set estimator: auto, or semivalue: shapley",
+            do="set valuation.estimator to auto, or call `estimate` without a semivalue",
         )
 
 

@@ -29,7 +29,7 @@ class ExactEstimator:
                 f"exact values of {n} providers need all {2**n - 2} coalitions, "
                 f"the budget is {budget}",
                 where="valuation.budget",
-                do=f"raise it to {2**n - 2}, or set estimator: auto",
+                do=f"raise it to {2**n - 2}, or set valuation.estimator: auto",
             )
         if n <= LISTED:
             coalitions = paired(n, 2**n - 2, seed, kernel_weights)

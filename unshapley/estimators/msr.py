@@ -70,7 +70,7 @@ def check_reach(name: str, coalitions: Coalitions, semivalue: Floats) -> None:
             f"{name} measured no coalition that this semivalue weighs for {unreached.sum()} of "
             f"{len(unreached)} providers",
             where="valuation.estimator",
-            do="set estimator: auto, or raise valuation.budget",
+            do="set valuation.estimator: auto, or raise valuation.budget",
         )
 
 

@@ -114,7 +114,7 @@ class ShapiqEstimator:
             raise InputError(
                 f"shapiq's {self.approximator} measures nothing within {budget} coalitions",
                 where="valuation.budget",
-                do="raise the budget, or set estimator: auto",
+                do="raise the budget, or set valuation.estimator: auto",
             )
         reason = f"shapiq's {self.approximator} asks for these {len(coalitions)} coalitions"
         return ShapiqPlan(PREFIX + self.approximator, coalitions, reason, budget=largest, seed=seed)
@@ -155,7 +155,7 @@ class ShapiqEstimator:
                 f"shapiq's {self.approximator} fails with {n} providers and {count} coalitions: "
                 f"{error}",
                 where="valuation.estimator",
-                do="raise the budget, or set estimator: auto",
+                do="raise the budget, or set valuation.estimator: auto",
             ) from error
         return np.array([values[(i,)] for i in range(n)], dtype=np.float64)
 

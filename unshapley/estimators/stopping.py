@@ -57,7 +57,8 @@ def check_rules(stop: StopSettings, estimator: str, n: int) -> None:
             "part of its plan is not a smaller plan",
             where="valuation.stop",
             expected="no half_width, top_k or seconds",
-            do="remove them, set cost or a smaller budget, or set estimator: auto",
+            do="remove them, give valuation.stop.cost or a smaller budget, or set "
+            "valuation.estimator: auto",
         )
 
 

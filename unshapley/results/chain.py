@@ -39,17 +39,24 @@ def predecessor(content: Mapping[str, Any], last: bytes | None) -> str | None:
     return hashlib.sha256(last).hexdigest()
 
 
+def committed_before(root: Path, folder: Path) -> dict[str, str]:
+    """Hash of each manifest in git's history, with the last commit that changed to it."""
+    return {
+        hashlib.sha256(manifest).hexdigest(): commit
+        for commit in _commits(root, folder)
+        if (manifest := _manifest_at(root, folder, commit)) is not None
+    }
+
+
 def broken_links(root: Path, folder: Path) -> Iterator[str]:
     """Problems in the chain of all manifests in git's history, the oldest first.
 
     A manifest is in order if it holds the hash of an older one, or is a restored older one.
     Manifests at the start of the history without such a hash are older than the chain itself.
     """
-    path = (folder / MANIFEST).relative_to(root).as_posix()
-    commits = git(root, "log", "--reverse", "--topo-order", "--format=%H", "--", path) or b""
     older: set[str] = set()
     chained = False
-    for commit in commits.decode().split():
+    for commit in _commits(root, folder):
         manifest = _manifest_at(root, folder, commit)
         if manifest is None:  # this commit removed it
             continue
@@ -62,6 +69,13 @@ def broken_links(root: Path, folder: Path) -> Iterator[str]:
             yield f"in commit {commit[:8]} {problem}"
         chained = chained or previous is not None
         older.add(manifest_hash)
+
+
+def _commits(root: Path, folder: Path) -> list[str]:
+    """Commits that changed the manifest, the oldest first."""
+    path = (folder / MANIFEST).relative_to(root).as_posix()
+    commits = git(root, "log", "--reverse", "--topo-order", "--format=%H", "--", path) or b""
+    return commits.decode().split()
 
 
 def _read(manifest: bytes) -> dict[str, Any]:

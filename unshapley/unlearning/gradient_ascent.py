@@ -44,7 +44,7 @@ class GradientAscentUnlearner(AscentUnlearner):
             raise InputError(
                 f"{self.name} should regularise on the test set, and there is none",
                 where="valuation.options",
-                do="set regulariser to reference",
+                do="set valuation.options.regulariser to reference",
             )
         log.warning(
             "%s regularises on the test set: the test set leaks into the models that it scores, "

@@ -31,7 +31,7 @@ def committed(published: Project) -> Project:
 
 
 def problems(project: Project) -> dict[str, str]:
-    return {one.path: one.problem for one in verify_files(project)[1]}
+    return {one.path: one.problem for one in verify_files(project).altered}
 
 
 def test_every_kind_of_alteration_is_named(committed):
@@ -69,7 +69,58 @@ def test_an_edited_manifest_does_not_hide_edited_values(committed):
     path.write_text(path.read_text().replace('"planned": 30', '"planned": 31'))
     result = CliRunner().invoke(app, ["verify", "-p", str(committed.root)])
     assert result.exit_code == 4
-    assert "manifest.json: differs from git's last commit" in result.output
+    assert "manifest.json: was edited" in result.output
+    values = committed.valuation / "values.csv"
+    edited = values.read_text().replace("1", "2", 1)
+    values.write_text(edited)
+    content = json.loads(path.read_text())
+    content["outputs"]["values.csv"] = hashlib.sha256(edited.encode()).hexdigest()
+    path.write_text(json.dumps(content))
+    both = {"data/valuation/manifest.json", "data/valuation/values.csv"}
+    assert problems(committed).keys() == both
+    path.write_text("{")
+    assert problems(committed).keys() == both
+
+
+def verified(project: Project):
+    return CliRunner().invoke(app, ["verify", "-p", str(project.root)])
+
+
+def test_a_new_valuation_that_is_not_committed_is_no_alteration(committed):
+    first = (committed.valuation / "manifest.json").read_bytes()
+    set_params(committed, valuation__seed=1)
+    valuation(project=committed.root)
+    result = verified(committed)
+    assert result.exit_code == 0, result.output
+    assert "note: a new valuation, not committed yet, whole and true to its manifest" in (
+        " ".join(result.output.split())
+    )
+    assert "data/valuation/manifest.json, params.yaml" in result.output
+    values = committed.valuation / "values.csv"
+    text = values.read_text()
+    values.write_text(text.replace("1", "2", 1))
+    result = verified(committed)
+    assert result.exit_code == 4
+    assert "data/valuation/values.csv: has SHA-256" in result.output
+    assert "manifest.json:" not in result.output
+    values.write_text(text)
+    git(committed, "commit", "-qam", "second")
+    assert "note" not in verified(committed).output
+    set_params(committed, valuation__seed=0)
+    valuation(project=committed.root)  # its predecessor is the second
+    (committed.valuation / "manifest.json").write_bytes(first)
+    result = verified(committed)
+    assert result.exit_code == 0, result.output
+    assert "restored and not committed again" in result.output
+
+
+def test_the_first_valuation_of_a_repository_is_no_alteration(published):
+    git(published, "init", "-q")
+    git(published, "add", "params.yaml")
+    git(published, "commit", "-qm", "parameters")
+    result = verified(published)
+    assert result.exit_code == 0, result.output
+    assert "the first valuation, not committed yet" in result.output
 
 
 def test_what_cannot_be_checked_says_why(committed):
