@@ -18,7 +18,7 @@ from torch.func import functional_call, jacrev, vmap
 from unshapley.config import CurvatureSettings
 from unshapley.curvature.features import collect_features, head_moments
 from unshapley.errors import InputError
-from unshapley.models.batching import State, can_batch_gradients
+from unshapley.models.batching import State, can_batch_gradients, name_of
 from unshapley.models.layers import last_layer
 from unshapley.models.losses import curvature_root, output_gradient
 from unshapley.models.pretrained import (
@@ -202,7 +202,7 @@ def covered(
         return names, layer
     if layer is None:
         raise InputError(
-            f"{type(model).__name__} does not end in a torch.nn.Linear",
+            f"{name_of(model)} does not end in a torch.nn.Linear",
             where="curvature.layers",
             do="set it to all",
         )

@@ -71,6 +71,7 @@ def fit(
             steps=recipe.steps,
             learning_rate=recipe.learning_rate,
             weight_decay=recipe.weight_decay,
+            seed=recipe.seed,
             stepped=stepped,
         )
     final = {**initial, **{name: tensor[0] for name, tensor in parameters.items()}}

@@ -7,11 +7,13 @@ of row weights determines which rows each model is trained on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from unshapley.models.adapting import set_noise, training
 from unshapley.models.batching import State, batched_outputs
 from unshapley.models.losses import row_loss
 
@@ -46,6 +48,7 @@ def train(
     steps: int,
     learning_rate: float,
     weight_decay: float,
+    seed: int = 0,
     stepped: Stepped | None = None,
 ) -> State:
     """Train a batch of models with full-batch Adam.
@@ -54,26 +57,31 @@ def train(
 
     start: weights of all models `(models, …)`; x: `(models, rows, features)`; y: `(models, rows)`;
     weights: non-negative row weights `(models, rows)`; a model whose weights are all zero only
-    has weight decay. Returns the trained parameters `(models, …)`, without buffers.
+    has weight decay; seed: of the noise of dropout layers. Returns the trained parameters
+    `(models, …)`, without buffers.
     """
     share = weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-12)
 
     blocks = row_blocks(model, start, x)
+    steps_begun = count()
 
     def objective(theta: State, shared: State) -> Iterator[Tensor]:
-        for rows in blocks:
+        step = next(steps_begun)
+        for block, rows in enumerate(blocks):
+            set_noise(model, (seed, step, block))
             outputs = batched_outputs(model, theta, shared, x[:, rows], 0)
             yield (share[:, rows] * row_loss(outputs, y[:, rows])).sum()
 
-    return descend(
-        model,
-        start,
-        objective,
-        steps=steps,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        stepped=stepped,
-    )
+    with training(model):
+        return descend(
+            model,
+            start,
+            objective,
+            steps=steps,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            stepped=stepped,
+        )
 
 
 def row_blocks(model: nn.Module, state: State, x: Tensor) -> list[slice]:
