@@ -8,6 +8,7 @@ from pathlib import Path
 
 from prefect import task
 
+from unshapley.extensions import look_in
 from unshapley.game.loading import LoadedGame, load_game
 from unshapley.project import Project
 
@@ -42,6 +43,7 @@ class GameLoader:
         """The game of this source; raises as `load_game` does."""
         with self._lock:
             if self._kept is None or self._kept[0] != source:
+                look_in(source.root)
                 game = load_game(
                     Project(source.root),
                     source.players,

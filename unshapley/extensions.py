@@ -18,6 +18,16 @@ from unshapley.errors import InputError
 from unshapley.files import digest, sha256
 
 T = TypeVar("T")
+_PROJECTS: set[str] = set()
+"""Folders of projects that are looked into, for messages."""
+
+
+def look_in(folder: Path) -> None:
+    """Import what is named by import path from a project's folder too, after all other places."""
+    path = str(folder.resolve())
+    if path not in sys.path:
+        sys.path.append(path)
+    _PROJECTS.add(path)
 
 
 def is_import_path(name: str) -> bool:
@@ -34,11 +44,12 @@ def import_object(path: str, what: str, where: str) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except Exception as error:  # noqa: BLE001 (importing runs the user's code: anything may come)
+        projects = " or ".join(sorted(_PROJECTS)) or "the project"
         raise InputError(
             f"{what} {path!r} cannot be imported: {describe_exception(error)}",
             where=where,
             expected="the name of an importable object, 'package.module:name'",
-            do="install its package, or put the folder it is in on PYTHONPATH",
+            do=f"install its package, put its file into {projects}, or its folder on PYTHONPATH",
         ) from None
 
 

@@ -16,6 +16,7 @@ import typer
 
 from flows.runtime.stopping import Stopped, end, ending_on_signals, said
 from unshapley.errors import InputError, UnshapleyError
+from unshapley.extensions import look_in
 
 ProjectOption = Annotated[
     Path, typer.Option("--project", "-p", help="Folder that holds params.yaml and data/.")
@@ -33,6 +34,7 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> None:
+        look_in(kwargs.get("project") or Path())  # for objects that params.yaml names
         try:
             with ending_on_signals():
                 command(*args, **kwargs)

@@ -87,13 +87,15 @@ def validate(
     """
     start(project)
     from flows.preflight import Step, preflight
+    from flows.runtime.progress import phases
     from tasks.expectations.validation import validate_project, verdict
     from unshapley.config import load_params
 
     paths = Project(project)
     params = load_params(paths.params)
     preflight(paths, params, Step.VALIDATE)
-    reports = validate_project(paths, params.valuation.targets)
+    progress = phases("validating", "tables")
+    reports = validate_project(paths, params.valuation.targets, progress=progress)
     if data_docs:
         from tasks.expectations.data_docs import write_data_docs
 
@@ -114,13 +116,14 @@ def pretrain(project: ProjectOption = Path()) -> None:
     from flows.preflight import Step, preflight
     from flows.pretrain import pretrain as train
     from flows.runtime.locks import only_run
+    from flows.runtime.progress import phases
     from unshapley.config import load_params
 
     paths = Project(project)
     params = load_params(paths.params)
     with only_run(paths):
         preflight(paths, params, Step.PRETRAIN)
-        record = train(paths, params)
+        record = train(paths, params, phases)
     print(", ".join(f"{name} {value:.4f}" for name, value in record.score.items()))
     for provider, reason in record.quarantined.items():
         warn(f"quarantined {provider}: {reason}")
@@ -143,6 +146,7 @@ def curvature(
     """
     from flows.preflight import check_parameters
     from flows.runtime.locks import only_run
+    from flows.runtime.progress import phases
     from unshapley.config import load_params
     from unshapley.curvature.store import renew
 
@@ -150,7 +154,8 @@ def curvature(
     params = load_params(paths.params)
     with only_run(paths):
         check_parameters(params, importing=False)  # an unlearner need not be where the rows are
-        record = renew(paths, params.curvature, provider or ())
+        progress = phases("statistics", "passes over a provider's rows")
+        record = renew(paths, params.curvature, provider or (), progress)
     for name in provider or record.providers:
         print(f"{name}: {record.providers[name].rows} rows")
 

@@ -1,8 +1,10 @@
-"""Progress bars on a terminal."""
+"""Progress of long work: bars on a terminal, else a line in the log now and then."""
 
 from __future__ import annotations
 
+import logging
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,11 +18,17 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from unshapley import progress
 from unshapley.progress import Advance
+
+log = logging.getLogger("unshapley.progress")
+
+BETWEEN_LINES = 15.0
+"""Seconds between two lines where there is no terminal; shorter work gives none."""
 
 
 @contextmanager
-def progress_bar(total: int, unit: str) -> Iterator[Progress]:
+def progress_bar(total: int, unit: str, name: str = "measuring") -> Iterator[Progress]:
     """A bar with rate and remaining time; shown only on a terminal."""
     bar = Progress(
         TextColumn("{task.description}"),
@@ -35,12 +43,33 @@ def progress_bar(total: int, unit: str) -> Iterator[Progress]:
         transient=True,
     )
     with bar:
-        bar.add_task("measuring", total=total, rate="")
+        bar.add_task(name, total=total, rate="")
         yield bar
 
 
-@contextmanager
-def coalitions_done(total: int) -> Iterator[Advance]:
-    """A bar that counts coalitions; a `unshapley.progress.Progress`."""
-    with progress_bar(total, "coalitions") as bar:
-        yield lambda count: bar.update(bar.task_ids[0], advance=count)
+def phases(name: str, unit: str) -> progress.Progress:
+    """Progress of a phase of a command; a `unshapley.progress.Phases`."""
+
+    @contextmanager
+    def shown(total: int) -> Iterator[Advance]:
+        begin = last = time.monotonic()
+        done = 0
+        with progress_bar(total, unit, name) as bar:
+
+            def advance(count: int) -> None:
+                nonlocal done, last
+                done += count
+                now = time.monotonic()
+                rate = done / max(now - begin, 1e-9)
+                bar.update(bar.task_ids[0], advance=count, rate=f"{rate:.3g}/s")
+                if bar.disable and now - last >= BETWEEN_LINES:
+                    last, left = now, (total - done) / rate
+                    log.info("%s: %d of %d %s, %.0f s left", name, done, total, unit, left)
+
+            yield advance
+
+    return shown
+
+
+coalitions_done = phases("measuring", "coalitions")
+"""Counts coalitions."""

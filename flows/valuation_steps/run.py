@@ -14,6 +14,7 @@ from flows.runtime.locks import only_run
 from flows.runtime.runners import make_runner
 from flows.runtime.tracking import Tracker
 from unshapley.config import Params, load_params
+from unshapley.extensions import look_in
 from unshapley.project import Project
 
 
@@ -31,6 +32,7 @@ class ValuationRun:
 def running_valuation(folder: Path, params: Params | None) -> Iterator[ValuationRun]:
     """A run that holds the project's lock; without `params`, those of params.yaml."""
     project = Project(folder.resolve())
+    look_in(project.root)
     params = params or load_params(project.params)
     with only_run(project), make_runner(params.run) as runner:
         yield ValuationRun(project, params, runner, Tracker())

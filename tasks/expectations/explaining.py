@@ -95,7 +95,7 @@ class _Table:
             column = results[0]["kwargs"].get("column")
             return ", ".join(f"{c!r} {e[column]:g}" for c, (e, _) in list(broken.items())[:5])
         masks = {
-            c: np.logical_or.reduce([_broken_cells(self.frame[c], r["kwargs"]) for r in results])
+            c: np.logical_or.reduce([_broken_cells(self.frame[[c]], r["kwargs"]) for r in results])
             for c in self.schema.features
             if c in broken
         }
@@ -107,15 +107,15 @@ class _Table:
         return f"{count} of {cells}, first {first!r} row {row}: {written}"
 
 
-def _broken_cells(column: pd.Series, kwargs: Mapping[str, Any]) -> NDArray[np.bool_]:
+def _broken_cells(column: pd.DataFrame, kwargs: Mapping[str, Any]) -> NDArray[np.bool_]:
     """The cells `(rows,)` of a column for which its summary broke an expectation."""
     numbers, masks = cells_of(column)
     if kwargs["column"] in masks:
-        return masks[kwargs["column"]]
+        return masks[kwargs["column"]][:, 0]
     low, high = kwargs.get("min_value"), kwargs.get("max_value")
     # comparisons with NaN are false
     below = numbers < (-np.inf if low is None else low)
-    return np.asarray(below | (numbers > (np.inf if high is None else high)))
+    return np.asarray(below | (numbers > (np.inf if high is None else high)))[:, 0]
 
 
 def _counted(mask: NDArray[np.bool_], values: Any) -> str:

@@ -7,19 +7,21 @@ one run checks all tables of a kind.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.api.types import is_numeric_dtype
 
 from unshapley.config import LARGEST
 from unshapley.data.chance import Chance, DistinctRows, collision_rate
 from unshapley.data.tables import Schema, fingerprints
 
 Masks = dict[str, NDArray[np.bool_]]
-"""Which cells of a column, or rows of a table, are of a kind; by the kind's name."""
+"""Which cells, or rows of a table, are of a kind; by the kind's name."""
 SETS = ("test", "reference")
 BY_CHANCE = {f"rows_in_{other}": f"chance_in_{other}" for other in ("partitions", *SETS)}
 """Shares of rows that also stand elsewhere: more of them than by chance, and no more than that."""
@@ -51,48 +53,55 @@ def summarise(frame: pd.DataFrame, name: str, schema: Schema) -> TableSummary:
         "unexpected_columns": ", ".join(unexpected[:5]) or None,
         **{kind: _share(mask) for kind, mask in label_masks(frame, schema).items()},
     }
-    columns = [_column_summary(frame[c], name, c) for c in schema.features if c in frame.columns]
+    columns = summarise_columns(frame[[c for c in schema.features if c in frame.columns]])
+    columns.insert(0, "table", name)
     return TableSummary(
         facts,
-        pd.DataFrame(columns),
+        columns,
         fingerprints(frame, schema.features),
         collision_rate(frame, schema.features),
     )
 
 
-def _column_summary(column: pd.Series, table: str, name: str) -> dict[str, object]:
-    numbers, masks = cells_of(column)
-    known = numbers[~np.isnan(numbers)]
-    return {
-        "table": table,
-        "column": name,
-        **{kind: _share(mask) for kind, mask in masks.items()},
-        **(
-            {
-                "minimum": known.min(),
-                "maximum": known.max(),
-                "mean": known.mean(),
-                "std": known.std(),
-            }
-            if len(known)
-            else dict.fromkeys(("minimum", "maximum", "mean", "std"), np.nan)
-        ),
-    }
-
-
-def cells_of(column: pd.Series) -> tuple[NDArray[np.float64], Masks]:
-    """A column's finite numbers `(rows,)`, NaN elsewhere, and which cells are `text`, `missing`
-    or `infinite` (beyond float32).
+def summarise_columns(features: pd.DataFrame) -> pd.DataFrame:
+    """One row for each column: shares of cells that are `text`, `missing` or `infinite`, and
+    `minimum`, `maximum`, `mean` and `std` of the finite numbers.
     """
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        numbers = column.to_numpy(dtype=float, na_value=np.nan)
+    numeric = [is_numeric_dtype(kind) for kind in features.dtypes]
+    parts = [_summary_of(features.loc[:, numeric])]
+    parts += [_summary_of(features[[c]]) for c in features.columns[~np.array(numeric, bool)]]
+    return pd.concat(parts).loc[features.columns].reset_index(names="column")
+
+
+def _summary_of(features: pd.DataFrame) -> pd.DataFrame:
+    """The same by column, for columns of numbers, or for a single one of any kind."""
+    numbers, masks = cells_of(features)
+    shares = {kind: mask.mean(axis=0) if len(mask) else 0.0 for kind, mask in masks.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of columns without a number
+        moments = {
+            "minimum": np.nanmin(numbers, axis=0, initial=np.inf),
+            "maximum": np.nanmax(numbers, axis=0, initial=-np.inf),
+            "mean": np.nanmean(numbers, axis=0),
+            "std": np.nanstd(numbers, axis=0),
+        }
+    out = pd.DataFrame({**shares, **moments}, index=features.columns)
+    return out.replace([np.inf, -np.inf], np.nan)
+
+
+def cells_of(features: pd.DataFrame) -> tuple[NDArray[np.float64], Masks]:
+    """Finite numbers `(rows, columns)`, NaN elsewhere, and which cells are `text`, `missing` or
+    `infinite` (beyond float32); of several columns all must be of numbers.
+    """
+    if all(is_numeric_dtype(kind) for kind in features.dtypes):
+        numbers = features.to_numpy(dtype=float, na_value=np.nan)
         missing = np.isnan(numbers)
-        text = np.zeros(len(column), dtype=bool)
+        text = np.zeros(numbers.shape, dtype=bool)
     else:
-        raw = column.astype(object)
-        missing = raw.isna().to_numpy()
-        numbers = pd.to_numeric(raw, errors="coerce").to_numpy(dtype=float)
-        written = raw.map(lambda cell: isinstance(cell, str)).to_numpy(dtype=bool)
+        raw = features.iloc[:, 0].astype(object)
+        missing = raw.isna().to_numpy()[:, None]
+        numbers = pd.to_numeric(raw, errors="coerce").to_numpy(dtype=float)[:, None]
+        written = raw.map(lambda cell: isinstance(cell, str)).to_numpy(dtype=bool)[:, None]
         text = ~missing & (written | np.isnan(numbers))
     finite = np.abs(numbers) <= LARGEST  # false for NaN too
     infinite = ~missing & ~text & ~finite
@@ -112,7 +121,7 @@ def label_masks(frame: pd.DataFrame, schema: Schema) -> Masks:
     if schema.task == "classification":
         known = label.isin(range(len(schema.classes))).to_numpy()
     else:
-        known = ~np.isnan(cells_of(label)[0])
+        known = ~np.isnan(cells_of(frame[[schema.label]])[0][:, 0])
     return {"label_missing": missing, "label_unknown": ~missing & ~known}
 
 

@@ -1,6 +1,7 @@
 """Unlearners, estimators and utilities of the user's own: by import path and by entry point."""
 
 import json
+import sys
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from flows.valuation import valuation
 from tests.conftest import set_params
 from unshapley.errors import InputError
 from unshapley.estimators import estimate, make_plan
+from unshapley.extensions import import_object, look_in
 from unshapley.game.utilities import build_utilities
 from unshapley.unlearning import build_unlearner
 
@@ -125,3 +127,14 @@ def test_two_of_the_same_name_are_refused(plugins, second):
     install(plugins, "other", unlearners=f"{second} = plugin_module:Misfit")
     with pytest.raises(InputError, match=f"two unlearners are called '{second}': .*\n.*every name"):
         build_unlearner("straight")
+
+
+def test_a_projects_folder_is_looked_into_and_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "nets_of_a_project.py").write_text("def net(in_features, classes): ...")
+    with pytest.raises(InputError, match="PYTHONPATH"):
+        import_object("nets_of_a_project:net", "architecture", "here")
+    look_in(tmp_path)
+    assert import_object("nets_of_a_project:net", "architecture", "here").__name__ == "net"
+    with pytest.raises(InputError, match=f"put its file into .*{tmp_path.name}"):
+        import_object("nets_of_nobody:net", "architecture", "here")

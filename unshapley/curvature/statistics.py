@@ -18,7 +18,7 @@ from torch.func import functional_call, jacrev, vmap
 from unshapley.config import CurvatureSettings
 from unshapley.curvature.features import collect_features, head_moments
 from unshapley.errors import InputError
-from unshapley.models.batching import State, can_batch_gradients
+from unshapley.models.batching import State, can_batch_gradients, name_of
 from unshapley.models.layers import last_layer
 from unshapley.models.losses import curvature_root, output_gradient
 from unshapley.models.pretrained import (
@@ -29,13 +29,16 @@ from unshapley.models.pretrained import (
 )
 from unshapley.models.rows import Rows
 from unshapley.numerics import deterministic
+from unshapley.progress import Advance
 
 ROUNDS = 3
 """Rounds of subspace iteration, of which the first also collects the gradients."""
 GRADIENTS = 100
 """Most directions for the providers' gradients: with one for each provider, the statistics would
 grow with the cube of the number of providers."""
-BLOCK_BYTES = 64 * 2**20
+BLOCK_BYTES = 16 * 2**20
+"""Bytes of the Jacobian of a block of rows: larger pieces of memory would be given back to the
+system after each block, and taken anew."""
 
 
 def provider_statistics(
@@ -62,6 +65,7 @@ def make_basis(
     directions: int,
     partitions: Mapping[str, Rows],
     seed: int = 0,
+    advance: Advance = lambda _count: None,
 ) -> Tensor | None:
     """Directions of largest curvature of the loss of all partitions, as orthonormal columns
     `(weights, k)`.
@@ -69,7 +73,7 @@ def make_basis(
     The `directions` leading ones by subspace iteration (Halko, Martinsson and Tropp 2011, algorithm
     4.4), then every provider's gradient (of more than `GRADIENTS` their principal directions), and
     the difference of the pretrained and the initial weights. None if the model has so few weights
-    that all directions are kept.
+    that all directions are kept. advance: called after each pass over a provider's rows.
     """
     theta = flat(state, parameters)
     extra = min(len(partitions), GRADIENTS) + 1
@@ -85,6 +89,7 @@ def make_basis(
                 image += factors.T @ (factors @ basis)
                 if round_ == 0:
                     gradients[index] += row_gradients.sum(dim=0)
+            advance(1)
         basis = orthonormal(image)
     training = (theta - flat(initial, parameters)).unsqueeze(1)
     return orthonormal(torch.cat([basis, leading(gradients, GRADIENTS).T, training], dim=1))
@@ -197,7 +202,7 @@ def covered(
         return names, layer
     if layer is None:
         raise InputError(
-            f"{type(model).__name__} does not end in a torch.nn.Linear",
+            f"{name_of(model)} does not end in a torch.nn.Linear",
             where="curvature.layers",
             do="set it to all",
         )

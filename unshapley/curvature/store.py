@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from unshapley.config import CurvatureSettings
 from unshapley.curvature.features import collect_features, head_moments
-from unshapley.curvature.statistics import covered, make_basis, provider_statistics
+from unshapley.curvature.statistics import ROUNDS, covered, make_basis, provider_statistics
 from unshapley.data.tables import Schema
 from unshapley.errors import InputError
 from unshapley.files import sha256, write_json
@@ -27,6 +27,7 @@ from unshapley.models.rows import Rows
 from unshapley.models.store import CHECKPOINT, ModelRecord, load_files, read_recorded_rows
 from unshapley.models.tensors import load_state, save_state
 from unshapley.numerics import deterministic
+from unshapley.progress import Advance, Progress, silent
 from unshapley.project import Project
 from unshapley.records import read_record
 
@@ -79,31 +80,47 @@ def write_curvature(
     settings: CurvatureSettings,
     checkpoint: str,
     partitions: Mapping[str, tuple[Rows, str]],
+    progress: Progress = silent,
 ) -> CurvatureRecord:
     """Write a new basis and the statistics of all `partitions` `{provider: (rows, hash)}`.
 
-    checkpoint: hash of the pretrained weights. Raises `InputError` if only the last layer is to be
-    covered and the model has no such layer.
+    checkpoint: hash of the pretrained weights; progress: of passes over a provider's rows. Raises
+    `InputError` if only the last layer is to be covered and the model has no such layer.
     """
     rows = {provider: own for provider, (own, _) in partitions.items()}
     names, layer = covered(model, settings, next(iter(rows.values()))[0])
-    basis = make_basis(model, trained, initial, names, settings.directions, rows)
-    if basis is not None:
-        save_state({"basis": basis}, folder / BASIS)
-    record = CurvatureRecord(
-        checkpoint=checkpoint,
-        settings=settings,
-        parameters=names,
-        basis=None if basis is None else sha256(folder / BASIS),
-        layer=layer,
-        providers={},
-    )
-    record = add_providers(folder, record, model, trained, basis, partitions)
+    with progress((ROUNDS + 1) * len(rows)) as advance:
+        basis = make_basis(
+            model, trained, initial, names, settings.directions, rows, advance=advance
+        )
+        if basis is not None:
+            save_state({"basis": basis}, folder / BASIS)
+        record = _record_of(folder, settings, checkpoint, names, basis, layer)
+        record = add_providers(folder, record, model, trained, basis, partitions, advance)
     recorded = files(folder, record)
     for path in folder.glob("**/*.safetensors"):
         if path not in recorded:
             path.unlink()
     return record
+
+
+def _record_of(
+    folder: Path,
+    settings: CurvatureSettings,
+    checkpoint: str,
+    parameters: list[str],
+    basis: Tensor | None,
+    layer: str | None,
+) -> CurvatureRecord:
+    """The record of a basis, as yet without providers."""
+    return CurvatureRecord(
+        checkpoint=checkpoint,
+        settings=settings,
+        parameters=parameters,
+        basis=None if basis is None else sha256(folder / BASIS),
+        layer=layer,
+        providers={},
+    )
 
 
 @deterministic()
@@ -114,6 +131,7 @@ def add_providers(
     trained: State,
     basis: Tensor | None,
     partitions: Mapping[str, tuple[Rows, str]],
+    advance: Advance = lambda _count: None,
 ) -> CurvatureRecord:
     """Write statistics of further providers in the coordinates of the recorded basis."""
     entries = dict(record.providers)
@@ -127,6 +145,7 @@ def add_providers(
         entries[provider] = ProviderStatistics(
             partition=partition, file=sha256(path), rows=len(rows[1])
         )
+        advance(1)
     record = record.model_copy(update={"providers": dict(sorted(entries.items()))})
     record.save(folder)
     return record
@@ -134,10 +153,13 @@ def add_providers(
 
 @deterministic()
 def renew(
-    project: Project, settings: CurvatureSettings, providers: Sequence[str]
+    project: Project,
+    settings: CurvatureSettings,
+    providers: Sequence[str],
+    progress: Progress = silent,
 ) -> CurvatureRecord:
     """Recompute the statistics: with a new basis for all providers of the model, or with the stored
-    basis for the given `providers`.
+    basis for the given `providers`. progress: of passes over a provider's rows.
 
     Raises `InputError` for rows that are missing or differ from those the model was trained on, an
     unknown provider, and a basis of another model.
@@ -147,10 +169,14 @@ def renew(
     partitions = {p: _read(project, record, p) for p in providers or record.partitions}
     folder, checkpoint = project.curvature, record.files[CHECKPOINT]
     if not providers:
-        return write_curvature(folder, model, trained, initial, settings, checkpoint, partitions)
+        return write_curvature(
+            folder, model, trained, initial, settings, checkpoint, partitions, progress
+        )
     stored = CurvatureRecord.load(folder)
     check_checkpoint(folder, stored, checkpoint)
-    return add_providers(folder, stored, model, trained, load_basis(folder, stored), partitions)
+    basis = load_basis(folder, stored)
+    with progress(len(partitions)) as advance:
+        return add_providers(folder, stored, model, trained, basis, partitions, advance)
 
 
 def _read(project: Project, record: ModelRecord, provider: str) -> tuple[Rows, str]:

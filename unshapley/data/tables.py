@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
+from pandas.api.types import is_numeric_dtype
 
 from unshapley.errors import InputError
 from unshapley.files import read_json, write_json, written_whole
@@ -138,6 +139,9 @@ def fingerprints(frame: pd.DataFrame, features: Sequence[str]) -> NDArray[np.uin
     if not present:
         return np.zeros(len(frame), dtype=np.uint64)
     # as floats, so that integers equal the same numbers read as decimals
-    numbers = frame[present].apply(pd.to_numeric, errors="coerce").astype(float)
+    numbers = frame[present]
+    if not all(is_numeric_dtype(kind) for kind in numbers.dtypes):
+        numbers = numbers.apply(pd.to_numeric, errors="coerce")
+    numbers = numbers.astype(float)
     hashes = pd.util.hash_pandas_object(numbers, index=False)
     return np.asarray(hashes, dtype=np.uint64)

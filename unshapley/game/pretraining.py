@@ -18,11 +18,16 @@ from unshapley.models.pretrained import Pretrained
 from unshapley.models.rows import Rows, read_rows, read_set
 from unshapley.models.store import CHECKPOINT, ModelRecord, save_files
 from unshapley.numerics import deterministic
+from unshapley.progress import Phases, silent_phases
 from unshapley.project import Project
 
 
 def pretrain(
-    project: Project, params: Params, providers: Sequence[str], quarantined: Mapping[str, str]
+    project: Project,
+    params: Params,
+    providers: Sequence[str],
+    quarantined: Mapping[str, str],
+    phases: Phases = silent_phases,
 ) -> ModelRecord:
     """Train on the partitions of `providers`, write data/model and data/curvature, give the
     model's record.
@@ -30,7 +35,13 @@ def pretrain(
     schema = Schema.load(project.schema)
     partitions = {p: read_rows(project, schema, p) for p in providers}
     reference, test = (read_set(project, schema, name) for name in ("reference", "test"))
-    pretrained = fit(params.pretrain, partitions, reference, outputs=schema.outputs)
+    pretrained = fit(
+        params.pretrain,
+        partitions,
+        reference,
+        outputs=schema.outputs,
+        progress=phases("training", "steps"),
+    )
     score = score_on_test(pretrained, schema, test)
     assert pretrained.rewind is not None
     hashes = {p: sha256(project.partition(p)) for p in providers}
@@ -57,6 +68,7 @@ def pretrain(
         params.curvature,
         files[CHECKPOINT],
         {p: (partitions[p], hashes[p]) for p in providers},
+        progress=phases("statistics", "passes over a provider's rows"),
     )
     return record
 

@@ -51,6 +51,8 @@ class CNN(nn.Module):
     `(rows, side²) → (rows, classes)`; pixels are divided by `scale` first.
     """
 
+    standardise = None  # a pixel's mean and scale say nothing of its neighbours'
+
     def __init__(
         self, in_features: int, classes: int, channels: tuple[int, int], hidden: int, scale: float
     ) -> None:

@@ -73,7 +73,7 @@ def probe_batching(model: nn.Module, x: Tensor) -> None:
         log.warning(
             "%s cannot run as a batch of models, so coalitions run one by one, which is slower: "
             "module %s: %s",
-            type(model).__name__,
+            name_of(model),
             _failing(model, lambda: _run_batches(model, shifted, x)),
             str(error).splitlines()[0],
         )
@@ -96,12 +96,17 @@ def _check_untied(model: nn.Module) -> None:
     for name, parameter in model.named_parameters(remove_duplicate=False):
         if id(parameter) in names:
             raise InputError(
-                f"{type(model).__name__} has tied weights: {names[id(parameter)]!r} is {name!r}",
+                f"{name_of(model)} has tied weights: {names[id(parameter)]!r} is {name!r}",
                 where="pretrain.architecture",
                 expected="separate parameters in every module",
                 do="register the shared parameter once and use it from there",
             )
         names[id(parameter)] = name
+
+
+def name_of(model: nn.Module) -> str:
+    """Type of a model, for messages: that of the module inside a wrapper of ours."""
+    return type(getattr(model, "wrapped", model)).__name__
 
 
 def is_batchable(model: nn.Module) -> bool:
@@ -133,7 +138,7 @@ def _probe_gradients(model: nn.Module, state: State, theta: State, x: Tensor) ->
         log.warning(
             "gradients of %s cannot be computed for many rows at once, so rows run one by one, "
             "which is slower: %s",
-            type(model).__name__,
+            name_of(model),
             str(error).splitlines()[0],
         )
         return False
@@ -143,7 +148,7 @@ def _probe_gradients(model: nn.Module, state: State, theta: State, x: Tensor) ->
 def _not_functional(model: nn.Module, x: Tensor, state: State, why: str) -> InputError:
     name = _failing(model, lambda: functional_call(model, state, (x,)))
     return InputError(
-        f"torch.func.functional_call cannot run {type(model).__name__}, module {name}: "
+        f"torch.func.functional_call cannot run {name_of(model)}, module {name}: "
         f"{why.splitlines()[0]}",
         where="pretrain.architecture",
         expected="a torch.nn.Module that computes with its registered parameters and buffers",

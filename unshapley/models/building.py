@@ -10,6 +10,7 @@ from torch import nn
 
 from unshapley.errors import InputError
 from unshapley.extensions import import_object, source_of
+from unshapley.models.adapting import check_noise, standardised, with_seeded_noise
 from unshapley.models.batching import probe_batching
 
 
@@ -18,7 +19,9 @@ def build(
 ) -> nn.Module:
     """Import and call `architecture` ('module:name') with weights drawn from `seed`.
 
-    Raises `InputError` if it cannot be imported or called or does not return a module.
+    Its inputs are standardised outside of it unless it says otherwise, and its dropout is seeded
+    (`adapting`). Raises `InputError` if it cannot be imported or called, does not return a module,
+    or one that cannot be trained as a batch.
     """
     factory = import_object(architecture, "architecture", "pretrain.architecture")
     with torch.random.fork_rng(devices=[]):
@@ -36,8 +39,11 @@ def build(
             expected="a torch.nn.Module",
         )
     _check_outputs(model.eval(), architecture, in_features, classes)
-    probe_batching(model, torch.linspace(0, 1, 2 * in_features).view(2, in_features))
-    return model
+    model = with_seeded_noise(model).eval()
+    x = torch.linspace(0, 1, 2 * in_features).view(2, in_features)
+    probe_batching(model, x)
+    check_noise(model, dict(model.state_dict()), x)
+    return standardised(model, in_features)
 
 
 def _check_outputs(model: nn.Module, architecture: str, in_features: int, classes: int) -> None:

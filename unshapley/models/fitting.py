@@ -9,21 +9,29 @@ from torch import Tensor
 
 from unshapley.config import PretrainSettings
 from unshapley.errors import InputError
+from unshapley.models.batching import State
 from unshapley.models.building import build
 from unshapley.models.pretrained import Pretrained, TrainingRows
 from unshapley.models.rows import Rows
 from unshapley.models.training import stack, train
 from unshapley.numerics import deterministic
+from unshapley.progress import Progress, silent
 
 
 @deterministic()
 def fit(
-    recipe: PretrainSettings, partitions: Mapping[str, Rows], reference: Rows, *, outputs: int
+    recipe: PretrainSettings,
+    partitions: Mapping[str, Rows],
+    reference: Rows,
+    *,
+    outputs: int,
+    progress: Progress = silent,
 ) -> Pretrained:
     """Train the recipe's model on rows `{provider: (x, y)}`; `reference` only standardises inputs.
 
-    outputs: number of outputs, one per class, or 1 for a numeric label. Raises `InputError` if
-    there is no provider, one without rows, or an architecture that cannot be built.
+    outputs: number of outputs, one per class, or 1 for a numeric label; progress: of the steps.
+    Raises `InputError` if there is no provider, one without rows, or an architecture that cannot be
+    built.
     """
     empty = [provider for provider, (_, y) in partitions.items() if not len(y)]
     if empty or not partitions:
@@ -46,20 +54,27 @@ def fit(
         standardise(reference[0])
     initial = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
-    def trained(steps: int) -> dict[str, Tensor]:
+    rewind: dict[str, Tensor] = {}
+    with progress(recipe.steps) as advance:
+
+        def stepped(count: int, theta: State) -> None:
+            if count == max(1, round(recipe.rewind * recipe.steps)):
+                rewind.update({name: tensor[0].detach().clone() for name, tensor in theta.items()})
+            advance(1)
+
         parameters = train(
             model,
             stack(initial, 1),
             x.unsqueeze(0),
             y.unsqueeze(0),
             torch.ones(1, len(x)),
-            steps=steps,
+            steps=recipe.steps,
             learning_rate=recipe.learning_rate,
             weight_decay=recipe.weight_decay,
+            seed=recipe.seed,
+            stepped=stepped,
         )
-        return {**initial, **{name: tensor[0] for name, tensor in parameters.items()}}
-
-    final = trained(recipe.steps)
+    final = {**initial, **{name: tensor[0] for name, tensor in parameters.items()}}
     model.load_state_dict(final)
     return Pretrained(
         model=model,
@@ -69,5 +84,5 @@ def fit(
         counts=counts,
         rows=TrainingRows(x, y, torch.repeat_interleave(torch.arange(len(counts)), counts)),
         reference=reference,
-        rewind=trained(max(1, round(recipe.rewind * recipe.steps))),
+        rewind={**initial, **rewind},
     )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from unshapley.errors import InputError
+from unshapley.models.batching import name_of
 
 
 def output_layer(model: nn.Module, x: Tensor) -> tuple[str, Tensor]:
@@ -32,7 +33,7 @@ def output_layer(model: nn.Module, x: Tensor) -> tuple[str, Tensor]:
         if out.shape == logits.shape and torch.equal(out, logits):
             return name, features
     raise InputError(
-        f"{type(model).__name__} does not end in a torch.nn.Linear",
+        f"{name_of(model)} does not end in a torch.nn.Linear",
         where="pretrain.architecture",
         expected="logits straight from a linear layer",
         do="use an unlearner that needs no last layer, such as finetune",

@@ -6,16 +6,26 @@ of row weights determines which rows each model is trained on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
+from unshapley.models.adapting import set_noise, training
 from unshapley.models.batching import State, batched_outputs
 from unshapley.models.losses import row_loss
 
-Objective = Callable[[State, State], Tensor]
-"""(trained tensors `(models, …)`, tensors shared by all models) → loss summed over models"""
+Objective = Callable[[State, State], Tensor | Iterator[Tensor]]
+"""(trained tensors `(models, …)`, tensors shared by all models) → loss summed over models, or its
+summands, which are differentiated one after the other"""
+Stepped = Callable[[int, State], None]
+"""Called after each step with the number of steps and the trained tensors as they are."""
+LARGEST_ACTIVATION = 4 * 2**20
+"""Bytes of a layer's outputs for one model; more rows go through the model in blocks. The C library
+gives larger pieces of memory back to the system after every step, which took more time than the
+training of a convolutional network."""
 
 
 def stack(state: State, models: int) -> State:
@@ -38,6 +48,8 @@ def train(
     steps: int,
     learning_rate: float,
     weight_decay: float,
+    seed: int = 0,
+    stepped: Stepped | None = None,
 ) -> State:
     """Train a batch of models with full-batch Adam.
 
@@ -45,21 +57,51 @@ def train(
 
     start: weights of all models `(models, …)`; x: `(models, rows, features)`; y: `(models, rows)`;
     weights: non-negative row weights `(models, rows)`; a model whose weights are all zero only
-    has weight decay. Returns the trained parameters `(models, …)`, without buffers.
+    has weight decay; seed: of the noise of dropout layers. Returns the trained parameters
+    `(models, …)`, without buffers.
     """
     share = weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-12)
 
-    def objective(theta: State, shared: State) -> Tensor:
-        return (share * row_loss(batched_outputs(model, theta, shared, x, 0), y)).sum()
+    blocks = row_blocks(model, start, x)
+    steps_begun = count()
 
-    return descend(
-        model,
-        start,
-        objective,
-        steps=steps,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-    )
+    def objective(theta: State, shared: State) -> Iterator[Tensor]:
+        step = next(steps_begun)
+        for block, rows in enumerate(blocks):
+            set_noise(model, (seed, step, block))
+            outputs = batched_outputs(model, theta, shared, x[:, rows], 0)
+            yield (share[:, rows] * row_loss(outputs, y[:, rows])).sum()
+
+    with training(model):
+        return descend(
+            model,
+            start,
+            objective,
+            steps=steps,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            stepped=stepped,
+        )
+
+
+def row_blocks(model: nn.Module, state: State, x: Tensor) -> list[slice]:
+    """Blocks of the rows of `(models, rows, features)`, however many models there are."""
+    largest = 1
+
+    def note(_module: nn.Module, _inputs: object, output: object) -> None:
+        nonlocal largest
+        if isinstance(output, Tensor):
+            largest = max(largest, output.nbytes)
+
+    hooks = [module.register_forward_hook(note) for module in model.modules()]
+    try:
+        with torch.no_grad():
+            functional_call(model, {n: t[0] for n, t in state.items()}, (x[0, :1],))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    size = max(1, LARGEST_ACTIVATION // largest)
+    return [slice(i, i + size) for i in range(0, x.shape[1], size)]
 
 
 def descend(
@@ -71,6 +113,7 @@ def descend(
     learning_rate: float,
     weight_decay: float = 0.0,
     mask: State | None = None,
+    stepped: Stepped | None = None,
 ) -> State:
     """Minimise any objective that is summed over models, with Adam.
 
@@ -85,13 +128,17 @@ def descend(
     objectives = [objective] * steps if callable(objective) else objective
     for step in range(steps):
         optimizer.zero_grad()
-        loss = objectives[step](theta, shared)
-        if weight_decay:
-            loss = loss + 0.5 * weight_decay * sum(t.square().sum() for t in theta.values())
-        loss.backward()  # type: ignore[no-untyped-call]
+        losses = objectives[step](theta, shared)
+        for i, part in enumerate([losses] if isinstance(losses, Tensor) else losses):
+            loss = part
+            if weight_decay and i == 0:
+                loss = loss + 0.5 * weight_decay * sum(t.square().sum() for t in theta.values())
+            loss.backward()  # type: ignore[no-untyped-call]
         if mask is not None:
             for name, tensor in theta.items():
                 if tensor.grad is not None:
                     tensor.grad.mul_(mask[name])
         optimizer.step()
+        if stepped is not None:
+            stepped(step + 1, theta)
     return {n: t.detach() for n, t in theta.items()}

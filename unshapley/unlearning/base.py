@@ -71,6 +71,7 @@ def train_on_retained(
         steps=steps,
         learning_rate=rate,
         weight_decay=pretrained.recipe.weight_decay,
+        seed=pretrained.recipe.seed,
     )
 
 

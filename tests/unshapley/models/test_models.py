@@ -1,16 +1,21 @@
 import pickle
+from contextlib import contextmanager
 
 import pytest
 import torch
 from torch import nn
 
+from unshapley.config import PretrainSettings
 from unshapley.errors import InputError
 from unshapley.game.loading import load_game
+from unshapley.models import training
 from unshapley.models.architectures import mlp
 from unshapley.models.building import build
+from unshapley.models.fitting import fit
 from unshapley.models.layers import output_layer
 from unshapley.models.store import CHECKPOINT, ModelRecord
 from unshapley.models.tensors import fit_state, load_state, save_state
+from unshapley.models.training import stack, train
 
 HASH = "0" * 64
 
@@ -114,3 +119,40 @@ def test_the_output_layer_is_the_one_that_gives_the_logits():
     assert (name, features.shape) == ("head", (7, 5))
     with pytest.raises(InputError, match=r"does not end in a torch\.nn\.Linear"):
         output_layer(nn.Sequential(nn.Linear(4, 3), nn.Tanh()), x)
+
+
+def test_rows_in_blocks_train_the_same_model(monkeypatch):
+    torch.manual_seed(0)
+    model = mlp(6, 3, (5,))
+    x, y = torch.randn(2, 50, 6), torch.randint(0, 3, (2, 50))
+    weights = torch.ones(2, 50)
+    weights[1, 40:] = 0
+    options = {"steps": 20, "learning_rate": 0.02, "weight_decay": 0.01}
+    start = stack(dict(model.state_dict()), 2)
+    whole = train(model, start, x, y, weights, **options)
+    monkeypatch.setattr(training, "LARGEST_ACTIVATION", 7 * 5 * 4)
+    assert len(training.row_blocks(model, start, x)) == 8
+    blocks = train(model, start, x, y, weights, **options)
+    for name, tensor in whole.items():
+        torch.testing.assert_close(blocks[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_the_weights_early_in_training_are_those_of_a_shorter_training():
+    generator = torch.Generator().manual_seed(0)
+    rows = (torch.randn(30, 4, generator=generator), torch.arange(30) % 3)
+    recipe = PretrainSettings(steps=20, rewind=0.25)
+    counted = []
+    long = fit(recipe, {"a": rows}, rows, outputs=3, progress=counting(counted))
+    short = fit(recipe.model_copy(update={"steps": 5}), {"a": rows}, rows, outputs=3)
+    assert sum(counted) == 20
+    for name, tensor in short.trained.items():
+        assert torch.equal(long.rewind[name], tensor)
+
+
+def counting(counted: list[int]):
+    @contextmanager
+    def progress(total: int):
+        assert total == 20
+        yield counted.append
+
+    return progress
