@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from enum import IntEnum
 
 import numpy as np
+import pandas as pd
 import torch
 
 from tasks.expectations.suites import check_columns, check_suites
@@ -17,7 +18,7 @@ from tasks.expectations.validation import check_complete
 from unshapley.config import Params
 from unshapley.curvature.store import CurvatureRecord, check_settings
 from unshapley.data.preparation import check_prepared
-from unshapley.data.tables import Schema
+from unshapley.data.tables import Schema, read_table
 from unshapley.errors import InputError
 from unshapley.estimators import estimate, make_plan
 from unshapley.estimators.stopping import affordable, check_rules
@@ -63,6 +64,8 @@ def preflight(project: Project, params: Params, step: Step = Step.RUN) -> None:
         check_suites(project.expectations, params.validation)
         check_columns(project.expectations, schema)
     check_plan(params, project.providers() if step >= Step.VALIDATE else schema.providers)
+    if step >= Step.PRETRAIN:
+        check_labels(project, params, schema)
     if step is Step.PRETRAIN:
         check_architecture(params, schema)
     if step is Step.RUN:
@@ -163,6 +166,19 @@ def check_architecture(params: Params, schema: Schema) -> None:
         kwargs=recipe.kwargs,
         seed=recipe.seed,
     )
+
+
+def check_labels(project: Project, params: Params, schema: Schema) -> None:
+    """Raise `InputError` for a utility that the labels of the test set do not define, or, where it
+    is the primary one, do not define on enough bootstrap samples.
+    """
+    utilities = build_utilities(params.valuation.utilities, schema.task)
+    if any(utility.varied for utility in utilities):  # else no table need be read
+        labels = read_table(project.test).get(schema.label, pd.Series(dtype=float))
+        y = torch.tensor(pd.to_numeric(labels, errors="coerce").to_numpy(dtype=float))
+        for utility in utilities:
+            utility.check_defined(y)
+        utilities[0].samples_of(y)
 
 
 def check_model(project: Project, params: Params) -> None:

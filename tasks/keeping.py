@@ -17,6 +17,8 @@ from prefect.tasks import exponential_backoff
 from unshapley.config import RunSettings
 from unshapley.errors import UnshapleyError
 
+DEFECTS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+"""Errors that the same arguments raise again."""
 BY_KEY = CacheKeyFnPolicy(cache_key_fn=lambda _context, parameters: parameters["key"])
 
 
@@ -45,10 +47,10 @@ def retried(run: RunSettings) -> dict[str, Any]:
 
 
 def is_transient(_task: Any, _run: Any, state: Any) -> bool:
-    """Whether a retry may help: not after a mistake of the user or a diverged model."""
+    """Whether a retry may help: not after a mistake of the user, a diverged model or a defect."""
     try:
         state.result()
-    except UnshapleyError:
+    except (UnshapleyError, *DEFECTS):
         return False
     except Exception:  # noqa: BLE001 (any other error may be temporary)
         return True

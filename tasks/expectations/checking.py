@@ -72,7 +72,7 @@ def summarise_all(
         for name in names:
             summaries[name] = summarise(read(name), name, schema)
             advance(1)
-    return summaries, RowIndex({n: s.prints for n, s in summaries.items()})
+    return summaries, RowIndex(summaries)
 
 
 def views_of(

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks.expectations.summaries import RowIndex, cells_of, label_masks
+from tasks.expectations.summaries import BY_CHANCE, RowIndex, cells_of, label_masks
 from unshapley.data.tables import Schema
 
 Result = Mapping[str, Any]
@@ -74,9 +74,15 @@ class _Table:
             mask = self.index.repeated(self.name)
             return f"{mask.sum()} of {len(mask)}"
         elsewhere = self.index.elsewhere(self.name)
-        if column in elsewhere:
-            mask = np.asarray(pd.notna(elsewhere[column]))
-            return _counted(mask, elsewhere[column][mask])
+        by_chance = {chance: other for other, chance in BY_CHANCE.items()}
+        other = elsewhere.get(by_chance.get(column, column))
+        if other is not None:
+            mask = np.asarray(pd.notna(other))
+            counted = _counted(mask, other[mask])
+            if column in by_chance:
+                return counted
+            count, largest = self.index.common(self.name, str(column))
+            return f"{counted}; {count} different ones, where chance explains {largest}"
         return f"{result['unexpected'][0][column]:g}{_expected(result['kwargs'])}"
 
     def cells(self, results: Sequence[Result]) -> str:

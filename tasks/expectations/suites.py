@@ -56,14 +56,23 @@ def build_suite(kind: str, schema: Schema, params: ValidationSettings) -> Any:
         _between("tables", "repeated_rows", "row stands there twice", high=0, severity="warning"),
     ]
     if kind != "reference":
-        also = "row also stands in the reference set"
-        checks.append(_between("tables", "rows_in_reference", also, high=0))
+        checks += _elsewhere("reference", "row also stands in the reference set")
     if kind == "partition":
-        also = "training row also stands in the test set"
-        checks.append(_between("tables", "rows_in_test", also, high=0))
+        checks += _elsewhere("test", "training row also stands in the test set")
         also = "rows also stand in another provider's partition"
-        checks.append(_between("tables", "rows_in_partitions", also, high=0.05))
+        checks += _elsewhere("partitions", also, high=0.05)
     return gx.ExpectationSuite(name=kind, expectations=checks)
+
+
+def _elsewhere(other: str, message: str, high: float = 0) -> list[Any]:
+    """The expectations that a table's rows do not stand in another one too: at most the share
+    `high` of them where they are more than chance explains; else it is a warning.
+    """
+    by_chance = f"{message}, no more than by chance"
+    return [
+        _between("tables", f"rows_in_{other}", message, high=high),
+        _between("tables", f"chance_in_{other}", by_chance, high=0, severity="warning"),
+    ]
 
 
 def _null(column: str, message: str) -> Any:

@@ -17,11 +17,14 @@ from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
 from unshapley.config import LARGEST
+from unshapley.data.chance import Chance, DistinctRows, collision_rate
 from unshapley.data.tables import Schema, fingerprints
 
 Masks = dict[str, NDArray[np.bool_]]
 """Which cells, or rows of a table, are of a kind; by the kind's name."""
 SETS = ("test", "reference")
+BY_CHANCE = {f"rows_in_{other}": f"chance_in_{other}" for other in ("partitions", *SETS)}
+"""Shares of rows that also stand elsewhere: more of them than by chance, and no more than that."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,13 @@ class TableSummary:
     """What expectations see of one table.
 
     facts: its entry in the view `tables`; columns: its rows of the view `columns`; prints:
-    fingerprints of its rows `(rows,)`.
+    fingerprints of its rows `(rows,)`; collisions: how often two rows would be equal by chance.
     """
 
     facts: dict[str, object]
     columns: pd.DataFrame
     prints: NDArray[np.uint64]
+    collisions: float
 
 
 def summarise(frame: pd.DataFrame, name: str, schema: Schema) -> TableSummary:
@@ -51,7 +55,12 @@ def summarise(frame: pd.DataFrame, name: str, schema: Schema) -> TableSummary:
     }
     columns = summarise_columns(frame[[c for c in schema.features if c in frame.columns]])
     columns.insert(0, "table", name)
-    return TableSummary(facts, columns, fingerprints(frame, schema.features))
+    return TableSummary(
+        facts,
+        columns,
+        fingerprints(frame, schema.features),
+        collision_rate(frame, schema.features),
+    )
 
 
 def summarise_columns(features: pd.DataFrame) -> pd.DataFrame:
@@ -119,10 +128,11 @@ def label_masks(frame: pd.DataFrame, schema: Schema) -> Masks:
 class RowIndex:
     """Where rows stand: which tables hold equal ones.
 
-    prints: fingerprints of the rows of each table, by name.
+    summaries: of all tables, by name.
     """
 
-    def __init__(self, prints: Mapping[str, NDArray[np.uint64]]) -> None:
+    def __init__(self, summaries: Mapping[str, TableSummary]) -> None:
+        prints = {name: summary.prints for name, summary in summaries.items()}
         self.prints = prints
         self.partitions = sorted(n for n in prints if n not in SETS)
         empty = [np.zeros(0, dtype=np.uint64)]
@@ -131,6 +141,11 @@ class RowIndex:
         ends = np.cumsum([len(p) for p in every])
         self._first = np.searchsorted(ends, first, side="right")
         """of each distinct row the first partition that holds it, by its place in the order"""
+        self._distinct = {name: DistinctRows.of(rows) for name, rows in prints.items()}
+        self._chance = Chance(
+            [self._distinct[n] for n in self.partitions],
+            [summaries[n].collisions for n in self.partitions],
+        )
 
     def elsewhere(self, name: str) -> dict[str, NDArray[np.object_]]:
         """For each row `(rows,)` of a table the other table that holds it too, or None.
@@ -157,8 +172,28 @@ class RowIndex:
 
     def facts(self, name: str) -> dict[str, float]:
         """The shares of a table's rows that stand elsewhere or twice, for the view `tables`."""
-        shares = {key: _share(pd.notna(other)) for key, other in self.elsewhere(name).items()}
-        return {"repeated_rows": _share(self.repeated(name)), **shares}
+        facts = {"repeated_rows": _share(self.repeated(name))}
+        for key, other in self.elsewhere(name).items():
+            share = _share(pd.notna(other))
+            count, largest = self.common(name, key) if share else (0, 0)
+            facts[key] = share if count > largest else 0.0
+            facts[BY_CHANCE[key]] = share if count <= largest else 0.0
+        return facts
+
+    def common(self, name: str, key: str) -> tuple[int, int]:
+        """How many distinct rows a table has in common with the other one of an expectation, of
+        several partitions with that where most of its rows stand first, and the largest number
+        that chance explains.
+        """
+        other = key.removeprefix("rows_in_")
+        if other not in SETS:
+            first = self._first[np.searchsorted(self._values, self.prints[name])]
+            earlier = first[first < self.partitions.index(name)]
+            if not len(earlier):
+                return 0, 0
+            other = self.partitions[int(np.bincount(earlier).argmax())]
+        a, b = self._distinct[name], self._distinct[other]
+        return a.in_common(b), self._chance.largest(a.rows, b.rows)
 
 
 def _share(mask: NDArray[np.bool_]) -> float:

@@ -76,6 +76,33 @@ def test_of_two_equal_partitions_the_later_is_the_copy():
     assert check(rows(), z=rows()).critical == ()
 
 
+def binary(seed: int, count: int = 100) -> pd.DataFrame:
+    """Rows of two binary columns: four different ones."""
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(rng.integers(0, 2, (count, 2)), columns=["a", "b"]).assign(label=0)
+
+
+def test_rows_that_repeat_by_nature_are_a_warning_with_their_share():
+    every = {"p": binary(0), "q": binary(1), "test": binary(2, 40), "reference": binary(3, 20)}
+    found = {f.table: f for f in check_tables(list(every), every.__getitem__, SUITES, SCHEMA)}
+    assert [f.critical for f in found.values()] == [()] * 4
+    assert "training row also stands in the test set, no more than by chance: 100 of 100 (test)" in (
+        "; ".join(found["q"].warnings)
+    )  # fmt: skip
+    assert "reference set, no more than by chance: 40 of 40" in "; ".join(found["test"].warnings)
+
+
+def test_a_provider_that_holds_its_rows_twice_excuses_no_leak():
+    twice = pd.concat([rows(), rows()], ignore_index=True)
+    leaked = pd.concat([rows(3), rows(8).iloc[:3]], ignore_index=True)
+    found = findings({"a": twice, "b": rows(2), "c": leaked})
+    assert found["a"].critical == ()
+    assert found["c"].critical == (
+        "training row also stands in the test set: 3 of 43 (test), first in row 40; "
+        "3 different ones, where chance explains 0",
+    )
+
+
 def test_every_table_has_the_findings_of_its_own():
     bad = {"b": altered(7, "a", "seven"), "c": rows(3).iloc[:2], "d": altered(3, "b", 11)}
     found = findings({"a": rows(4), **bad})
@@ -85,7 +112,8 @@ def test_every_table_has_the_findings_of_its_own():
         # `b` without the cell, and `d`, are the same rows but one each
         "d": (
             "outside the range 0 to 10: 1 of 80, first 'b' row 3: 11",
-            "rows also stand in another provider's partition: 38 of 40 (b), first in row 0",
+            "rows also stand in another provider's partition: 38 of 40 (b), first in row 0; "
+            "38 different ones, where chance explains 0",
         ),
     }
 

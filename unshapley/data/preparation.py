@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ def prepare(project: Project, params: Params) -> dict[str, int]:
         raw, label = read_raw(project.raw), params.prepare.label
     schema, tables = encode(raw, label, params.prepare.task)
     splits = {
-        provider: _split(table, provider, params.prepare) for provider, table in tables.items()
+        provider: _split(table, provider, params.prepare, schema.features)
+        for provider, table in tables.items()
     }
     schema = replace(
         _with_label_scale(schema, splits), providers=tuple(tables), prepared=prepared_with(params)
@@ -85,7 +87,9 @@ def check_prepared(schema: Schema, params: Params, where: Path) -> None:
             )
 
 
-def _split(table: pd.DataFrame, provider: str, params: PrepareSettings) -> Split:
+def _split(
+    table: pd.DataFrame, provider: str, params: PrepareSettings, features: Sequence[str]
+) -> Split:
     """Split the rows; a table with missing values is kept whole, so that it can be quarantined."""
     if not np.isfinite(table.to_numpy(dtype=float)).all():
         return Split(table, table.iloc[:0], table.iloc[:0])
@@ -95,6 +99,7 @@ def _split(table: pd.DataFrame, provider: str, params: PrepareSettings) -> Split
         test=params.test_share,
         reference=params.reference_share,
         seed=params.seed,
+        features=features,
     )
 
 

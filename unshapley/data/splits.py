@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+
+from unshapley.data.tables import fingerprints
+
+TRAIN, TEST, REFERENCE = range(3)
 
 
 @dataclass(frozen=True)
@@ -18,16 +23,44 @@ class Split:
     reference: pd.DataFrame
 
 
-def split(frame: pd.DataFrame, provider: str, *, test: float, reference: float, seed: int) -> Split:
+def split(
+    frame: pd.DataFrame,
+    provider: str,
+    *,
+    test: float,
+    reference: float,
+    seed: int,
+    features: Sequence[str] | None = None,
+) -> Split:
     """Split a provider's rows at random, and keep their order in each part.
 
-    The seed depends on the provider's name, so that a new provider does not change other splits.
+    Rows that are equal in `features` (by default in all columns) go to the same part: they are
+    taken in random order, each with its equals, if that brings the part closer to its share. The
+    seed depends on the provider's name, so that a new provider does not change other splits.
     """
     order = generator(seed, "split", provider).permutation(len(frame))
-    n_test, n_reference = round(test * len(frame)), round(reference * len(frame))
-    cuts = np.split(order, [n_test, n_test + n_reference])
-    parts = [frame.iloc[np.sort(cut)].reset_index(drop=True) for cut in cuts]
-    return Split(train=parts[2], test=parts[0], reference=parts[1])
+    prints = fingerprints(frame, features or list(frame.columns))
+    group = pd.factorize(prints[order])[0]
+    part = np.full(len(frame), TRAIN)
+    left = dict(enumerate(np.bincount(group).tolist()))
+    for number, share in ((TEST, test), (REFERENCE, reference)):
+        for taken in _closest(left, round(share * len(frame))):
+            part[taken] = number
+            del left[taken]
+    rows = [np.sort(order[part[group] == number]) for number in (TRAIN, TEST, REFERENCE)]
+    return Split(*(frame.iloc[index].reset_index(drop=True) for index in rows))
+
+
+def _closest(sizes: Mapping[int, int], wanted: int) -> list[int]:
+    """Groups in their order, each of which brings their total closer to the wanted one."""
+    taken = []
+    for group, size in sizes.items():
+        if wanted <= 0:
+            break
+        if size < 2 * wanted:
+            taken.append(group)
+            wanted -= size
+    return taken
 
 
 def generator(seed: int, *parts: str) -> np.random.Generator:

@@ -19,6 +19,9 @@ from unshapley.game.own_utility import OwnScore, check_signature
 
 RESAMPLES = 60
 """Bootstrap samples of the test rows, by which the noise of a finite test set is measured."""
+UNDEFINED = 0.25
+"""Largest share of them on which the primary utility may be undefined; the others would tell too
+little of its noise. Two test rows of the rarer class leave 14 % undefined on average, one 37 %."""
 WHERE = "valuation.utilities"
 _SHARE, _NATS = "share of test rows, 0 to 1", "nats a test row, negated"
 ANY = "any"
@@ -53,12 +56,7 @@ class Utility:
         Raises `InputError` where the utility is not defined on this test set, and where a function
         of the user's own fails.
         """
-        if self.varied and not _vary(y):
-            raise InputError(
-                f"{self.name} is not defined where all test rows have the same label",
-                where=WHERE,
-                do="leave it out, or use a test set with different labels",
-            )
+        self.check_defined(y)
         score = self.score(outputs, y)
         if not self.per_class:
             return {self.name: score}
@@ -67,27 +65,53 @@ class Utility:
             for c in scores.occurring_classes(y)
         }
 
+    def check_defined(self, y: Tensor) -> None:
+        """Raise `InputError` where the utility is not defined on test rows with these labels."""
+        if self.varied and not (len(y) and _vary(y)):
+            raise InputError(
+                f"{self.name} is not defined where all test rows have the same label",
+                where=WHERE,
+                do="leave it out, or use a test set with different labels",
+            )
+
     def resampled(self, outputs: Tensor, y: Tensor) -> Tensor | None:
         """The utility on bootstrap samples of the test rows `(models, RESAMPLES)` (Efron 1979).
 
-        The samples are the same for all models of all chunks. None for a function of the user's
-        own, which would be called as often; NaN where a sample's rows do not define the utility.
+        The samples are the same for all models of all chunks; those on which the utility is not
+        defined are left out. None for a function of the user's own, which would be called as often.
         """
         if self.source is not None:
             return None
-        count = len(y)
-        draws = torch.randint(count, (RESAMPLES, count), generator=torch.Generator().manual_seed(0))
+        count, draws = len(y), self.samples_of(y)
         if self.rows is not None:
-            times = torch.zeros(RESAMPLES, count, dtype=torch.float64)
+            times = torch.zeros(len(draws), count, dtype=torch.float64)
             times.scatter_add_(1, draws, torch.ones_like(draws, dtype=torch.float64))
             return self.rows(outputs, y).double() @ times.to(outputs.device).T / count
-        samples = [
-            torch.full((len(outputs),), math.nan, dtype=torch.float64, device=outputs.device)
-            if self.varied and not _vary(y[sample])
-            else self.score(outputs[:, sample], y[sample])
-            for sample in draws.to(outputs.device)
-        ]
+        samples = [self.score(outputs[:, sample], y[sample]) for sample in draws.to(outputs.device)]
         return torch.stack(samples, dim=1)
+
+    def samples_of(self, y: Tensor) -> Tensor:
+        """Rows of the bootstrap samples on which the utility is defined `(samples, rows)`, of
+        `RESAMPLES` in all.
+
+        Raises `InputError` where these are too few to tell its noise.
+        """
+        count = len(y)
+        draws = torch.randint(count, (RESAMPLES, count), generator=torch.Generator().manual_seed(0))
+        if not self.varied:
+            return draws
+        labels = y.cpu()[draws]
+        defined = draws[(labels != labels[:, :1]).any(dim=1)]
+        undefined = RESAMPLES - len(defined)
+        if undefined > UNDEFINED * RESAMPLES:
+            raise InputError(
+                f"{self.name} is not defined on {undefined} of {RESAMPLES} bootstrap samples of "
+                f"the {count} test rows, as nearly all have the same label",
+                where=WHERE,
+                expected=f"at most {UNDEFINED:.0%} of them: two test rows or more of every class",
+                do="use a test set with more rows of it, or name another utility first",
+            )
+        return defined
 
 
 _BUILT_IN = (

@@ -187,6 +187,7 @@ def metrics(valuation: Valuation) -> dict[str, Any]:
         "largest_test_error": None
         if (test_error := valuation.estimate.error_of(TEST_SET)) is None
         else float(test_error.max()),
+        "undefined_samples": valuation.undefined_samples,
         "largest_correction_error": None
         if (correction_error := valuation.estimate.error_of(CORRECTION)) is None
         else float(correction_error.max()),

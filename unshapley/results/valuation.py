@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from unshapley.errors import InputError, UnshapleyError
+from unshapley.errors import UnshapleyError
 from unshapley.estimators import TEST_SET, Estimate, Plan, estimate
 from unshapley.estimators.base import Floats
 from unshapley.fidelity.correction import Correction, with_correction
 from unshapley.fidelity.gate import Fidelity
 from unshapley.game.measuring import Measured
+from unshapley.game.utilities import RESAMPLES
 from unshapley.numerics import one_thread
 
 
@@ -60,6 +61,15 @@ class Valuation:
     def u_all(self) -> float:
         return self.endpoints.utilities[self.primary][1]
 
+    @property
+    def undefined_samples(self) -> float | None:
+        """Share of the bootstrap samples of the test rows on which the primary utility is not
+        defined; they are left out of its error. None where nothing was resampled.
+        """
+        if not self.endpoints.resampled:
+            return None
+        return 1 - len(self.endpoints.resampled[0]) / RESAMPLES
+
 
 def utility_table(
     measured: Measured, endpoints: Measured, column: str, correction: Correction | None = None
@@ -104,19 +114,9 @@ def estimate_values(
 def with_test_noise(estimate: Estimate, resampled: Floats) -> Estimate:
     """The estimate with an added error: that of the finite test set.
 
-    resampled: utilities on bootstrap samples of the test rows `(m + 2, samples)`; samples on which
-    the utility is not defined are left out.
+    resampled: utilities on bootstrap samples of the test rows `(m + 2, samples)`.
     """
     assert estimate.operator is not None
-    samples = resampled.shape[1]
-    defined = np.flatnonzero(np.isfinite(resampled).all(axis=0))
-    if len(defined) < 2:
-        raise InputError(
-            f"the utility is defined on {len(defined)} of {samples} bootstrap samples of the "
-            "test rows, so its error from the finite test set is unknown",
-            expected="at least 2",
-            do="use more test rows, or a utility that needs fewer of them",
-        )
-    values = estimate.operator @ resampled[:, defined]
+    values = estimate.operator @ resampled
     error = np.atleast_2d(np.cov(values))
     return replace(estimate, errors={**estimate.errors, TEST_SET: error})
