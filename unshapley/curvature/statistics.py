@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 
 from unshapley.config import CurvatureSettings
+from unshapley.curvature.eigenbasis import fit_layers, layers_of, leading_directions
 from unshapley.curvature.features import collect_features, head_moments
 from unshapley.errors import InputError
 from unshapley.models.batching import State, can_batch_gradients, name_of
 from unshapley.models.layers import last_layer
-from unshapley.models.losses import curvature_root, output_gradient
+from unshapley.models.losses import curvature_root, output_gradient, row_loss
 from unshapley.models.pretrained import (
     CurvatureStatistics,
     Pretrained,
@@ -31,8 +32,8 @@ from unshapley.models.rows import Rows
 from unshapley.numerics import deterministic
 from unshapley.progress import Advance
 
-ROUNDS = 3
-"""Rounds of subspace iteration, of which the first also collects the gradients."""
+PASSES = 4
+"""Passes over a provider's rows: three for the basis, one for the statistics in it."""
 GRADIENTS = 100
 """Most directions for the providers' gradients: with one for each provider, the statistics would
 grow with the cube of the number of providers."""
@@ -64,35 +65,57 @@ def make_basis(
     parameters: Sequence[str],
     directions: int,
     partitions: Mapping[str, Rows],
-    seed: int = 0,
     advance: Advance = lambda _count: None,
 ) -> Tensor | None:
     """Directions of largest curvature of the loss of all partitions, as orthonormal columns
     `(weights, k)`.
 
-    The `directions` leading ones by subspace iteration (Halko, Martinsson and Tropp 2011, algorithm
-    4.4), then every provider's gradient (of more than `GRADIENTS` their principal directions), and
-    the difference of the pretrained and the initial weights. None if the model has so few weights
-    that all directions are kept. advance: called after each pass over a provider's rows.
+    The `directions` leading ones of the layers' Kronecker eigenbasis (`eigenbasis`), then every
+    provider's gradient (of more than `GRADIENTS` their principal directions), and the difference of
+    the pretrained and the initial weights. None if the model has so few weights that all directions
+    are kept. advance: called after each of three passes over a provider's rows.
     """
     theta = flat(state, parameters)
     extra = min(len(partitions), GRADIENTS) + 1
     if len(theta) <= directions + extra:
         return None
-    generator = torch.Generator().manual_seed(seed)
-    basis = orthonormal(torch.randn(len(theta), directions, generator=generator).to(theta))
-    gradients = torch.zeros(len(partitions), len(theta)).to(theta)
-    for round_ in range(ROUNDS):
-        image = torch.zeros_like(basis)
-        for index, rows in enumerate(partitions.values()):
-            for factors, row_gradients in _passes(model, state, parameters, rows):
-                image += factors.T @ (factors @ basis)
-                if round_ == 0:
-                    gradients[index] += row_gradients.sum(dim=0)
-            advance(1)
-        basis = orthonormal(image)
-    training = (theta - flat(initial, parameters)).unsqueeze(1)
-    return orthonormal(torch.cat([basis, leading(gradients, GRADIENTS).T, training], dim=1))
+    rows = list(partitions.values())
+    layers = layers_of(model, state, parameters, rows[0][0])
+    fit_layers(model, state, layers, rows, advance)
+    rest = [n for n in parameters if not any(n in layer.parameters for layer in layers)]
+    others = {name: torch.zeros_like(state[name]) for name in rest}
+    gradients = []
+    for part in rows:
+        gradients.append(_gradient(model, state, parameters, part))
+        for factors, _ in _passes(model, state, rest, part) if rest else ():
+            squares = torch.split(factors.square().sum(dim=0), [others[n].numel() for n in rest])
+            for name, square in zip(rest, squares, strict=True):
+                others[name] += square.view_as(others[name])
+        advance(1)
+    lead = leading_directions(layers, others, parameters, state, directions)
+    training = (theta - flat(initial, parameters)).unsqueeze(0)
+    spans = torch.cat([leading(torch.stack(gradients), GRADIENTS), training])
+    # of length one like the leading ones, or the span of the small ones would be lost in rounding
+    spans = spans / spans.norm(dim=1, keepdim=True).clamp(min=torch.finfo(spans.dtype).tiny)
+    return orthonormal(torch.cat([lead, spans.T], dim=1))
+
+
+def _gradient(model: nn.Module, state: State, parameters: Sequence[str], rows: Rows) -> Tensor:
+    """Gradient of the summed loss of rows `(weights,)`."""
+    x, y = rows
+    total = torch.zeros(())
+    size = max(1, BLOCK_BYTES // (4 * x[0].numel()))
+    for start in range(0, len(x), size):
+        theta = {n: state[n].detach().clone().requires_grad_() for n in parameters}
+        outputs = functional_call(model, {**state, **theta}, (x[start : start + size],))
+        loss = row_loss(outputs, y[start : start + size]).sum()
+        parts = torch.autograd.grad(loss, list(theta.values()), allow_unused=True)
+        filled = [
+            torch.zeros_like(state[n]) if p is None else p
+            for n, p in zip(theta, parts, strict=True)
+        ]
+        total = total + torch.cat([p.flatten() for p in filled])
+    return total
 
 
 def leading(rows: Tensor, count: int) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from unshapley.config import CurvatureSettings
 from unshapley.curvature.features import collect_features, head_moments
-from unshapley.curvature.statistics import ROUNDS, covered, make_basis, provider_statistics
+from unshapley.curvature.statistics import PASSES, covered, make_basis, provider_statistics
 from unshapley.data.tables import Schema
 from unshapley.errors import InputError
 from unshapley.files import sha256, write_json
@@ -89,7 +89,7 @@ def write_curvature(
     """
     rows = {provider: own for provider, (own, _) in partitions.items()}
     names, layer = covered(model, settings, next(iter(rows.values()))[0])
-    with progress((ROUNDS + 1) * len(rows)) as advance:
+    with progress(PASSES * len(rows)) as advance:
         basis = make_basis(
             model, trained, initial, names, settings.directions, rows, advance=advance
         )

@@ -73,6 +73,7 @@ def load_game(
         counts=torch.tensor([record.rows[provider] for provider in providers]),
         rows=_training_rows(project, schema, record, providers, players),
         reference=reference,
+        noise=record.noise,
         test=test,
     )
     statistics: dict[Path, str] = {}

@@ -57,6 +57,7 @@ def pretrain(
         test=sha256(project.test),
         reference=sha256(project.reference),
         files=files,
+        noise=pretrained.noise,
         score=score,
     )
     record.save(project.model)

@@ -11,6 +11,7 @@ from unshapley.config import PretrainSettings
 from unshapley.errors import InputError
 from unshapley.models.batching import State
 from unshapley.models.building import build
+from unshapley.models.losses import row_loss
 from unshapley.models.pretrained import Pretrained, TrainingRows
 from unshapley.models.rows import Rows
 from unshapley.models.training import stack, train
@@ -76,6 +77,7 @@ def fit(
         rows=TrainingRows(x, y, torch.repeat_interleave(torch.arange(len(counts)), counts)),
         reference=reference,
         rewind={**initial, **rewind},
+        noise=_noise(model, x, y),
     )
 
 
@@ -105,3 +107,11 @@ def _initial_model(
     if callable(standardise):
         standardise(reference[0])
     return model
+
+
+def _noise(model: nn.Module, x: Tensor, y: Tensor) -> float:
+    """Variance of the residuals, 1 for classes."""
+    if not y.is_floating_point():
+        return 1.0
+    with torch.no_grad():
+        return float(2 * row_loss(model(x), y).double().mean())

@@ -33,8 +33,9 @@ class Pretrained:
     model: the module that runs the states; trained, initial: its weights after and before training;
     rewind: its weights early in training; recipe: how it was trained; counts: number of training
     rows of each provider `(n,)`, readable or not; rows: the rows that can be read; reference: rows
-    `(x, y)` for regularisers and tuning; curvature, features: stored statistics; test: the test
-    set, for the one option of an unlearner that leaks it.
+    `(x, y)` for regularisers and tuning; noise: variance of the training rows' residuals, in units
+    of the label as the model learns it, 1 for classes; curvature, features: stored statistics;
+    test: the test set, for the one option of an unlearner that leaks it.
     """
 
     model: nn.Module
@@ -45,6 +46,7 @@ class Pretrained:
     rows: TrainingRows
     reference: tuple[Tensor, Tensor]
     rewind: State | None = None
+    noise: float = 1.0
     curvature: CurvatureStatistics | None = None
     features: HeadFeatures | None = None
     test: tuple[Tensor, Tensor] | None = None

@@ -50,6 +50,9 @@ class ModelRecord(BaseModel):
     reference: str
     files: dict[str, str]
     """hash of every file beside the record"""
+    noise: float
+    """variance of the training rows' residuals in units of the label that the model learns; 1 for
+    classes"""
     score: dict[str, float]
     """utilities of the pretrained model on the test set"""
 

@@ -50,6 +50,7 @@ def train(
     weight_decay: float,
     seed: int = 0,
     stepped: Stepped | None = None,
+    length: Tensor | None = None,
 ) -> State:
     """Train a batch of models with full-batch Adam.
 
@@ -57,8 +58,8 @@ def train(
 
     start: weights of all models `(models, …)`; x: `(models, rows, features)`; y: `(models, rows)`;
     weights: non-negative row weights `(models, rows)`; a model whose weights are all zero only
-    has weight decay; seed: of the noise of dropout layers. Returns the trained parameters
-    `(models, …)`, without buffers.
+    has weight decay; seed: of the noise of dropout layers; length: factor on the steps of each
+    model `(models,)`. Returns the trained parameters `(models, …)`, without buffers.
     """
     share = weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-12)
 
@@ -81,6 +82,7 @@ def train(
             learning_rate=learning_rate,
             weight_decay=weight_decay,
             stepped=stepped,
+            length=length,
         )
 
 
@@ -114,11 +116,12 @@ def descend(
     weight_decay: float = 0.0,
     mask: State | None = None,
     stepped: Stepped | None = None,
+    length: Tensor | None = None,
 ) -> State:
     """Minimise any objective that is summed over models, with Adam.
 
     objective: one for all steps, or one for each step; mask: by name `(models, …)`, 1 where a
-    parameter is trained and 0 where it is fixed.
+    parameter is trained and 0 where it is fixed; length: factor on the steps of each model.
     """
     names = trainable(model)
     theta = {n: start[n].detach().clone().requires_grad_() for n in names}
@@ -138,7 +141,13 @@ def descend(
             for name, tensor in theta.items():
                 if tensor.grad is not None:
                     tensor.grad.mul_(mask[name])
+        before = None if length is None else {n: t.detach().clone() for n, t in theta.items()}
         optimizer.step()
+        if before is not None and length is not None:
+            with torch.no_grad():
+                for name, tensor in theta.items():
+                    factor = length.to(tensor.dtype).view(-1, *[1] * (tensor.dim() - 1))
+                    tensor.copy_(before[name] + factor * (tensor - before[name]))
         if stepped is not None:
             stepped(step + 1, theta)
     return {n: t.detach() for n, t in theta.items()}

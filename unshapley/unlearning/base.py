@@ -75,10 +75,30 @@ class Unlearner(BaseModel):
         return [self.name, self.model_dump(mode="json")]
 
 
+def step_length(pretrained: Pretrained, staying: Tensor) -> Tensor:
+    """Factor on the steps of fine-tuning from weights near the pretrained ones `(m,)`.
+
+    Twice the share of rows that are forgotten, at most 1, times the deviation of the residuals:
+    Adam begins anew, and its first steps move every weight by the learning rate, however little is
+    forgotten, and however exactly the model fits. So forgetting nothing changes nothing.
+    """
+    length: Tensor = (2 * (1 - pretrained.share(staying))).clamp(max=1) * pretrained.noise**0.5
+    return length
+
+
 def train_on_retained(
-    pretrained: Pretrained, start: State, staying: Tensor, steps: int, rate: float, unlearner: str
+    pretrained: Pretrained,
+    start: State,
+    staying: Tensor,
+    steps: int,
+    rate: float,
+    unlearner: str,
+    length: Tensor | None = None,
 ) -> State:
-    """Train one model per coalition, from `start` `(m, …)`, on its providers' rows."""
+    """Train one model per coalition, from `start` `(m, …)`, on its providers' rows.
+
+    length: factor on the steps of each `(m,)`.
+    """
     x, y, weights = padded(reachable_rows(pretrained, staying, unlearner), staying)
     return train(
         pretrained.model,
@@ -90,6 +110,7 @@ def train_on_retained(
         learning_rate=rate,
         weight_decay=pretrained.recipe.weight_decay,
         seed=pretrained.recipe.seed,
+        length=length,
     )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from unshapley.models.batching import State
 from unshapley.models.pretrained import Pretrained
 from unshapley.models.training import stack
-from unshapley.unlearning.base import Unlearner, train_on_retained
+from unshapley.unlearning.base import Unlearner, step_length, train_on_retained
 
 
 class FinetuneUnlearner(Unlearner):
@@ -27,6 +27,7 @@ class FinetuneUnlearner(Unlearner):
 
     def __call__(self, pretrained: Pretrained, staying: Tensor) -> State:
         start = stack(pretrained.trained, len(staying))
+        length = step_length(pretrained, staying)
         return train_on_retained(
-            pretrained, start, staying, self.steps, self.learning_rate, self.name
+            pretrained, start, staying, self.steps, self.learning_rate, self.name, length
         )

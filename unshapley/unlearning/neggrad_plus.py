@@ -12,7 +12,7 @@ from unshapley.models.losses import row_loss
 from unshapley.models.pretrained import Pretrained
 from unshapley.models.training import descend, stack
 from unshapley.unlearning.ascent import capped, held_out_loss, shares
-from unshapley.unlearning.base import Unlearner, reachable_rows
+from unshapley.unlearning.base import Unlearner, reachable_rows, step_length
 
 
 class NegGradPlusUnlearner(Unlearner):
@@ -51,4 +51,5 @@ class NegGradPlusUnlearner(Unlearner):
             steps=self.steps,
             learning_rate=self.learning_rate,
             weight_decay=recipe.weight_decay,
+            length=step_length(pretrained, staying),
         )

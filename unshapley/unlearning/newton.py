@@ -29,7 +29,8 @@ class NewtonUnlearner(Unlearner):
     decay, θ_0 the recorded initialisation, and r the first three terms of the bracket for the full
     coalition: with it, forgetting no provider gives exactly the pretrained model. The Newton step
     of Guo et al., "Certified Data Removal from Machine Learning Models" (ICML 2020), section 3,
-    over all layers. λ pulls towards θ_0, mostly where few rows are kept. ρ_S limits the step to
+    over all layers. λ pulls towards θ_0, mostly where few rows are kept; it is `damping` times the
+    variance of the residuals, which is the unit of a summed squared error. ρ_S limits the step to
     where the quadratic model holds: ρ_S = ρ √(dᵀ H d / n), with H the matrix of all rows and d the
     step with 0.1 ρ in place of ρ_S. Where the loss is quadratic, λ = ρ = 0 is exact retraining.
 
@@ -40,7 +41,12 @@ class NewtonUnlearner(Unlearner):
     retain_free: ClassVar[bool] = True
     needs: ClassVar[str | None] = "curvature"
     reads_rows: ClassVar[bool] = False
-    damping: float = Field(3.0, ge=0, description="λ, pull to the initialisation, in summed loss")
+    damping: float = Field(
+        3.0,
+        ge=0,
+        description="λ / σ², pull to the initialisation, in summed loss; σ² is the variance of the "
+        "training residuals, 1 for classes",
+    )
     proximal: float = Field(
         0.03, ge=0, description="ρ, pull to the pretrained weights, per row and step length"
     )
@@ -65,7 +71,8 @@ class NewtonUnlearner(Unlearner):
             )
         decay = pretrained.recipe.weight_decay
         theta = curvature.coordinates(pretrained.trained)
-        pull = self.damping * (theta - curvature.coordinates(pretrained.initial))
+        damping = self.damping * pretrained.noise
+        pull = damping * (theta - curvature.coordinates(pretrained.initial))
         stays = staying.double()
         rows = stays @ curvature.rows
         total = curvature.rows.sum()
@@ -73,13 +80,18 @@ class NewtonUnlearner(Unlearner):
         slope = stays @ curvature.gradient + rows.unsqueeze(1) * decay * theta + pull
         slope -= (rows / total).unsqueeze(1) * residual
         steps = [
-            self.step(curvature, stays[i : i + BLOCK], slope[i : i + BLOCK], decay)
+            self.step(curvature, stays[i : i + BLOCK], slope[i : i + BLOCK], decay, damping)
             for i in range(0, len(stays), BLOCK)
         ]
         return curvature.move(pretrained.trained, -torch.cat(steps))
 
     def step(
-        self, curvature: CurvatureStatistics, stays: Tensor, slope: Tensor, decay: float
+        self,
+        curvature: CurvatureStatistics,
+        stays: Tensor,
+        slope: Tensor,
+        decay: float,
+        damping: float,
     ) -> Tensor:
         """The step to subtract from the pretrained weights, in coordinates `(m, k)`."""
         k = slope.shape[1]
@@ -87,11 +99,11 @@ class NewtonUnlearner(Unlearner):
         hessian = (stays @ curvature.hessian.flatten(1)).view(-1, k, k)
         proximal = torch.full_like(rows, NEAR * self.proximal)
         if self.proximal:
-            step = solve(hessian, slope, rows * (decay + proximal) + self.damping)
+            step = solve(hessian, slope, rows * (decay + proximal) + damping)
             mean_hessian = curvature.hessian.sum(dim=0) / curvature.rows.sum()
             length = ((step @ mean_hessian) * step).sum(dim=1).clamp(min=0).sqrt()
             proximal = (self.proximal * length).clamp(NEAR * self.proximal, 1.0)
-        return solve(hessian, slope, rows * (decay + proximal) + self.damping)
+        return solve(hessian, slope, rows * (decay + proximal) + damping)
 
 
 def solve(matrices: Tensor, vectors: Tensor, ridge: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from unshapley.models.losses import row_loss
 from unshapley.models.pretrained import Pretrained, TrainingRows
 from unshapley.models.training import descend, stack, trainable
 from unshapley.unlearning.ascent import shares
-from unshapley.unlearning.base import Unlearner, reachable_rows
+from unshapley.unlearning.base import Unlearner, reachable_rows, step_length
 
 
 class RandomLabelUnlearner(Unlearner):
@@ -61,6 +61,7 @@ class RandomLabelUnlearner(Unlearner):
             steps=self.steps,
             learning_rate=self.learning_rate,
             weight_decay=recipe.weight_decay,
+            length=step_length(pretrained, staying),
             mask=salient(pretrained, rows, ~staying, self.saliency) if self.masks else None,
         )
 

@@ -13,7 +13,7 @@ from unshapley.models.losses import row_loss
 from unshapley.models.pretrained import Pretrained
 from unshapley.models.training import descend, stack, trainable
 from unshapley.unlearning.ascent import divergence, held_out_loss, shares
-from unshapley.unlearning.base import Unlearner, reachable_rows
+from unshapley.unlearning.base import Unlearner, reachable_rows, step_length
 
 
 class ScrubUnlearner(Unlearner):
@@ -75,4 +75,5 @@ class ScrubUnlearner(Unlearner):
             steps=len(objectives),
             learning_rate=self.learning_rate,
             weight_decay=recipe.weight_decay,
+            length=step_length(pretrained, staying),
         )

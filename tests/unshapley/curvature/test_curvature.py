@@ -4,10 +4,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.func import functional_call, hessian, jacrev
 
 from unshapley.config import CurvatureSettings as Settings
 from unshapley.config import PretrainSettings
+from unshapley.curvature.eigenbasis import fit_layers, layers_of, leading_directions
 from unshapley.curvature.statistics import (
     leading,
     make_basis,
@@ -63,10 +65,48 @@ def test_the_basis_holds_the_directions_of_most_curvature():
     matrix = sum(provider_statistics(model, state, names, None, r)[1] for r in rows.values())
     leading = torch.linalg.eigvalsh(matrix)[-12:].sum()
     kept = torch.trace(basis.double().T @ matrix @ basis.double())
-    assert kept >= 0.99 * leading
+    assert kept >= 0.9 * leading  # the eigenvectors of a matrix of 87 weights need not factorise
     way = flat(state, names)
     torch.testing.assert_close(basis @ (basis.T @ way), way, atol=1e-4, rtol=1e-4)
     assert make_basis(model, state, initial, names, 100, rows) is None
+
+
+class Mixed(nn.Module):
+    """A convolution, a normalisation, a layer that is used twice and a head without bias."""
+
+    standardise = None
+
+    def __init__(self, in_features: int, classes: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 3, 2, padding=1, stride=2)
+        self.norm = nn.LayerNorm(12)
+        self.twice = nn.Linear(12, 12)
+        self.head = nn.Linear(12, classes, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.norm(torch.tanh(self.conv(x.view(-1, 1, 3, 3))).flatten(1))
+        return self.head(torch.tanh(self.twice(torch.tanh(self.twice(x)))))
+
+
+def test_curvature_along_the_directions_is_that_of_the_loss():
+    """Layers by their eigenvectors, everything else weight by weight."""
+    torch.manual_seed(0)
+    model = build(f"{__name__}:Mixed", in_features=9, classes=3, kwargs={}, seed=0)
+    state = {n: t.detach() for n, t in model.state_dict().items()}
+    names = [name for name, _ in model.named_parameters()]
+    rows = (torch.randn(30, 9), torch.randint(0, 3, (30,)))
+    layers = layers_of(model, state, names, rows[0])
+    assert [layer.name for layer in layers] == ["conv", "head"]
+    fit_layers(model, state, layers, [rows], lambda _: None)
+    matrix = provider_statistics(model, state, names, None, rows)[1]
+    size = sum(layer.curvature.numel() for layer in layers)
+    basis = leading_directions(layers, {}, names, state, size).double()
+    torch.testing.assert_close(basis.T @ basis, torch.eye(size).double(), atol=1e-4, rtol=0)
+    along = (basis.T @ matrix @ basis).diagonal()
+    known = torch.cat([layer.curvature.flatten() for layer in layers]).sort(descending=True).values
+    torch.testing.assert_close(along, known.double(), rtol=1e-3, atol=1e-4)
+    whole = make_basis(model, state, state, names, 60, {"a": rows})
+    torch.testing.assert_close(whole.T @ whole, torch.eye(62), atol=1e-4, rtol=0)
 
 
 def test_of_many_gradients_the_basis_holds_the_principal_directions():

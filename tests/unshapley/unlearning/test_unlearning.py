@@ -6,10 +6,14 @@ import pytest
 import torch
 
 from tests.unshapley.games import from_masks
+from unshapley.config import CurvatureSettings, PretrainSettings
+from unshapley.curvature.statistics import with_statistics
 from unshapley.errors import InputError, UnshapleyError
 from unshapley.game.coalitions import chunks
+from unshapley.game.game import Game
 from unshapley.game.measuring import evaluate_batch, measure, measure_endpoints
 from unshapley.game.utilities import build_utilities
+from unshapley.models.fitting import fit
 from unshapley.models.pretrained import TrainingRows, flat
 from unshapley.unlearning import build_unlearner
 from unshapley.unlearning.shrink_finetune import shrunk
@@ -23,7 +27,9 @@ def make(name: str, **options):
     return build_unlearner(name, options)
 
 
-@pytest.mark.parametrize("name", ["newton", "no_unlearning", "retrain"])
+@pytest.mark.parametrize(
+    "name", ["newton", "finetune", "newton_finetune", "no_unlearning", "retrain"]
+)
 def test_forgetting_nobody_gives_the_pretrained_model(inputs, name):
     measured = measure(inputs, make(name), EVERYBODY, build_utilities(NAMES))
     full = measure_endpoints(inputs, make(name), build_utilities(NAMES)).utilities
@@ -233,3 +239,26 @@ def test_other_seeds_are_the_same_in_any_number_of_threads(inputs):
     alone = [utilities(seed) for seed in range(4)]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(utilities, [*range(4)] * 3)) == alone * 3
+
+
+def test_a_regression_that_fits_well_is_not_thrown_off():
+    """Eight providers of the same linear law: forgetting one changes hardly anything."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1200, 2, generator=generator)
+    y = (20 * x[:, 0] + 10 * x[:, 1] + torch.randn(1200, generator=generator)) / 22.4
+    parts = {f"p{i}": (x[i * 100 : (i + 1) * 100], y[i * 100 : (i + 1) * 100]) for i in range(8)}
+    recipe = PretrainSettings(kwargs={"hidden": [32]})
+    fitted = fit(recipe, parts, (x[800:900], y[800:900]), outputs=1)
+    assert 0.001 < fitted.noise < 0.01  # 1 / 22.4², and what the network misses
+    fitted = with_statistics(fitted, parts, CurvatureSettings())
+    game = Game(tuple(parts), tuple(parts), fitted, x[900:], y[900:])
+    without_one = ~np.eye(8, dtype=bool)
+    utility = build_utilities(["neg_mse"], "regression")
+
+    def utilities(name: str) -> np.ndarray:
+        return np.array(measure(game, build_unlearner(name), without_one, utility)["neg_mse"])
+
+    truth, none = utilities("retrain"), utilities("no_unlearning")
+    for name in ("newton", "newton_finetune", "hybrid"):
+        error = np.sqrt(np.mean((utilities(name) - truth) ** 2))
+        assert error < np.sqrt(np.mean((none - truth) ** 2)), name
