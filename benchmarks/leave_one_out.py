@@ -15,13 +15,29 @@ from pathlib import Path
 
 import numpy as np
 
-from unshapley.fidelity.gate import leave_one_out, spearman, stratified
+from unshapley.fidelity.gate import leave_one_out, spearman
+from unshapley.game.coalitions import Coalitions
 from unshapley.game.loading import LoadedGame, load_game
 from unshapley.game.measuring import measure
 from unshapley.game.utilities import build_utilities
 from unshapley.models.store import ModelRecord
 from unshapley.project import Project
 from unshapley.unlearning import build_unlearner
+
+
+def stratified(n: int, count: int, seed: int) -> Coalitions:
+    """`count` distinct random coalitions `(count, n)`; their sizes are spread over 1 … n − 1."""
+    count = min(count, 2**n - 2)
+    rng = np.random.default_rng(seed)
+    chosen: dict[bytes, np.ndarray] = {}
+    sizes = np.linspace(1, n - 1, count).round().astype(int)
+    while len(chosen) < count:
+        # sometimes a random size, as all coalitions of the planned size may be chosen already
+        size = sizes[len(chosen)] if rng.random() < 0.9 else rng.integers(1, n)
+        row = np.zeros(n, dtype=bool)
+        row[rng.choice(n, size=size, replace=False)] = True
+        chosen.setdefault(row.tobytes(), row)
+    return np.array(list(chosen.values()), dtype=bool).reshape(-1, n)
 
 
 def rows(inputs: LoadedGame, names: list[str], utility: str) -> list[dict[str, object]]:

@@ -1,4 +1,4 @@
-"""The valuation flow: validate → load → plan → measure → check or correct → aggregate → publish."""
+"""The valuation flow: validate → load → plan → measure → aggregate → check or correct → publish."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from prefect import flow
 from prefect.runtime import flow_run
 
-from flows.valuation_steps.aggregating import aggregate_values
+from flows.valuation_steps.assembling import valuation_of
 from flows.valuation_steps.checking import check_or_correct
 from flows.valuation_steps.loading import open_game
 from flows.valuation_steps.measuring import measure_plan
@@ -38,5 +38,5 @@ def valuation(project: Path = Path(), params: Params | None = None) -> dict[str,
         plan = plan_coalitions(run, opened)
         measured = measure_plan(run, plan)
         check = check_or_correct(run, measured)
-        values = aggregate_values(run, measured, check, tables)
+        values = valuation_of(measured, check, tables)
         return publish_values(run, opened, values, tables)

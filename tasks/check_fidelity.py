@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from unshapley.fidelity import gate
+from unshapley.fidelity.comparison import Retrained, UnlearnedValues, compare
+from unshapley.fidelity.correction import Correction
 from unshapley.fidelity.gate import Fidelity
-from unshapley.game.coalitions import Coalitions
-from unshapley.game.measuring import Measured
 
 
 @task(name="check fidelity", cache_policy=NO_CACHE, persist_result=False)
 def check_fidelity(
-    coalitions: Coalitions,
-    retrained: Sequence[float],
-    unlearned: Sequence[float],
-    endpoints: Measured,
-    reason: str = "",
+    values: UnlearnedValues, retrained: Retrained, seed: int, correction: Correction | None = None
 ) -> Fidelity:
-    """The verdict for the primary utility; reason: why no coalition is compared."""
-    _, full = endpoints.primary_utilities
-    return gate.check_fidelity(coalitions, retrained, unlearned, full, reason)
+    """The verdict for the primary utility, and what it implies for the values."""
+    return compare(values, retrained, seed, correction)

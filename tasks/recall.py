@@ -17,9 +17,9 @@ from unshapley.files import is_sealed
 from unshapley.game.coalitions import keys
 from unshapley.game.measuring import CachedUtility
 
-PLANNED, CHECKED, RETRAINED = "chunk", "checked", "retrained"
+PLANNED, RETRAINED = "chunk", "retrained"
 """How the names of kept results begin: of chunks of a plan, and of coalitions that the fidelity
-check unlearned besides, or retrained."""
+check retrained."""
 SHORT = 16
 """Number of characters of a game's key in the names of its results."""
 

@@ -172,8 +172,13 @@ class ValuationSettings(Section):
 class FidelitySettings(Section):
     """The check against real retraining that gates publication."""
 
-    coalitions: int = Field(8, ge=0, description="number of coalitions retrained; 0: no check")
-    seed: int = Field(0, ge=0)
+    coalitions: int = Field(
+        8,
+        ge=0,
+        description="number of unlearned coalitions retrained, and more while that costs less than "
+        "half of what measuring did; 0: no check",
+    )
+    seed: int = Field(0, ge=0, description="seed of the choice of these coalitions")
     publish_unchecked: bool = Field(False, description="publish results without a check")
 
 

@@ -62,6 +62,7 @@ def _print_figures(out: Console, figures: Mapping[str, Any]) -> None:
         f"− U(none) {figures['u_none']:.6f}, {figures['coalitions']} coalitions"
     )
     line = f"fidelity {check['status']}"
+    grade = check.get("grade")  # valuations of before 0.2 have none
     if check["rmse"] is None:
         line += f": {check.get('reason') or 'no coalition was retrained to check these values'}"
     else:
@@ -69,12 +70,32 @@ def _print_figures(out: Console, figures: Mapping[str, Any]) -> None:
             f": error against retraining {check['rmse']:.4f}, "
             f"without unlearning {check['rmse_no_unlearning']:.4f}"
         )
+        line += f"; grade {grade}" if grade else ""
     out.print(line)
-    if check["weak"]:
+    if check.get("implied"):
+        out.print(_implied(check), soft_wrap=True)
+    if grade == "extremes" or check["weak"]:
         out.print(
             f"[bold red]warning:[/] unlearning explains only {check['explained']:.0%} of what "
-            "forgetting does; ranks may be wrong, compare with valuation.unlearner: retrain"
+            "forgetting does; compare with valuation.unlearner: retrain"
         )
+
+
+def _implied(check: Mapping[str, Any]) -> str:
+    """What the fidelity check implies for the values, in words."""
+    from unshapley.results.published import GRADES
+
+    values = check["implied"]
+    text = f"{GRADES[check['grade']]}: relative error of the values {_span(values['rel_l2'])}"
+    if values["rel_l2_other_seed"]:
+        text += f", of another retraining {_span(values['rel_l2_other_seed'])}"
+    if values["spearman"]:
+        text += f"; rank correlation {_span(values['spearman'])}"
+    return text
+
+
+def _span(figure: Mapping[str, float]) -> str:
+    return f"{figure['expected']:.2g} ({figure['low']:.2g} … {figure['high']:.2g})"
 
 
 def print_payouts(

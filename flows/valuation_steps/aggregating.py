@@ -2,53 +2,26 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from flows.runtime.arguments import unvisited
-from flows.valuation_steps.checking import RetrainingCheck
 from flows.valuation_steps.measuring import MeasuredPlan
 from flows.valuation_steps.run import ValuationRun
-from flows.valuation_steps.validating import ValidatedTables
 from tasks.aggregate import aggregate
-from unshapley import environment
-from unshapley.game.coalitions import Coalitions, batches_by_size
-from unshapley.game.keys import game_key
-from unshapley.results.valuation import Valuation
+from unshapley.estimators import Estimate
+from unshapley.fidelity.correction import Correction
+from unshapley.game.measuring import Measured
 
 
-def aggregate_values(
-    run: ValuationRun, measured: MeasuredPlan, check: RetrainingCheck, tables: ValidatedTables
-) -> Valuation:
-    """The valuation, with all that it was computed from."""
-    setup, game, plan = measured.setup, measured.setup.game, measured.plan
+def estimate_plan(
+    run: ValuationRun,
+    measured: MeasuredPlan,
+    endpoints: Measured,
+    correction: Correction | None = None,
+) -> Estimate:
+    """Values from the utilities of the plan; endpoints: U(none) and U(all)."""
     with run.tracker.step("aggregate"):
-        estimate = aggregate(
-            unvisited(plan),
+        return aggregate(
+            unvisited(measured.plan),
             unvisited(measured.measured),
-            unvisited(check.endpoints),
-            unvisited(check.correction),
+            unvisited(endpoints),
+            unvisited(correction),
         )
-    numerics = environment.numerics(setup.source.device)
-    return Valuation(
-        players=game.players,
-        rows={**game.rows, **tables.quarantined_rows},
-        quarantined=tables.quarantined,
-        plan=plan,
-        chunk_ids=_chunk_ids(plan.coalitions, setup.chunk_size),
-        measured=measured.measured,
-        endpoints=check.endpoints,
-        estimate=estimate,
-        fidelity=check.fidelity,
-        correction=check.correction,
-        unlearner=tuple(setup.unlearner.described()),
-        game=game_key(game, setup.unlearner, game.utilities, numerics),
-        unit=game.utilities[0].unit,
-    )
-
-
-def _chunk_ids(coalitions: Coalitions, size: int) -> tuple[int, ...]:
-    """Number of the chunk that measured each coalition."""
-    ids = np.empty(len(coalitions), dtype=int)
-    for i, batch in enumerate(batches_by_size(coalitions, size)):
-        ids[batch] = i
-    return tuple(ids.tolist())

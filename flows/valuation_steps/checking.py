@@ -8,126 +8,160 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.runtime.arguments import unvisited
+from flows.valuation_steps.aggregating import estimate_plan
 from flows.valuation_steps.chunks import Series, measure_chunks
 from flows.valuation_steps.measuring import MeasuredPlan
 from flows.valuation_steps.run import ValuationRun
 from tasks.check_fidelity import check_fidelity
 from tasks.correct import correct
-from tasks.recall import CHECKED, RETRAINED
+from tasks.recall import RETRAINED
+from unshapley.estimators import Estimate
+from unshapley.estimators.base import Floats, Ints
+from unshapley.fidelity.comparison import Retrained, affordable, unlearned_values
 from unshapley.fidelity.correction import Correction, choose
-from unshapley.fidelity.gate import ALL_RETRAINED, ROWS_ABSENT, Fidelity, stratified
-from unshapley.game.coalitions import Coalitions, nobody, positions
+from unshapley.fidelity.gate import ALL_RETRAINED, ROWS_ABSENT, Fidelity, nothing_compared
+from unshapley.game.coalitions import Coalitions, nobody
 from unshapley.game.measuring import Measured
 from unshapley.game.memory import chunk_size
+from unshapley.game.work import flop_of_coalitions
+from unshapley.results.valuation import utility_table
 from unshapley.unlearning.retrain import RetrainUnlearner
 
 log = logging.getLogger("unshapley.run")
 
 CHUNK = 8
 """Retrained coalitions of a chunk: each takes long, so chunks are small."""
+TWICE = 8
+"""Coalitions that are also retrained with another seed: what retraining itself varies by."""
 
 
 @dataclass(frozen=True)
 class RetrainingCheck:
     """What retraining a few coalitions has shown.
 
-    correction: what was learnt from it, if that was asked for; endpoints: U(none) and U(all); in a
-    corrected partial game U(none) comes from retraining.
+    estimate: the values; correction: what was learnt from retraining, if that was asked for;
+    endpoints: U(none) and U(all); in a corrected partial game U(none) comes from retraining.
     """
 
+    estimate: Estimate
     fidelity: Fidelity
     correction: Correction | None
     endpoints: Measured
 
 
 def check_or_correct(run: ValuationRun, measured: MeasuredPlan) -> RetrainingCheck:
-    """Really retrain a few coalitions: to check unlearning or, if `correction.coalitions` is set,
-    to correct it.
+    """Estimate the values, and really retrain a few coalitions: to check unlearning or, if
+    `correction.coalitions` is set, to correct it.
 
     Nothing is retrained if rows of providers are absent, or if the whole plan was retrained.
     """
     game, unlearner = measured.setup.game, measured.setup.unlearner
-    with run.tracker.step("retrain"):
-        if not game.all_rows:
-            return _without_comparison(measured, ROWS_ABSENT)
-        staying = game.staying(measured.plan.coalitions)
-        exact = unlearner.exact(game.pretrained, staying).cpu().numpy()
-        if exact.all():
-            return _without_comparison(measured, ALL_RETRAINED)
-        if run.params.correction.coalitions:
-            return _correct(run, measured, exact)
-        return _check(run, measured)
+    if not game.all_rows:
+        return _without_comparison(run, measured, ROWS_ABSENT)
+    exact = unlearner.exact(game.pretrained, game.staying(measured.plan.coalitions)).cpu().numpy()
+    if exact.all():
+        return _without_comparison(run, measured, ALL_RETRAINED)
+    if run.params.correction.coalitions:
+        return _correct(run, measured, exact)
+    return _check(run, measured, exact)
 
 
-def _without_comparison(measured: MeasuredPlan, reason: str) -> RetrainingCheck:
-    log.info(reason)
-    none, endpoints = measured.plan.coalitions[:0], measured.endpoints
-    return RetrainingCheck(check_fidelity(none, [], [], endpoints, reason), None, endpoints)
+def _without_comparison(run: ValuationRun, measured: MeasuredPlan, reason: str) -> RetrainingCheck:
+    if reason:
+        log.info(reason)
+    endpoints = measured.endpoints
+    estimate = estimate_plan(run, measured, endpoints)
+    _, full = endpoints.primary_utilities
+    fidelity = nothing_compared(measured.plan.n, full, reason)
+    return RetrainingCheck(estimate, fidelity, None, endpoints)
 
 
-def _check(run: ValuationRun, measured: MeasuredPlan) -> RetrainingCheck:
-    """Retrain coalitions of all sizes; those that the plan does not hold are unlearned too."""
-    settings, endpoints = run.params.fidelity, measured.endpoints
-    chosen = stratified(measured.plan.n, settings.coalitions, settings.seed)
-    retrained: list[float] = []
-    unlearned: list[float] = []
-    if len(chosen):
-        retrained = _retrain(run, measured, chosen, settings.seed)
-        indices = positions(chosen, measured.measured.coalitions)
-        utilities = measured.measured.primary_utilities
-        missing = chosen[indices < 0]
-        if len(missing):
-            series = Series(CHECKED, "fidelity", settings.seed)
-            size = _size(run, measured, chosen)
-            extra = measure_chunks(run, measured.setup, missing, series, size=size)
-            utilities = [*utilities, *extra.primary_utilities]
-            indices[indices < 0] = np.arange(len(measured.measured), len(utilities))
-        unlearned = [utilities[i] for i in indices]
-    fidelity = check_fidelity(chosen, retrained, unlearned, endpoints)
-    return RetrainingCheck(fidelity, None, endpoints)
+def _check(run: ValuationRun, measured: MeasuredPlan, exact: NDArray[np.bool_]) -> RetrainingCheck:
+    """Retrain some of what was unlearned, drawn by the weight in the values."""
+    settings, setup, endpoints = run.params.fidelity, measured.setup, measured.endpoints
+    if not settings.coalitions:
+        return _without_comparison(run, measured, "")
+    game, plan = setup.game, measured.plan
+    estimate = estimate_plan(run, measured, endpoints)
+    table = utility_table(measured.measured, endpoints, endpoints.primary)
+    values = unlearned_values(game, exact, plan, table, estimate)
+    rows = affordable(
+        values.drawn(settings.seed),
+        flop_of_coalitions(game, RetrainUnlearner(), values.coalitions),
+        float(flop_of_coalitions(game, setup.unlearner, plan.coalitions).sum()),
+        settings.coalitions,
+    )
+    retrained = _retrain_twice(run, measured, values.coalitions, rows, settings.seed)
+    with run.tracker.step("check"):
+        fidelity = check_fidelity(unvisited(values), unvisited(retrained), settings.seed)
+    return RetrainingCheck(estimate, fidelity, None, endpoints)
 
 
 def _correct(
     run: ValuationRun, measured: MeasuredPlan, exact: NDArray[np.bool_]
 ) -> RetrainingCheck:
-    """Retrain coalitions of the plan, and learn from them what unlearning misses.
-
-    The fidelity compares what each retrained coalition is corrected to by all others.
-    """
+    """Retrain coalitions of the plan, and learn from them what unlearning misses."""
     setup, settings, endpoints = measured.setup, run.params.correction, measured.endpoints
-    indices = choose(settings.coalitions, settings.seed, exact, measured.plan.coalitions)
-    chosen = measured.plan.coalitions[indices]
-    retrained = _retrain(run, measured, chosen, settings.seed)
+    plan = measured.plan
+    chosen = choose(settings.coalitions, settings.seed, exact, plan.coalitions)
+    in_table = np.vstack([nobody(plan.n), plan.coalitions])
+    retrained = _retrain_twice(run, measured, in_table, chosen + 1, settings.seed)
     correction = correct(
         setup.source,
-        measured.plan.coalitions,
+        plan.coalitions,
         np.array(measured.measured.primary_utilities),
-        (indices, np.array(retrained)),
+        (chosen, retrained.utilities),
         exact,
         settings.seed,
     )
-    fidelity = check_fidelity(chosen, retrained, correction.left_out.tolist(), endpoints)
     if setup.game.partial:  # there U(none) was unlearned like any other
-        none = _retrain(run, measured, nobody(measured.plan.n), settings.seed)
+        none = _retrain(run, measured, nobody(plan.n), settings.seed)
         ends = [*none, endpoints.primary_utilities[1]]
         columns = {**endpoints.utilities, endpoints.primary: ends}
         endpoints = replace(endpoints, utilities=columns)
-    return RetrainingCheck(fidelity, correction, endpoints)
+    estimate = estimate_plan(run, measured, endpoints, correction)
+    table = utility_table(measured.measured, endpoints, endpoints.primary, correction)
+    values = unlearned_values(setup.game, exact, plan, table, estimate)
+    with run.tracker.step("check"):
+        fidelity = check_fidelity(
+            unvisited(values), unvisited(retrained), settings.seed, unvisited(correction)
+        )
+    return RetrainingCheck(estimate, fidelity, correction, endpoints)
+
+
+def _retrain_twice(
+    run: ValuationRun, measured: MeasuredPlan, coalitions: Coalitions, rows: Ints, seed: int
+) -> Retrained:
+    """Primary utilities of the coalitions at `rows`, by retraining; the first also with another
+    seed.
+    """
+    other = measured.setup.game.pretrained.recipe.seed + 1
+    return Retrained(
+        rows,
+        _retrain(run, measured, coalitions[rows], seed),
+        _retrain(run, measured, coalitions[rows[:TWICE]], seed, RetrainUnlearner(seed=other)),
+    )
 
 
 def _retrain(
-    run: ValuationRun, measured: MeasuredPlan, coalitions: Coalitions, seed: int
-) -> list[float]:
-    """Primary utilities of coalitions that are really retrained."""
-    retrained = measure_chunks(
-        run,
-        measured.setup,
-        coalitions,
-        Series(RETRAINED, "fidelity", seed),
-        unlearner=RetrainUnlearner(),
-        size=_size(run, measured, coalitions),
-    )
-    return retrained.primary_utilities
+    run: ValuationRun,
+    measured: MeasuredPlan,
+    coalitions: Coalitions,
+    seed: int,
+    retrainer: RetrainUnlearner | None = None,
+) -> Floats:
+    """Primary utilities of coalitions that are really retrained `(k,)`."""
+    with run.tracker.step("retrain"):
+        retrained = measure_chunks(
+            run,
+            measured.setup,
+            coalitions,
+            Series(RETRAINED, "fidelity", seed),
+            unlearner=retrainer or RetrainUnlearner(),
+            size=_size(run, measured, coalitions),
+        )
+    return np.array(retrained.primary_utilities)
 
 
 def _size(run: ValuationRun, measured: MeasuredPlan, coalitions: Coalitions) -> int:

@@ -26,7 +26,7 @@ from unshapley.unlearning import Unlearner
 class Series:
     """Names a sequence of coalitions: the same series continued measures the same chunks again.
 
-    kind: `PLANNED`, `CHECKED` or `RETRAINED`; name, seed: of the plan.
+    kind: `PLANNED` or `RETRAINED`; name, seed: of the plan.
     """
 
     kind: str

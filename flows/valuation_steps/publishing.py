@@ -59,6 +59,16 @@ def _refusal(fidelity: Fidelity, folder: Path, unlearner: str) -> str:
             f"  the values are in {folder}\n"
             f"  do: {remedy}, or set fidelity.publish_unchecked: true"
         )
+    implied = fidelity.implied
+    if implied is not None and fidelity.beats_no_unlearning:
+        return (
+            "not published: by what retraining a few coalitions implies, the values tell not even "
+            "the best from the worst provider\n"
+            f"  the best is worth more with probability {implied.best_above_worst:.2f}, and the "
+            f"values are off by about {implied.rel_l2.expected:.0%}; they are in {folder}\n"
+            "  do: compare unlearners with `unshapley fidelity`, raise correction.coalitions, or "
+            "use retrain"
+        )
     others = [n for n, kind in UNLEARNERS.items() if not kind.control and n != unlearner]
     return (
         "not published: unlearning predicts retraining no better than leaving the model as it is\n"

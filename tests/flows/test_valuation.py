@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from unshapley.files import sha256
 from unshapley.models.store import ModelRecord
 from unshapley.project import Project
 from unshapley.results.layout import RUN
+from unshapley.results.published import GRADES
 
 
 def outputs(project: Project) -> dict[str, str]:
@@ -327,9 +329,14 @@ def test_a_partial_valuation_needs_the_rows_of_its_targets_only(project):
         valuation__unlearner="newton",
         valuation__options={},
     )
-    valuation(project=other.root)
-    assert pd.read_csv(other.valuation / "values.csv").equals(values)
-    assert json.loads((other.valuation / "metrics.json").read_text())["fidelity"]["coalitions"] == 2
+    # with the rows of all others there is a check: it tells that newton turns these two around
+    with pytest.raises(UntrustedError, match=r"with probability 0\.00"):
+        valuation(project=other.root)
+    untrusted = other.data / "untrusted"
+    assert pd.read_csv(untrusted / "values.csv").equals(values)
+    check = json.loads((untrusted / "metrics.json").read_text())["fidelity"]
+    assert check["coalitions"] == 3  # nobody, and each of the two alone: all were unlearned
+    assert check["grade"] == "none"
 
 
 @pytest.mark.parametrize(
@@ -371,10 +378,10 @@ def test_a_corrected_partial_valuation_has_the_true_ends(project):
 def test_a_few_retrainings_correct_the_utilities(project):
     """Against the values of really retraining everything."""
     found = {}
-    for name, options, retrain in (
-        ("retrain", {}, 0),
-        ("finetune", {"steps": 3}, 0),
-        ("finetune", {"steps": 3}, 10),
+    for name, options, retrain, published in (
+        ("retrain", {}, 0, True),
+        ("finetune", {"steps": 3}, 0, False),
+        ("finetune", {"steps": 3}, 10, True),
     ):
         set_params(
             project,
@@ -382,8 +389,10 @@ def test_a_few_retrainings_correct_the_utilities(project):
             valuation__options=options,
             correction__coalitions=retrain,
         )
-        valuation(project=project.root)
-        values = pd.read_csv(project.valuation / "values.csv")
+        with nullcontext() if published else pytest.raises(UntrustedError):
+            valuation(project=project.root)
+        folder = project.valuation if published else project.data / "untrusted"
+        values = pd.read_csv(folder / "values.csv")
         found[name, retrain] = values["value"].to_numpy()
     truth = found["retrain", 0]
     plain, corrected = (np.linalg.norm(found["finetune", k] - truth) for k in (0, 10))
@@ -473,3 +482,36 @@ def test_wrong_inputs_stop_before_anything_is_spent(project, damage, error, mess
 def edit(path, rows: slice) -> None:
     frame = pd.read_parquet(path)
     frame.iloc[rows].to_parquet(path)
+
+
+def test_the_grade_is_shown_wherever_the_verdict_is(valued, capsys):
+    metrics = json.loads((valued.valuation / "metrics.json").read_text())
+    manifest = json.loads((valued.valuation / "manifest.json").read_text())
+    check = metrics["fidelity"]
+    assert check == manifest["fidelity"]
+    assert (check["status"], check["coalitions"]) == ("trusted", 6)
+    assert check["grade"] in GRADES
+    implied = check["implied"]
+    assert 0 < implied["rel_l2"]["low"] < implied["rel_l2"]["expected"] < implied["rel_l2"]["high"]
+    assert implied["rel_l2_other_seed"]["expected"] > 0
+    assert implied["spearman"] is None  # five providers
+    report = (valued.valuation / "report.html").read_text()
+    print_valuation(summarize_valuation(valued))
+    for text in (report, " ".join(capsys.readouterr().out.split())):
+        assert check["grade"] in text
+        assert GRADES[check["grade"]] in text
+
+
+def test_what_hybrid_retrained_is_not_checked(project):
+    """Each of the five providers has about a fifth of the rows."""
+    set_params(
+        project,
+        valuation__unlearner="hybrid",
+        valuation__options={"retrain_up_to": 0, "retrain_below": 0.25},
+        fidelity__coalitions=30,
+    )
+    valuation(project=project.root)
+    checked = pd.read_csv(project.valuation / "plots" / "fidelity.csv")
+    assert sorted(set(checked["size"])) == [2, 3, 4]
+    assert len(checked) == 25
+    assert (checked["retrained"] != checked["unlearned"]).all()

@@ -1,6 +1,7 @@
 """The public API: names, signatures, types, and what importing it loads."""
 
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import unshapley
 SIGNATURES = {
     "build_unlearner": "(name, options=None)",
     "build_utilities": "(names, task=None)",
-    "check_fidelity": "(coalitions, retrained, unlearned, full, reason='')",
+    "check_fidelity": "(coalitions, retrained, unlearned, full, reason='', implied=None)",
     "estimate_values": "(plan, measured, endpoints, column=None, correction=None)",
     "init_project": "(folder, settings=())",
     "load_game": "(project, players, needs=None, device='cpu', utilities=())",
@@ -22,7 +23,7 @@ SIGNATURES = {
     "measure_batch": "(game, unlearner, coalitions, utilities)",
     "measure_endpoints": "(game, unlearner, utilities)",
     "prepare": "(project, params)",
-    "pretrain": "(project, params, providers, quarantined)",
+    "pretrain": "(project, params, providers, quarantined, phases=<function silent_phases>)",
 }
 CLASSES = [
     "AlteredError", "BusyError", "Estimate", "Estimator", "Fidelity", "Game", "InputError", "Measured",
@@ -41,7 +42,8 @@ def test_names_and_signatures_are_pinned():
         bare = [
             p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()
         ]
-        assert str(inspect.Signature(bare)) == expected, name
+        text = re.sub(r" at 0x\w+", "", str(inspect.Signature(bare)))
+        assert text == expected, name
 
 
 @pytest.mark.drill

@@ -16,6 +16,7 @@ from unshapley.errors import InputError, UnshapleyError
 from unshapley.estimators import Plan, estimate
 from unshapley.fidelity.correction import FEWEST, choose, correct
 from unshapley.fidelity.gate import spearman
+from unshapley.fidelity.implied import RANKED
 from unshapley.game.coalitions import Coalitions, chunks, nobody
 from unshapley.game.game import Game
 from unshapley.game.measuring import measure, measure_endpoints
@@ -32,8 +33,6 @@ EDGES = (0.0, 0.25, 0.5, 0.75, 1.0)
 CHUNK = 64
 SAMPLE = 32
 """Number of coalitions whose retraining is timed if the true utilities are given."""
-RANKED = 6
-"""Fewest players for which a rank correlation of values is meaningful."""
 CORRECTED = ("newton", "hybrid")
 """Unlearners that are also compared with a correction."""
 RETRAINED_SHARE = 0.05

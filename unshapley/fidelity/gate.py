@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from unshapley.config import FidelitySettings
-from unshapley.game.coalitions import Coalitions
+from unshapley.fidelity.implied import ImpliedErrors
+from unshapley.game.coalitions import Coalitions, everybody
 
 WEAK = 0.75
-"""If `explained` is below this, values are published with a warning: ranks may be wrong."""
+"""If `explained` is below this, values are published with a warning."""
 ALL_RETRAINED = "every coalition was really retrained, so there is no unlearning to check"
 ROWS_ABSENT = "rows of providers are absent, so nothing can be retrained to check unlearning"
 
@@ -27,6 +28,7 @@ class Fidelity:
     rmse, rmse_no_unlearning: root mean squared error against `retrained`; spearman: rank
     correlation of the utilities, `None` with fewer than three coalitions. status: trusted,
     untrusted or unchecked. reason: why nothing was compared, unless the user asked for that.
+    implied: what the comparison implies for the values.
     """
 
     status: str
@@ -38,6 +40,21 @@ class Fidelity:
     rmse_no_unlearning: float | None
     spearman: float | None
     reason: str = ""
+    implied: ImpliedErrors | None = None
+
+    @property
+    def grade(self) -> str | None:
+        """What the values are good for: values, ranks, extremes or none; `None` if not examined."""
+        if self.reason == ALL_RETRAINED:
+            return "values"
+        if self.status == "untrusted":
+            return "none"
+        return None if self.implied is None else self.implied.grade
+
+    @property
+    def beats_no_unlearning(self) -> bool:
+        """Whether unlearning has a smaller error than leaving the model unchanged."""
+        return self.rmse is not None and self.rmse < (self.rmse_no_unlearning or 0.0)
 
     @property
     def explained(self) -> float | None:
@@ -50,6 +67,7 @@ class Fidelity:
         """The figures that metrics.json holds."""
         return {
             "status": self.status,
+            "grade": self.grade,
             "reason": self.reason,
             "coalitions": len(self.coalitions),
             "rmse": self.rmse,
@@ -57,22 +75,8 @@ class Fidelity:
             "spearman": self.spearman,
             "explained": self.explained,
             "weak": self.explained is not None and self.explained < WEAK,
+            "implied": None if self.implied is None else self.implied.summary(),
         }
-
-
-def stratified(n: int, count: int, seed: int) -> Coalitions:
-    """`count` distinct random coalitions `(count, n)`; their sizes are spread over 1 … n − 1."""
-    count = min(count, 2**n - 2)
-    rng = np.random.default_rng(seed)
-    chosen: dict[bytes, np.ndarray] = {}
-    sizes = np.linspace(1, n - 1, count).round().astype(int)
-    while len(chosen) < count:
-        # sometimes a random size, as all coalitions of the planned size may be chosen already
-        size = sizes[len(chosen)] if rng.random() < 0.9 else rng.integers(1, n)
-        row = np.zeros(n, dtype=bool)
-        row[rng.choice(n, size=size, replace=False)] = True
-        chosen.setdefault(row.tobytes(), row)
-    return np.array(list(chosen.values()), dtype=bool).reshape(-1, n)
 
 
 def check_fidelity(
@@ -81,20 +85,23 @@ def check_fidelity(
     unlearned: Sequence[float],
     full: float,
     reason: str = "",
+    implied: ImpliedErrors | None = None,
 ) -> Fidelity:
-    """The verdict: trusted if unlearning has a smaller error than leaving the model unchanged.
+    """The verdict: trusted if unlearning has a smaller error than leaving the model unchanged, and
+    if what that implies for the values tells at least the best and the worst provider apart.
 
     coalitions: retrained coalitions `(m, n)`; retrained, unlearned: their utilities `(m,)`; full:
     U(all), the prediction for every coalition if the model is left unchanged; reason: why there are
-    no coalitions. Without coalitions, the verdict is trusted for `ALL_RETRAINED`, else unchecked.
+    no coalitions; implied: errors of the values, where they were examined. Without coalitions, the
+    verdict is trusted for `ALL_RETRAINED`, else unchecked.
     """
     if not len(coalitions):
-        status = "trusted" if reason == ALL_RETRAINED else "unchecked"
-        return Fidelity(status, coalitions, (), (), full, None, None, None, reason)
+        return nothing_compared(coalitions.shape[1], full, reason)
     error = _rmse(unlearned, retrained)
     control = _rmse([full] * len(retrained), retrained)
+    useful = implied is None or implied.grade != "none"
     return Fidelity(
-        "trusted" if error < control else "untrusted",
+        "trusted" if error < control and useful else "untrusted",
         coalitions,
         tuple(retrained),
         tuple(unlearned),
@@ -102,7 +109,14 @@ def check_fidelity(
         error,
         control,
         spearman(retrained, unlearned),
+        implied=implied,
     )
+
+
+def nothing_compared(n: int, full: float, reason: str) -> Fidelity:
+    """The verdict on values of n players of which nothing was compared, and why."""
+    status = "trusted" if reason == ALL_RETRAINED else "unchecked"
+    return Fidelity(status, everybody(n)[:0], (), (), full, None, None, None, reason)
 
 
 def may_publish(fidelity: Fidelity, settings: FidelitySettings) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,9 @@ from unshapley.extensions import import_object, source_of
 from unshapley.models.adapting import check_noise, standardised, with_seeded_noise
 from unshapley.models.batching import probe_batching
 
+_RANDOM_STATE = threading.Lock()
+"""Torch has one random state for all threads, and chunks are retrained in several."""
+
 
 def build(
     architecture: str, *, in_features: int, classes: int, kwargs: Mapping[str, Any], seed: int
@@ -23,6 +27,13 @@ def build(
     (`adapting`). Raises `InputError` if it cannot be imported or called, does not return a module,
     or one that cannot be trained as a batch.
     """
+    with _RANDOM_STATE:
+        return _build(architecture, in_features, classes, kwargs, seed)
+
+
+def _build(
+    architecture: str, in_features: int, classes: int, kwargs: Mapping[str, Any], seed: int
+) -> nn.Module:
     factory = import_object(architecture, "architecture", "pretrain.architecture")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

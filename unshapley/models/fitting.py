@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unshapley.config import PretrainSettings
 from unshapley.errors import InputError
@@ -42,16 +42,7 @@ def fit(
     x = torch.cat([rows[0] for rows in partitions.values()])
     y = torch.cat([rows[1] for rows in partitions.values()])
     counts = torch.tensor([len(rows[1]) for rows in partitions.values()])
-    model = build(
-        recipe.architecture,
-        in_features=x.shape[1],
-        classes=outputs,
-        kwargs=recipe.kwargs,
-        seed=recipe.seed,
-    )
-    standardise = getattr(model, "standardise", None)
-    if callable(standardise):
-        standardise(reference[0])
+    model = _initial_model(recipe, x.shape[1], outputs, reference)
     initial = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
     rewind: dict[str, Tensor] = {}
@@ -86,3 +77,31 @@ def fit(
         reference=reference,
         rewind={**initial, **rewind},
     )
+
+
+def initialised(pretrained: Pretrained, seed: int) -> State:
+    """The weights before training that another seed gives, on the device of the rows."""
+    recipe = pretrained.recipe.model_copy(update={"seed": seed})
+    x, y = (tensor.cpu() for tensor in pretrained.reference)
+    device = pretrained.rows.x.device
+    with torch.no_grad():
+        outputs = pretrained.model(pretrained.rows.x[:1]).shape[1]
+    state = _initial_model(recipe, x.shape[1], outputs, (x, y)).state_dict()
+    return {name: tensor.to(device) for name, tensor in state.items()}
+
+
+def _initial_model(
+    recipe: PretrainSettings, features: int, outputs: int, reference: Rows
+) -> nn.Module:
+    """The recipe's model before training, with inputs standardised by the reference set."""
+    model = build(
+        recipe.architecture,
+        in_features=features,
+        classes=outputs,
+        kwargs=recipe.kwargs,
+        seed=recipe.seed,
+    )
+    standardise = getattr(model, "standardise", None)
+    if callable(standardise):
+        standardise(reference[0])
+    return model

@@ -16,6 +16,13 @@ from unshapley.project import Project
 if TYPE_CHECKING:
     import pandas as pd
 
+GRADES = {
+    "values": "as good as another retraining",
+    "ranks": "ranks can be relied on, amounts less so",
+    "extremes": "only the best and the worst provider are told apart",
+    "none": "not even the best and the worst provider are told apart",
+}
+"""What values are good for, by `fidelity.grade`, the best first."""
 RUN_FIRST = "run `unshapley run`"
 TEXT = ("provider", "other", "status", "coalition")
 """Columns of published tables that are no numbers."""
@@ -51,11 +58,10 @@ class Published:
         check = self.manifest["fidelity"]
         if check["status"] != "trusted":
             return f"fidelity {check['status']}: nothing was retrained to check these values"
+        if check.get("grade") == "extremes":  # valuations of before 0.2 have none
+            return f"fidelity {check['grade']}: {GRADES['extremes']}"
         if check["weak"]:
-            return (
-                f"unlearning explains only {check['explained']:.0%} of what forgetting does; "
-                "ranks may be wrong"
-            )
+            return f"unlearning explains only {check['explained']:.0%} of what forgetting does"
         return ""
 
 

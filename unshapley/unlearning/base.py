@@ -48,6 +48,24 @@ class Unlearner(BaseModel):
         """A copy with the options set that depend on the plan `(m, n)`, the same for all chunks."""
         return self
 
+    def training_steps(self, pretrained: Pretrained) -> int:
+        """Number of training steps that a coalition takes."""
+        return int(getattr(self, "steps", 0))
+
+    def flop(self, pretrained: Pretrained, staying: Tensor, row_step: float) -> Tensor:
+        """Counted work of each coalition in floating-point operations `(m,)`, float64.
+
+        row_step: work of one training step on one row. Counts the training steps on the rows that
+        are read, and what a subclass adds; an upper bound where training may stop early.
+        """
+        share = pretrained.share(staying)
+        if self.reads_all:
+            share = torch.ones_like(share)
+        elif self.retain_free:
+            share = 1 - share
+        rows = share * pretrained.counts.sum()
+        return self.training_steps(pretrained) * row_step * rows
+
     def exact(self, pretrained: Pretrained, staying: Tensor) -> Tensor:
         """Which coalitions are really retrained and so need no correction `(m,)`."""
         return torch.zeros(len(staying), dtype=torch.bool, device=staying.device)

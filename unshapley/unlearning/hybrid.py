@@ -71,6 +71,11 @@ class HybridUnlearner(NewtonFinetuneUnlearner):
             return torch.ones(len(staying), dtype=torch.bool, device=staying.device)
         return pretrained.share(staying) <= self.split(pretrained.recipe.steps) + 1e-12
 
+    def flop(self, pretrained: Pretrained, staying: Tensor, row_step: float) -> Tensor:
+        unlearned = super().flop(pretrained, staying, row_step)
+        retrained = RetrainUnlearner().flop(pretrained, staying, row_step)
+        return torch.where(self.exact(pretrained, staying), retrained, unlearned)
+
     def __call__(self, pretrained: Pretrained, staying: Tensor) -> State:
         small = self.exact(pretrained, staying)
         parts: list[tuple[Tensor, State]] = []

@@ -45,6 +45,16 @@ class NewtonUnlearner(Unlearner):
         0.03, ge=0, description="ρ, pull to the pretrained weights, per row and step length"
     )
 
+    def flop(self, pretrained: Pretrained, staying: Tensor, row_step: float) -> Tensor:
+        work = super().flop(pretrained, staying, row_step)
+        if pretrained.curvature is None:
+            return work
+        n, k, _ = pretrained.curvature.hessian.shape
+        moved = sum(pretrained.trained[name].numel() for name in pretrained.curvature.parameters)
+        solves = 2 if self.proximal else 1
+        # sum of the providers' matrices, Cholesky factors and solves, the step in weights
+        return work + 2 * n * k**2 + solves * (k**3 / 3 + 2 * k**2) + 2 * k * moved
+
     def __call__(self, pretrained: Pretrained, staying: Tensor) -> State:
         curvature = pretrained.curvature
         if curvature is None:

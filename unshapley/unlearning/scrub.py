@@ -40,6 +40,9 @@ class ScrubUnlearner(Unlearner):
     alpha: float = Field(0.1, ge=0, description="α, weight of the teacher on retained rows")
     gamma: float = Field(1.0, ge=0, description="γ, weight of the labels of retained rows")
 
+    def training_steps(self, pretrained: Pretrained) -> int:
+        return self.steps + self.max_steps
+
     def __call__(self, pretrained: Pretrained, staying: Tensor) -> State:
         model, recipe = pretrained.model, pretrained.recipe
         rows = reachable_rows(pretrained, staying | ~staying, self.name, "takes part")

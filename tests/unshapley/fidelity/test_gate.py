@@ -1,22 +1,14 @@
 import numpy as np
 import pytest
 
-from unshapley.fidelity.gate import ALL_RETRAINED, ROWS_ABSENT, check_fidelity, stratified
+from tests.unshapley.games import from_masks
+from unshapley.fidelity.gate import ALL_RETRAINED, ROWS_ABSENT, check_fidelity
+from unshapley.fidelity.implied import ImpliedErrors, Interval
 from unshapley.game.measuring import measure
 from unshapley.game.utilities import build_utilities
 from unshapley.unlearning import build_unlearner
 
 TWO = np.eye(2, dtype=bool)
-
-
-@pytest.mark.parametrize(("n", "count", "found"), [(14, 8, 8), (3, 8, 6), (2, 2, 2)])
-def test_coalitions_are_distinct_proper_and_of_many_sizes(n, count, found):
-    chosen = stratified(n, count, seed=0)
-    assert len(np.unique(chosen, axis=0)) == found
-    sizes = chosen.sum(axis=1)
-    assert sizes.min() >= 1
-    assert sizes.max() <= n - 1
-    assert len(set(sizes)) >= min(n - 1, count) - 2
 
 
 def test_the_verdict_is_against_leaving_the_model_as_it_is():
@@ -33,7 +25,7 @@ def test_what_unlearning_explains_little_of_is_weak():
 
 
 def test_newton_is_trusted_and_the_control_is_not(inputs):
-    coalitions = stratified(5, 6, seed=0)
+    coalitions = from_masks([1, 6, 12, 21, 23, 29], 5)
     full = inputs.record.score["neg_log_loss"]
 
     def verdict(name: str):
@@ -59,4 +51,34 @@ def test_nothing_retrained_is_unchecked():
 def test_where_all_is_retrained_there_is_nothing_to_compare():
     summary = check_fidelity(TWO[:0], [], [], 1.0, ALL_RETRAINED).summary()
     assert (summary["status"], summary["reason"]) == ("trusted", ALL_RETRAINED)
+    assert summary["grade"] == "values"
     assert summary["rmse"] is summary["explained"] is None
+
+
+def implied(rel_l2: float, other: float | None, apart: float, ranks: bool) -> ImpliedErrors:
+    noise = None if other is None else Interval(other, 0.5 * other, 2 * other)
+    return ImpliedErrors(Interval(rel_l2, 0.5 * rel_l2, 2 * rel_l2), noise, None, apart, ranks)
+
+
+@pytest.mark.parametrize(
+    ("errors", "grade", "status"),
+    [
+        (implied(0.05, 0.06, 0.5, ranks=False), "values", "trusted"),
+        (implied(0.05, 0.04, 1.0, ranks=True), "ranks", "trusted"),
+        (implied(1.10, 1.20, 0.1, ranks=False), "none", "untrusted"),
+        (implied(0.05, None, 1.0, ranks=True), "ranks", "trusted"),
+        (implied(0.30, 0.04, 0.91, ranks=False), "extremes", "trusted"),
+        (implied(0.30, 0.04, 0.89, ranks=False), "none", "untrusted"),
+    ],
+)
+def test_the_verdict_is_graded_by_what_it_implies_for_the_values(errors, grade, status):
+    summary = check_fidelity(TWO, [0.5, 0.4], [0.52, 0.41], 0.9, implied=errors).summary()
+    assert (summary["grade"], summary["status"]) == (grade, status)
+    assert summary["implied"]["rel_l2"]["expected"] == errors.rel_l2.expected
+
+
+def test_what_is_no_better_than_no_unlearning_has_no_grade_but_none():
+    good = implied(0.05, 0.06, 1.0, ranks=True)
+    fidelity = check_fidelity(TWO, [0.5, 0.4], [0.9, 1.4], 0.9, implied=good)
+    assert (fidelity.grade, fidelity.status) == ("none", "untrusted")
+    assert check_fidelity(TWO, [0.5, 0.4], [0.52, 0.41], 0.9).grade is None

@@ -209,3 +209,27 @@ def test_a_model_that_answers_all_rows_alike_is_named(inputs, caplog):
 def test_an_unknown_unlearner_or_option_says_what_exists(name, options, message):
     with pytest.raises(InputError, match=message):
         make(name, **options)
+
+
+def test_another_seed_retrains_from_another_initialisation(inputs):
+    recipe = inputs.pretrained.recipe
+    found = [
+        measure(inputs, make("retrain", **options), ALL[1:4], build_utilities(NAMES))[
+            "neg_log_loss"
+        ]
+        for options in ({}, {"seed": recipe.seed}, {"seed": recipe.seed + 1})
+    ]
+    assert found[0] == found[1]  # the recorded initialisation is that of the recorded seed
+    assert np.abs(np.subtract(found[0], found[2])).min() > 1e-4
+
+
+def test_other_seeds_are_the_same_in_any_number_of_threads(inputs):
+    """Torch draws weights from one random state for the whole process."""
+
+    def utilities(seed: int) -> list[float]:
+        measured = measure(inputs, make("retrain", seed=seed), ALL[:1], build_utilities(NAMES))
+        return measured["neg_log_loss"]
+
+    alone = [utilities(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(utilities, [*range(4)] * 3)) == alone * 3

@@ -10,6 +10,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from unshapley.results.published import GRADES
 from unshapley.results.report import plots
 from unshapley.results.tables import metrics
 from unshapley.results.valuation import Valuation
@@ -48,6 +49,7 @@ def render_report(
         validation=validation,
         provenance=provenance,
         unit=valuation.unit,
+        grades=GRADES,
         bars=_svg(plots.bars(table, valuation.primary)),
         convergence=_svg(plots.convergence(history, table))
         if history["coalitions"].nunique() > 1

@@ -1,0 +1,44 @@
+"""Step: the valuation, put together from what the steps before have found."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flows.valuation_steps.checking import RetrainingCheck
+from flows.valuation_steps.measuring import MeasuredPlan
+from flows.valuation_steps.validating import ValidatedTables
+from unshapley import environment
+from unshapley.game.coalitions import Coalitions, batches_by_size
+from unshapley.game.keys import game_key
+from unshapley.results.valuation import Valuation
+
+
+def valuation_of(
+    measured: MeasuredPlan, check: RetrainingCheck, tables: ValidatedTables
+) -> Valuation:
+    """The valuation, with all that it was computed from."""
+    setup, game, plan = measured.setup, measured.setup.game, measured.plan
+    numerics = environment.numerics(setup.source.device)
+    return Valuation(
+        players=game.players,
+        rows={**game.rows, **tables.quarantined_rows},
+        quarantined=tables.quarantined,
+        plan=plan,
+        chunk_ids=_chunk_ids(plan.coalitions, setup.chunk_size),
+        measured=measured.measured,
+        endpoints=check.endpoints,
+        estimate=check.estimate,
+        fidelity=check.fidelity,
+        correction=check.correction,
+        unlearner=tuple(setup.unlearner.described()),
+        game=game_key(game, setup.unlearner, game.utilities, numerics),
+        unit=game.utilities[0].unit,
+    )
+
+
+def _chunk_ids(coalitions: Coalitions, size: int) -> tuple[int, ...]:
+    """Number of the chunk that measured each coalition."""
+    ids = np.empty(len(coalitions), dtype=int)
+    for i, batch in enumerate(batches_by_size(coalitions, size)):
+        ids[batch] = i
+    return tuple(ids.tolist())

@@ -1,0 +1,48 @@
+"""Counted work of coalitions."""
+
+import numpy as np
+import pytest
+import torch
+
+from unshapley.game.coalitions import everybody, nobody
+from unshapley.game.work import TRAINING, flop_of_coalitions, forward_flop
+from unshapley.unlearning import build_unlearner
+
+
+@pytest.fixture(scope="module")
+def forward(inputs) -> float:
+    sizes = [t.numel() for t in inputs.pretrained.trained.values() if t.dim() == 2]
+    assert forward_flop(inputs) == 2 * sum(sizes)
+    return 2.0 * sum(sizes)
+
+
+def work(inputs, name: str, coalitions, **options) -> np.ndarray:
+    return flop_of_coalitions(inputs, build_unlearner(name, options), coalitions)
+
+
+def test_training_is_counted_by_rows_and_steps(inputs, forward):
+    n, rows = len(inputs.players), int(inputs.pretrained.counts.sum())
+    both = np.vstack([nobody(n), everybody(n)])
+    test = forward * len(inputs.test_y)
+    steps = inputs.pretrained.recipe.steps
+    full = TRAINING * forward * rows
+    for name, options, expected in (
+        ("retrain", {}, [0, steps * full]),
+        ("truncated_retrain", {"steps": 7}, [0, 7 * full]),
+        ("gradient_ascent", {"steps": 7}, [7 * full, 0]),
+        ("neggrad_plus", {"steps": 7}, [7 * full, 7 * full]),
+        ("scrub", {"steps": 7, "max_steps": 3}, [10 * full, 10 * full]),
+        ("no_unlearning", {}, [0, 0]),
+    ):
+        found = work(inputs, name, both, **options)
+        np.testing.assert_allclose(found, np.array(expected) + test, err_msg=name)
+
+
+def test_hybrid_costs_what_its_parts_cost(inputs):
+    coalitions = np.array([[1, 0, 0, 0, 0], [1, 1, 1, 1, 0]], dtype=bool)
+    options = {"retrain_up_to": 0, "retrain_below": 0.3, "steps": 8}
+    found = work(inputs, "hybrid", coalitions, **options)
+    assert found[0] == work(inputs, "retrain", coalitions)[0]
+    assert found[1] == work(inputs, "newton_finetune", coalitions, steps=8)[1]
+    assert found[1] > work(inputs, "newton", coalitions)[1] > 0
+    assert torch.tensor(found).dtype == torch.float64
