@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import platform
-import resource
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -13,18 +12,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import psutil
-
+from flows.runtime.memory import peak_mb, worker_peaks_mb
+from unshapley.config import RunSettings
 from unshapley.files import write_json
 from unshapley.project import Project
 from unshapley.results.layout import RUN
 
 log = logging.getLogger("unshapley.run")
-
-
-def peak_mb() -> float:
-    """Peak memory of this process so far, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 @dataclass
@@ -40,8 +34,8 @@ class Tracker:
     measuring: dict[str, float] = field(default_factory=dict)
     estimated_mb: float = 0.0
     """estimate for one chunk, made before the run"""
-    used_mb: float = 0.0
-    """memory that all chunks needed at the same time, above the memory before measuring"""
+    before_mb: float = 0.0
+    """memory of this process before measuring"""
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -52,12 +46,21 @@ class Tracker:
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
-    @contextmanager
-    def memory(self) -> Iterator[None]:
-        """Record how much the memory of this process grows inside the block."""
-        memory_before = psutil.Process().memory_info().rss / 2**20
-        yield
-        self.used_mb = max(0.0, peak_mb() - memory_before)
+    def memory_mb(self, run: RunSettings) -> dict[str, Any]:
+        """The peak of this process and of its workers so far, beside the estimate, in MiB.
+
+        estimated: for the process that measures, which is this one where tasks run in threads: what
+        it held before, and a chunk for each task at a time. A worker process holds about what this
+        one did before, and one chunk.
+        """
+        at_once = run.workers if run.runner == "threads" else 1
+        return {
+            "peak": round(peak_mb(), 1),
+            "workers": [round(peak, 1) for peak in worker_peaks_mb()],
+            "estimated": round(self.before_mb + at_once * self.estimated_mb, 1),
+            "before_measuring": round(self.before_mb, 1),
+            "estimated_chunk": round(self.estimated_mb, 1),
+        }
 
     def chunk(self, result: dict[str, Any], *, resumed: bool) -> None:
         """Count a finished chunk."""
@@ -69,7 +72,7 @@ class Tracker:
         for name, elapsed in result["seconds"].items():
             self.measuring[name] = self.measuring.get(name, 0.0) + elapsed
 
-    def summary(self, run: dict[str, Any]) -> dict[str, Any]:
+    def summary(self, run: RunSettings) -> dict[str, Any]:
         """The content of run.json, which differs from run to run; no hash covers it."""
         end = datetime.now(UTC)
         return {
@@ -85,12 +88,8 @@ class Tracker:
             "chunks": {"computed": self.computed, "resumed": self.resumed},
             "coalitions_recalled": self.recalled.total(),
             "recalled_from": dict(self.recalled),
-            "memory_mb": {
-                "estimated_chunk": round(self.estimated_mb, 1),
-                "used": round(self.used_mb, 1),
-                "peak": round(peak_mb(), 1),
-            },
-            "run": run,
+            "memory_mb": self.memory_mb(run),
+            "run": run.model_dump(mode="json"),
             "host": {
                 "name": platform.node(),
                 "machine": platform.machine(),

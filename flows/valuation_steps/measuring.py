@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from flows.runtime.memory import resident_mb
 from flows.valuation_steps.chunks import Series, measure_chunks
 from flows.valuation_steps.planning import MeasuringPlan
 from flows.valuation_steps.run import ValuationRun
@@ -44,7 +45,8 @@ def measure_plan(run: ValuationRun, setup: MeasuringPlan) -> MeasuredPlan:
 
     Raises `UnshapleyError` naming coalitions whose model diverged.
     """
-    with run.tracker.step("measure"), run.tracker.memory():
+    with run.tracker.step("measure"):
+        run.tracker.before_mb = resident_mb()
         endpoints = measure_endpoints(setup.game, setup.unlearner, setup.game.utilities)
         plan, measured = _measure_rounds(run, setup, endpoints)
     log.info(

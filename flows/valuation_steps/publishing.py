@@ -25,23 +25,29 @@ def publish_values(
     run: ValuationRun, opened: OpenedGame, valuation: Valuation, tables: ValidatedTables
 ) -> dict[str, Any]:
     """Raises `UntrustedError` where the values are not published."""
-    tracker, workers = run.tracker, run.params.run.workers
+    tracker = run.tracker
     with tracker.step("publish"):
         folder = publish(opened.source, run.params, unvisited(valuation), tables.reports)
-    summary = tracker.summary(run.params.run.model_dump(mode="json"))
+    summary = tracker.summary(run.params.run)
     write_run(run.project, folder.name, summary)
-    log.info(
-        "memory: %.0f MiB estimated for %d chunks at a time, %.0f MiB used",
-        tracker.estimated_mb * workers,
-        workers,
-        tracker.used_mb,
-    )
+    log.info(_memory(summary["memory_mb"]))
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in summary["seconds"].items())
     log.info("seconds: %s", seconds)
     if not may_publish(valuation.fidelity, run.params.fidelity):
         unlearner = run.params.valuation.unlearner
         raise UntrustedError(_refusal(valuation.fidelity, folder, unlearner))
     return {"folder": str(folder), "metrics": metrics(valuation), "run": summary}
+
+
+def _memory(memory: dict[str, Any]) -> str:
+    """The peak in words, held against the estimate for the process that measures."""
+    peak, workers = memory["peak"], memory["workers"]
+    others = f", of the largest of {len(workers)} workers {workers[0]:.0f} MiB" if workers else ""
+    measuring = workers[0] if workers else peak
+    return (
+        f"memory: peak of this process {peak:.0f} MiB{others}; {memory['estimated']:.0f} MiB were "
+        f"estimated where it measures ({measuring / memory['estimated']:.2f} of the estimate)"
+    )
 
 
 def _refusal(fidelity: Fidelity, folder: Path, unlearner: str) -> str:
