@@ -162,7 +162,13 @@ class ValuationSettings(Section):
     budget: int = Field(1000, ge=2, description="largest number of coalitions measured")
     stop: StopSettings = StopSettings()
     seed: int = Field(0, ge=0, description="seed of the plan")
-    chunk_size: int = Field(64, ge=1, description="largest number of coalitions per task")
+    chunk_gflop: float = Field(
+        10.0,
+        gt=0,
+        description="counted work of a task in billions of operations: smaller tasks are spent on "
+        "Prefect, larger ones make a stopped run repeat more",
+    )
+    chunk_size: int = Field(256, ge=1, description="largest number of coalitions per task")
     memory_mb: int = Field(
         1024, ge=1, description="memory limit of one task in MB; it can reduce the chunk size"
     )

@@ -72,6 +72,15 @@ class Tracker:
         for name, elapsed in result["seconds"].items():
             self.measuring[name] = self.measuring.get(name, 0.0) + elapsed
 
+    def orchestration_share(self, workers: int) -> float | None:
+        """Share of the workers' time while measuring in which they worked on no chunk; None where
+        none was computed.
+        """
+        available = workers * self.seconds.get("measure", 0.0)
+        if not self.computed or not available:
+            return None
+        return round(max(0.0, 1 - sum(self.measuring.values()) / available), 3)
+
     def summary(self, run: RunSettings) -> dict[str, Any]:
         """The content of run.json, which differs from run to run; no hash covers it."""
         end = datetime.now(UTC)
@@ -85,6 +94,7 @@ class Tracker:
             "seconds_in_chunks": {
                 name: round(elapsed, 3) for name, elapsed in self.measuring.items()
             },
+            "orchestration_share": self.orchestration_share(run.workers),
             "chunks": {"computed": self.computed, "resumed": self.resumed},
             "coalitions_recalled": self.recalled.total(),
             "recalled_from": dict(self.recalled),

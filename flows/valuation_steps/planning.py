@@ -17,6 +17,7 @@ from unshapley.game.coalitions import Coalitions
 from unshapley.game.game import Game
 from unshapley.game.loading import LoadedGame
 from unshapley.game.memory import bytes_per_coalition, chunk_size
+from unshapley.game.work import coalitions_worth
 from unshapley.unlearning import Unlearner
 
 log = logging.getLogger("unshapley.run")
@@ -49,7 +50,7 @@ def plan_coalitions(run: ValuationRun, opened: OpenedGame) -> MeasuringPlan:
     plan = _plan(settings, len(game.players))
     fitting = fitting_coalitions(settings, plan.n)
     unlearner = opened.unlearner.fitted(game.pretrained, game.staying(fitting))
-    size, bytes_each = _chunk_size(game, unlearner, settings)
+    size, bytes_each = _chunk_size(game, unlearner, settings, fitting)
     run.tracker.estimated_mb = min(size, len(plan.coalitions)) * bytes_each / 2**20
     log.info("estimator %s: %s", plan.estimator, plan.reason)
     log.info("unlearner %s: %s", *unlearner.described())
@@ -80,11 +81,17 @@ def fitting_coalitions(settings: ValuationSettings, n: int) -> Coalitions:
     return make_plan(estimator, n, enough, settings.seed).coalitions[:FITTED_ON]
 
 
-def _chunk_size(game: Game, unlearner: Unlearner, settings: ValuationSettings) -> tuple[int, int]:
-    """Coalitions per chunk, and bytes of the costliest coalition: one with 1 or n − 1 members."""
+def _chunk_size(
+    game: Game, unlearner: Unlearner, settings: ValuationSettings, typical: Coalitions
+) -> tuple[int, int]:
+    """Coalitions per chunk, and bytes of the costliest coalition: one with 1 or n − 1 members.
+
+    typical: coalitions whose mean work decides how many make up `chunk_gflop`.
+    """
+    enough = coalitions_worth(game, unlearner, typical, settings.chunk_gflop)
     alone = np.eye(len(game.players), dtype=bool)
     costliest = np.vstack([alone, ~alone])
     return (
-        chunk_size(game, unlearner, costliest, settings),
+        min(enough, chunk_size(game, unlearner, costliest, settings)),
         bytes_per_coalition(game, unlearner, costliest),
     )

@@ -38,3 +38,12 @@ def forward_flop(game: Game) -> float:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         functional_call(pretrained.model, pretrained.trained, (game.test_x[:1],))
     return max(1.0, float(counter.get_total_flops()))
+
+
+def coalitions_worth(game: Game, unlearner: Unlearner, typical: Coalitions, gflop: float) -> int:
+    """How many coalitions take this many billions of operations, at least one.
+
+    typical: coalitions `(m, n)` whose mean work is counted.
+    """
+    mean = float(flop_of_coalitions(game, unlearner, typical).mean())
+    return max(1, round(gflop * 1e9 / mean))

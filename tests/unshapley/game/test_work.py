@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from unshapley.game.coalitions import everybody, nobody
-from unshapley.game.work import TRAINING, flop_of_coalitions, forward_flop
+from unshapley.game.work import TRAINING, coalitions_worth, flop_of_coalitions, forward_flop
 from unshapley.unlearning import build_unlearner
 
 
@@ -46,3 +46,16 @@ def test_hybrid_costs_what_its_parts_cost(inputs):
     assert found[1] == work(inputs, "newton_finetune", coalitions, steps=8)[1]
     assert found[1] > work(inputs, "newton", coalitions)[1] > 0
     assert torch.tensor(found).dtype == torch.float64
+
+
+def test_cheaper_coalitions_make_larger_chunks(inputs):
+    n = len(inputs.players)
+    typical = ~np.eye(n, dtype=bool)
+    by_name = {
+        name: coalitions_worth(inputs, build_unlearner(name), typical, 1.0)
+        for name in ("newton", "finetune", "retrain")
+    }
+    assert by_name["newton"] > by_name["finetune"] > by_name["retrain"] >= 1
+    each = work(inputs, "retrain", typical).mean()
+    assert by_name["retrain"] == max(1, round(1e9 / each))
+    assert coalitions_worth(inputs, build_unlearner("retrain"), typical, 1e-9) == 1
