@@ -59,7 +59,7 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     first = Clone(source)
     (source / ".venv").symlink_to(BIN.parent)
     first.run("sh", source / "scripts" / "configure-dvc", place / "remote")
-    set_params(first, pretrain__steps=60, valuation__unlearner="newton", valuation__budget=60)
+    set_params(first, pretrain__steps=60, valuation__unlearner="finetune", valuation__budget=60)
     set_params(first, fidelity__coalitions=4)
     first.run("dvc", "repro")
     first.run("git", "add", "-A")
