@@ -25,7 +25,9 @@ endif
 .venv/ready: constraints.txt pyproject.toml
 	@echo "setting up .venv (some minutes once)"
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
+	@# on all cores, which pip does on one; some packages ship files that are no Python of today
+	-@$(BIN)/python -m compileall -qq -j 0 .venv/lib >/dev/null 2>&1 || true
 	@scripts/configure-dvc "$(REMOTE)"
 	@scripts/make-database
 	@touch $@
