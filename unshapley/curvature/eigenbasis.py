@@ -165,7 +165,9 @@ def _derivatives(
     x, y = rows
     with torch.no_grad(), _watched(layers) as seen:
         outputs = functional_call(model, state, (x[:1],))
+    # derivatives of outputs, and of weights
     largest = max((out.numel() for _, out in seen.values()), default=1)
+    largest = max([largest, *(layer.shape.numel() for layer in layers)])
     size = max(1, BLOCK_BYTES // (4 * outputs.shape[-1] * largest))
     for start in range(0, len(x), size):
         yield _of_block(model, state, layers, x[start : start + size], y[start : start + size])
@@ -210,6 +212,24 @@ def _watched(layers: Sequence[Layer]) -> Iterator[dict[str, tuple[Tensor, Tensor
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def factors_of(
+    model: nn.Module,
+    state: State,
+    layers: Sequence[Layer],
+    parameters: Sequence[str],
+    rows: Rows,
+) -> Iterator[Tensor]:
+    """Root of the Gauss-Newton matrix `(columns · rows, weights)`, block by block of the rows; all
+    of the parameters must be in the layers.
+    """
+    for parts in _derivatives(model, state, layers, rows):
+        weights: State = {}
+        for layer, (x, d) in zip(layers, parts, strict=True):
+            matrices = torch.einsum("crpo,rpi->croi", d, x).flatten(0, 1)
+            weights.update(layer.weights(matrices))
+        yield torch.cat([weights[name].flatten(1) for name in parameters], dim=1)
 
 
 def leading_directions(

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 
 from unshapley.config import CurvatureSettings
-from unshapley.curvature.eigenbasis import fit_layers, layers_of, leading_directions
+from unshapley.curvature.eigenbasis import factors_of, fit_layers, layers_of, leading_directions
 from unshapley.curvature.features import collect_features, head_moments
 from unshapley.errors import InputError
 from unshapley.models.batching import State, can_batch_gradients, name_of
 from unshapley.models.layers import last_layer
-from unshapley.models.losses import curvature_root, output_gradient, row_loss
+from unshapley.models.losses import curvature_root, row_loss
 from unshapley.models.pretrained import (
     CurvatureStatistics,
     Pretrained,
@@ -50,11 +50,16 @@ def provider_statistics(
     One pass over its rows. The Gauss-Newton matrix is Σ Jᵀ H J with J the Jacobian of the outputs
     and H the Hessian of the row loss (Schraudolph 2002, "Fast Curvature Matrix-Vector Products").
     """
-    gradient, hessian = torch.zeros(()), torch.zeros(())
-    for factors, row_gradients in _passes(model, state, parameters, rows):
+    hessian = torch.zeros(())
+    layers = layers_of(model, state, parameters, rows[0])
+    if all(any(name in layer.parameters for layer in layers) for name in parameters):
+        blocks = factors_of(model, state, layers, parameters, rows)
+    else:
+        blocks = _factors(model, state, parameters, rows)
+    for factors in blocks:
         root = project(factors, basis).double()
-        gradient = gradient + project(row_gradients.sum(dim=0), basis).double()
         hessian = hessian + root.T @ root
+    gradient = project(_gradient(model, state, parameters, rows), basis).double()
     return gradient, hessian
 
 
@@ -87,7 +92,7 @@ def make_basis(
     gradients = []
     for part in rows:
         gradients.append(_gradient(model, state, parameters, part))
-        for factors, _ in _passes(model, state, rest, part) if rest else ():
+        for factors in _factors(model, state, rest, part) if rest else ():
             squares = torch.split(factors.square().sum(dim=0), [others[n].numel() for n in rest])
             for name, square in zip(rest, squares, strict=True):
                 others[name] += square.view_as(others[name])
@@ -135,11 +140,11 @@ def orthonormal(columns: Tensor) -> Tensor:
     return basis
 
 
-def _passes(
+def _factors(
     model: nn.Module, state: State, parameters: Sequence[str], rows: Rows
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Root of the Gauss-Newton matrix `(rows · outputs, weights)` and gradients `(rows, weights)`,
-    block by block of the rows, so that memory is bounded.
+) -> Iterator[Tensor]:
+    """Root of the Gauss-Newton matrix `(rows · outputs, weights)` of any parameters, block by block
+    of the rows, so that memory is bounded.
     """
     x, y = rows
     theta = {name: state[name] for name in parameters}
@@ -154,8 +159,7 @@ def _passes(
         batch = can_batch_gradients(model, state, theta, block)
         jacobian = _jacobian(model, state, theta, block, batch=batch)
         root = curvature_root(outputs, labels)
-        factors = torch.einsum("rcd,rcw->rdw", root, jacobian).flatten(0, 1)
-        yield factors, torch.einsum("rc,rcw->rw", output_gradient(outputs, labels), jacobian)
+        yield torch.einsum("rcd,rcw->rdw", root, jacobian).flatten(0, 1)
 
 
 def _jacobian(model: nn.Module, state: State, theta: State, x: Tensor, *, batch: bool) -> Tensor:

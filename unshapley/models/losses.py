@@ -7,7 +7,7 @@ floating-point labels it is half the squared error of a single output.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 def row_loss(outputs: Tensor, y: Tensor) -> Tensor:
@@ -20,13 +20,6 @@ def row_loss(outputs: Tensor, y: Tensor) -> Tensor:
     first = outputs.movedim(-1, 0).contiguous()
     target = y.expand(outputs.shape[:-1]).unsqueeze(0)
     return -torch.log_softmax(first, dim=0).gather(0, target).squeeze(0)
-
-
-def output_gradient(outputs: Tensor, y: Tensor) -> Tensor:
-    """Gradient of every row's loss with respect to its outputs `(rows, classes)`."""
-    if y.is_floating_point():
-        return outputs - y.unsqueeze(-1)
-    return torch.softmax(outputs, dim=-1) - nn.functional.one_hot(y, outputs.shape[-1])
 
 
 def curvature_root(outputs: Tensor, y: Tensor) -> Tensor:
