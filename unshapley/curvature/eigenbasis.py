@@ -123,6 +123,8 @@ def fit_layers(
     advance: Advance,
 ) -> None:
     """Find eigenvectors and curvatures of the layers, from two passes over all partitions."""
+    if not layers:
+        return
     sums: list[tuple[Tensor, Tensor]] = [(torch.zeros(()), torch.zeros(()))] * len(layers)
     for rows in partitions:
         for parts in _derivatives(model, state, layers, rows):
