@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from tests.unshapley.games import diabetes_game, digits_game, from_masks
+from unshapley.curvature.statistics import provider_statistics
 from unshapley.errors import InputError
 from unshapley.game.measuring import measure
 from unshapley.game.utilities import build_utilities
@@ -184,6 +185,16 @@ def one_gradient_at_a_time(in_features: int, classes: int) -> nn.Module:
     return OneGradientAtATime(in_features, classes)
 
 
+def statistics(pretrained) -> tuple[torch.Tensor, torch.Tensor]:
+    names = [name for name, _ in pretrained.model.named_parameters()]
+    ends = [name.rpartition(".")[2] for name in names]
+    assert ends == ["weight", "bias"]
+    rows = pretrained.rows
+    return provider_statistics(
+        pretrained.model, pretrained.trained, names, None, (rows.x[:40], rows.y[:40])
+    )
+
+
 def test_gradients_that_cannot_be_batched_are_computed_row_by_row(caplog):
     with caplog.at_level(logging.WARNING):
         game = digits_game(architecture=f"{__name__}:one_gradient_at_a_time")
@@ -191,6 +202,6 @@ def test_gradients_that_cannot_be_batched_are_computed_row_by_row(caplog):
     assert is_batchable(game.pretrained.model)
     warning = "gradients of OneGradientAtATime cannot be computed for many rows at once"
     assert caplog.text.count(warning) == 1
-    newton, names = build_unlearner("newton"), build_utilities(["neg_log_loss"])
-    mine, theirs = (measure(g, newton, SOME, names)["neg_log_loss"] for g in (game, plain))
-    np.testing.assert_allclose(mine, theirs, atol=1e-4)
+    mine, theirs = (statistics(g.pretrained) for g in (game, plain))
+    for one, other in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
