@@ -98,7 +98,7 @@ class Row:
 def sources() -> str:
     """One name for the code of the estimators as it is."""
     folder = Path(ours.__file__).parent
-    files = [*sorted(folder.glob("*.py")), folder.parent / "shapiq_game.py"]
+    files = sorted(folder.glob("*.py"))
     here = Path(__file__).parent
     files += [here / name for name in ("pydvl_estimates.py", "synthetic.py", "stored.py")]
     return digest([file.read_text() for file in files])

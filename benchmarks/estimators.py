@@ -92,6 +92,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--quick", action="store_true", help="3 seeds")
     parser.add_argument("--coverage", action="store_true")
+    parser.add_argument("--repetitions", type=int, default=500, help="of --coverage, for each cell")
     parser.add_argument("--aggregation", action="store_true")
     parser.add_argument("--no-pydvl", action="store_true")
     parser.add_argument("--size", type=int, action="append", default=[], help="may be repeated")
@@ -110,7 +111,7 @@ def main() -> None:
     chosen = list(cells(arguments.size or (CHOSEN_SIZES if arguments.coverage else ())))
     chosen = [c for c in chosen if not arguments.budget or c.budget in arguments.budget]
     if arguments.coverage:
-        wanted = [Job(cell, "auto", "unshapley", max(seeds, 500)) for cell in chosen]
+        wanted = [Job(cell, "auto", "unshapley", arguments.repetitions) for cell in chosen]
     else:
         python = None if arguments.no_pydvl else pydvl_python(CACHE)
         wanted = list(jobs(chosen, seeds, str(python or "")))

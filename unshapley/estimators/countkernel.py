@@ -39,14 +39,16 @@ FITTED_ON = 400
 
 @dataclass(frozen=True, eq=False)  # the same object is the same kernel
 class CountKernel:
-    """The tables P, Q, R, G by sizes `(n + 1, n + 1)`, and the variance of the noise."""
+    """The tables P, Q, R, G by sizes `(n + 1, n + 1)`, and the variance of the noise by size
+    `(n + 1,)`.
+    """
 
     n: int
     p: Floats
     q: Floats
     r: Floats
     g: Floats
-    noise: float
+    noise: Floats
 
     def gram(self, a: Coalitions, b: Coalitions) -> Floats:
         """Noise-free covariance `(k, m)` of the utilities of coalitions `(k, n)` and `(m, n)`."""
@@ -63,20 +65,24 @@ class CountKernel:
         return smooth
 
 
-def fit(coalitions: Coalitions, utilities: Floats) -> CountKernel:
-    """The maximum a posteriori kernel for standardised utilities `(m,)`."""
+def fit(coalitions: Coalitions, utilities: Floats, amplitude: Floats) -> CountKernel:
+    """The maximum a posteriori kernel for standardised utilities `(m,)`.
+
+    amplitude: by size of the coalition `(n + 1,)`, what the deviations of utilities from the mean
+    of their size are multiplied by; ones where all sizes deviate alike.
+    """
     x, y = coalitions[:FITTED_ON], torch.from_numpy(utilities[:FITTED_ON].copy())
     n, size = x.shape[1], torch.from_numpy(x.sum(axis=1))
     common = torch.from_numpy(x.astype(np.float64) @ x.T.astype(np.float64))
-    identity = torch.eye(len(y), dtype=torch.float64)
     start = torch.from_numpy(_START)
     rows, columns = size[:, None], size[None, :]
+    scale = torch.from_numpy(amplitude)
 
     def loss(theta: Floats) -> tuple[float, Floats]:
         point = torch.tensor(theta, dtype=torch.float64, requires_grad=True)
-        p, q, r, g = (table[rows, columns] for table in _tables(point, n))
-        noise = point[-1].exp() + JITTER
-        covariance = p + common * q + torch.exp(r + common * g) + noise * identity
+        p, q, r, g = (table[rows, columns] for table in _tables(point, scale))
+        noise = point[-1].exp() * scale[size] ** 2 + JITTER
+        covariance = p + common * q + torch.exp(r + common * g) + torch.diag(noise)
         factor, failed = torch.linalg.cholesky_ex(covariance)
         if failed > 0:
             return 1e10, np.zeros(len(theta))
@@ -92,13 +98,15 @@ def fit(coalitions: Coalitions, utilities: Floats) -> CountKernel:
         loss, _START, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60}
     )
     theta = torch.from_numpy(optimum.x)
-    p, q, r, g = (table.numpy() for table in _tables(theta, n))
-    return CountKernel(n, p, q, r, g, float(theta[-1].exp()) + JITTER)
+    p, q, r, g = (table.numpy() for table in _tables(theta, scale))
+    noise = float(theta[-1].exp()) * amplitude**2 + JITTER
+    return CountKernel(n, p, q, r, g, noise)
 
 
-def _tables(theta: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _tables(theta: Tensor, amplitude: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """P, Q, R, G for the sizes 0 … n; entries for the sizes 0 and n are not used."""
     smooth, size_scale, member_scale, share_scale, members, shares, sizes, length, _ = theta.exp()
+    n = len(amplitude) - 1
     s = torch.arange(n + 1, dtype=torch.float64).clamp(min=1)
     a, inverse = s / n, 1 / s
     features = torch.stack([a, a**2, (-a / 0.1).exp(), (-a / 0.3).exp()], dim=1)
@@ -109,6 +117,8 @@ def _tables(theta: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     r = smooth.log() - 0.5 * distance / size_scale**2
     r = r - by_members * (s[:, None] + s[None]) - by_shares * (inverse[:, None] + inverse[None])
     g = 2 * by_members + 2 * by_shares / product
-    p = sizes * (-0.5 * distance / length**2).exp() - 4 * members * product / n**2 - 0.1 * shares
-    q = 4 * members / n + 0.1 * shares * n / product
-    return p, q.expand_as(p), r, g.expand_as(p)
+    both = amplitude[:, None] * amplitude[None]
+    p = sizes * (-0.5 * distance / length**2).exp()
+    p = p - both * (4 * members * product / n**2 + 0.1 * shares)
+    q = both * (4 * members / n + 0.1 * shares * n / product)
+    return p, q, r + both.log(), g.expand_as(p)

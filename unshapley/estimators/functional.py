@@ -3,7 +3,8 @@
 A semivalue is a linear functional of the utilities, so under a Gaussian process it is Gaussian too.
 Its covariance with the utility of T depends only on the size of T and on whether T has the
 provider. (Bayesian quadrature: O'Hagan, "Bayes–Hermite quadrature", 1991.) The empty and the full
-coalition are left out of all sums, as their utilities are known.
+coalition are left out of all sums, as their utilities are known. The noise of the kernel is part of
+the game, a component that each coalition has for itself: what is measured is known exactly.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy import special
 
 from unshapley.estimators.countkernel import CountKernel, Floats
 from unshapley.estimators.meancovariance import Fixed, mean_covariances
@@ -55,6 +57,8 @@ def semivalue_covariance(kernel: CountKernel, weights: Floats) -> SemivalueCovar
     table = np.zeros((n + 1, 2))
     table[s, 0] = weights[s - 1] @ in_s[s - 1][:, s] - weights[s] @ neither[s][:, s]
     table[s, 1] = weights[s - 1] @ both[s - 1][:, s - 1] - weights[s] @ in_s.T[s][:, s - 1]
+    each = kernel.noise[:, None] * np.stack(size_weights(weights), axis=1)
+    table[s] += each[s]
     without, within = table[s, 0], table[s, 1]
     variance = float(weights[s - 1] @ within - weights[s] @ without)
     # mean covariance of i's value with U(T) over all T with another provider j, and without j
@@ -62,6 +66,17 @@ def semivalue_covariance(kernel: CountKernel, weights: Floats) -> SemivalueCovar
     without_other = (within * s + without * (n - 1 - s)) / (n - 1)
     covariance = float(weights[s - 1] @ with_other - weights[s] @ without_other)
     return SemivalueCovariance(table, variance, covariance)
+
+
+def size_weights(weights: Floats) -> tuple[Floats, Floats]:
+    """Weight in a semivalue of one coalition of each size 0 … n, for the other providers and for
+    its members `(n + 1,)`.
+    """
+    n = len(weights)
+    size = np.arange(n)
+    log_binomial = special.gammaln(n) - special.gammaln(size + 1) - special.gammaln(n - size)
+    each = weights * np.exp(-log_binomial)
+    return -np.append(each, 0.0), np.append(0.0, each)
 
 
 @lru_cache(maxsize=1)

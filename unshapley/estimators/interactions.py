@@ -23,6 +23,8 @@ LISTED = 5000
 half with the largest: an error takes a solution of a triangular system for each pair."""
 BLOCK = 128
 """Pairs that are solved for at a time."""
+CALIBRATED_ON = 64
+"""Pairs, evenly spread, by which the errors are calibrated."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,9 @@ def _posterior(plan: Plan, table: Floats) -> Interactions:
         variance[part] = prior - (half**2).sum(axis=0)
     error = np.full((n, n), np.nan)
     np.fill_diagonal(error, 0.0)
-    error[first, second] = fitted.deviation() * np.sqrt(np.clip(variance, 0, None))
+    some = np.unique(np.linspace(0, len(first) - 1, CALIBRATED_ON).astype(int))
+    weights = fitted.solve(covariance.of(first[some], second[some])).T
+    error[first, second] = fitted.deviation(weights) * np.sqrt(np.clip(variance, 0, None))
     error[second, first] = error[first, second]
     return Interactions(value, error)
 

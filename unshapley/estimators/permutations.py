@@ -15,6 +15,7 @@ from unshapley.game.coalitions import Coalitions
 HISTORY = 60
 PAIRS = 2
 """Fewest antithetic pairs: their spread gives the standard error."""
+RIDGE = 1e-9
 
 
 class PermutationEstimator:
@@ -22,9 +23,11 @@ class PermutationEstimator:
 
     Castro, Gómez, Tejada, "Polynomial calculation of the Shapley value based on sampling" (2009);
     antithetic pairs after Mitchell et al., "Sampling Permutations for Shapley Value Estimation"
-    (JMLR 2022), section 4. The pairs are independent draws, so the standard error is that of their
-    mean, and the interval Student's t over pairs. A coalition that occurs twice is measured once.
-    Gives Shapley values only.
+    (JMLR 2022), section 4. What a gain owes to its position is a control variate, told from what it
+    owes to the provider by least squares (`contributions`): games that depend on the size only, and
+    additive ones, are exact. The standard error is that of a mean over pairs, with the degrees of
+    freedom of the control variate taken off, and the interval Student's t over pairs. A coalition
+    that occurs twice is measured once. Gives Shapley values only.
     """
 
     name: ClassVar[str] = "permutations"
@@ -45,6 +48,8 @@ class PermutationEstimator:
         gains = np.diff(table[paths], axis=1)
         pairs = contributions(gains, plan.permutations)
         covariance = np.cov(pairs, rowvar=False).reshape(n, n) / len(pairs)
+        free = (len(pairs) - 1) * (n - 1)
+        covariance *= free / max(free - (n + 1) // 2 + 1, 1)
         steps = np.unique(np.linspace(2, len(pairs), min(len(pairs) - 1, HISTORY)).astype(int))
         history = [contributions(gains[: 2 * i], plan.permutations[: 2 * i]) for i in steps]
         measured = np.maximum.accumulate(paths[:, :-1].max(axis=1))
@@ -85,46 +90,54 @@ def antithetic(
 def contributions(gains: Floats, permutations: NDArray[np.int64]) -> Floats:
     """Marginal contribution of every provider, one row per antithetic pair `(pairs, n)`.
 
-    gains: by position in the permutation `(k, n)`. From each gain, the mean gain at its position in
-    the *other* pairs is subtracted: a control variate, the game that depends on the size only,
-    whose values are all equal. Each row still sums to U(all) − U(none), and no pair enters its own
-    correction, so the mean is unbiased.
+    gains: by position in the permutation `(k, n)`. From each gain the effect of its position is
+    subtracted: a control variate, the game that depends on the size only, whose values are all
+    equal. Gains are split into effects of provider and position by least squares, so that an
+    effect of the provider is not taken for one of the positions that it happened to have. Each row
+    sums to U(all) − U(none).
     """
-    n = gains.shape[1]
-    pairs = gains.reshape(-1, 2, n)
-    total = gains[0].sum()
-    others = (gains.sum(axis=0) - pairs.sum(axis=1)) / (len(gains) - 2)
-    adjusted = (pairs - others[:, None] + total / n).reshape(-1, n)
     by_provider = np.empty_like(gains)
-    np.put_along_axis(by_provider, permutations, adjusted, axis=1)
-    out: Floats = by_provider.reshape(-1, 2, n).mean(axis=1)
+    np.put_along_axis(by_provider, permutations, gains, axis=1)
+    at = _share_at(permutations)
+    effect = _position_effects(at, gains.mean(axis=0) - at.T @ by_provider.mean(axis=0))
+    np.put_along_axis(by_provider, permutations, gains - effect, axis=1)
+    out: Floats = by_provider.reshape(len(gains) // 2, 2, -1).mean(axis=1)
+    return out
+
+
+def _share_at(permutations: NDArray[np.int64]) -> Floats:
+    """Share of the permutations `(k, n)` that have provider i at position j `(n, n)`."""
+    k, n = permutations.shape
+    at = np.zeros((n, n))
+    np.add.at(at, (permutations, np.arange(n)), 1 / k)
+    return at
+
+
+def _position_effects(at: Floats, excess: Floats) -> Floats:
+    """Effects of the positions `(n, …)`, with mean 0, in gain = provider's effect + position's.
+
+    excess: mean gain at each position less what the mean gains of the providers there make
+    `(n, …)`. The normal equations without the providers' effects; a bit of ridge decides for these
+    where few permutations cannot tell the two apart.
+    """
+    normal = (1 + RIDGE) * np.eye(len(at)) - at.T @ at
+    effects = np.linalg.solve(normal, excess)
+    out: Floats = effects - effects.mean(axis=0)
     return out
 
 
 def mean_operator(plan: Plan) -> Floats:
     """The mean of `contributions` as a matrix on the table `(n, m + 2)`."""
-    paths, permutations = paths_of(plan), plan.permutations
-    (k, n), columns = permutations.shape, len(plan.coalitions) + 2
-    share = np.zeros((n, n))  # of the permutations that have provider i at position j
-    np.add.at(share, (permutations, np.arange(n)), 1 / k)
-    # Σ over pairs of the mean over all others = (k · mean of the position − own pair) / (k − 2)
-    by_position = np.zeros((n, columns))
-    for path in paths:
-        _add_gains(by_position, np.arange(n), path, -1 / (k - 2))
-    operator: Floats = np.empty((n, columns))
-    np.matmul(share, by_position, out=operator)
-    del by_position
-    for order, reverse, path, back in zip(
-        permutations[::2], permutations[1::2], paths[::2], paths[1::2], strict=True
-    ):
-        _add_gains(operator, order, path, 1 / k)
-        _add_gains(operator, reverse, back, 1 / k)
-        for providers in (order, reverse):
-            for way in (path, back):
-                _add_gains(operator, providers, way, 1 / (k * (k - 2)))
-    operator[:, 0] -= 1 / n
-    operator[:, -1] += 1 / n
-    return operator
+    permutations, columns = plan.permutations, len(plan.coalitions) + 2
+    k, n = permutations.shape
+    by_provider, by_position = np.zeros((n, columns)), np.zeros((n, columns))
+    for order, path in zip(permutations, paths_of(plan), strict=True):
+        _add_gains(by_provider, order, path, 1 / k)
+        _add_gains(by_position, np.arange(n), path, 1 / k)
+    at = _share_at(permutations)
+    by_position -= at.T @ by_provider
+    by_provider -= at @ _position_effects(at, by_position)
+    return by_provider
 
 
 def _add_gains(

@@ -61,29 +61,34 @@ def fit_linear(coalitions: Coalitions, utilities: Floats, weight: Floats) -> Lin
 
 @dataclass(frozen=True)
 class TreeProxy:
-    """Gradient-boosted trees of scikit-learn."""
+    """Gradient-boosted trees of scikit-learn for (utility − level) / scale."""
 
     model: Any
+    level: float
+    scale: float
 
     def predict(self, coalitions: Coalitions) -> Floats:
         predicted: Floats = self.model.predict(coalitions.astype(np.float32))
-        return predicted[:, None]
+        return self.level + self.scale * predicted[:, None]
 
     def semivalue(self, weights: Floats) -> Floats:
         total = np.zeros(len(weights))
         for tree in self.model.estimators_[:, 0]:
             total += tree_semivalue(tree.tree_, weights)
-        return float(self.model.learning_rate) * total[:, None]
+        return self.scale * float(self.model.learning_rate) * total[:, None]
 
 
 def fit_trees(coalitions: Coalitions, utilities: Floats, weight: Floats) -> TreeProxy:
     """50 trees of depth 3 on one column of utilities."""
     from sklearn.ensemble import GradientBoostingRegressor
 
+    level, scale = float(utilities.mean()), float(utilities.std()) or 1.0
     model = GradientBoostingRegressor(**TREES, random_state=0)
-    # only ratios of weights matter, and scikit-learn treats tiny weights as zero
-    model.fit(coalitions.astype(np.float32), utilities[:, 0], weight / weight.mean())
-    return TreeProxy(model)
+    # scikit-learn treats tiny weights as zero and tiny variances as none, whatever their unit;
+    # rounding of the unit must not decide between equally good splits
+    standard = np.round((utilities[:, 0] - level) / scale, 10)
+    model.fit(coalitions.astype(np.float32), standard, weight / weight.mean())
+    return TreeProxy(model, level, scale)
 
 
 def tree_semivalue(tree: Any, weights: Floats) -> Floats:

@@ -211,6 +211,24 @@ def test_tree_msr_comes_near():
     )
 
 
+@pytest.mark.parametrize("kind", [shapley, banzhaf, lambda n: beta(n, 16, 1)])
+def test_what_the_process_has_measured_it_knows_exactly(kind):
+    """Also in a game without any smoothness: from all coalitions, values are those of the sums."""
+    game, weights = rough(6), kind(6)
+    plan = ESTIMATORS["gaussian_process"].plan(6, 62, 0)
+    found = ESTIMATORS["gaussian_process"].estimate(plan, table_of(plan, game), weights)
+    np.testing.assert_allclose(found.value, values(game, semivalue=weights).value, atol=1e-9)
+    np.testing.assert_allclose(found.std_error, 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in ESTIMATORS if name != "exact"])
+def test_the_unit_of_utilities_does_not_matter(name):
+    """In units of 1e-9, values and errors are those in units of one, times 1e-9."""
+    one, tiny = (values(unit * saturating(6), name, 60) for unit in (1.0, 1e-9))
+    np.testing.assert_allclose(tiny.value / 1e-9, one.value, rtol=1e-6)
+    np.testing.assert_allclose(tiny.std_error / 1e-9, one.std_error, rtol=0.01, atol=1e-9)
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -367,7 +385,7 @@ def test_a_game_of_sizes_only_is_estimated_without_error():
         np.testing.assert_allclose(found.std_error, 0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["kernel_shap", "leverage", "regression_msr"])
+@pytest.mark.parametrize("name", ["kernel_shap", "leverage", "regression_msr", "permutations"])
 def test_an_additive_game_is_estimated_without_error(name):
     worth = np.arange(1.0, 9.0)
     found = values(all_of(8) @ worth + 2, name, 40)
