@@ -3,7 +3,7 @@
 In every linear layer and convolution, curvature is nearly diagonal in the eigenvectors of the
 layer's inputs and of the derivatives of its outputs (George et al. 2018, "Fast Approximate Natural
 Gradient Descent in a Kronecker-factored Eigenbasis"; Grosse et al. 2023, "Studying Large Language
-Model Generalization with Influence Functions", section 3.2). Three passes over the rows find the
+Model Generalization with Influence Functions", section 3.2). Two passes over the rows find the
 curvature along each of these directions, where subspace iteration needs products with matrices of
 all rows' derivatives.
 """
@@ -19,13 +19,14 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from unshapley.models.batching import State
+from unshapley.models.batching import State, forward_hooks
 from unshapley.models.losses import curvature_root
 from unshapley.models.rows import Rows
 from unshapley.progress import Advance
 
 BLOCK_BYTES = 16 * 2**20
-"""Bytes of the derivatives of a block of rows."""
+"""Bytes of the derivatives of a block of rows: larger pieces of memory would be given back to the
+system after each block, and taken anew."""
 
 
 @dataclass
@@ -97,15 +98,15 @@ def layers_of(model: nn.Module, state: State, parameters: Sequence[str], x: Tens
         return lambda *_: calls.__setitem__(name, calls.get(name, 0) + 1)
 
     found = [Layer(n, m) for n, m in model.named_modules() if _is_matrix(m)]
-    hooks = [layer.module.register_forward_hook(count(layer.name)) for layer in found]
-    try:
-        with torch.no_grad():
-            functional_call(model, state, (x[:1],))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with torch.no_grad(), forward_hooks({f.name: f.module for f in found}, count):
+        functional_call(model, state, (x[:1],))
     covered = set(parameters)
     return [f for f in found if calls.get(f.name) == 1 and covered.issuperset(f.parameters)]
+
+
+def outside_of(layers: Sequence[Layer], parameters: Sequence[str]) -> list[str]:
+    """The parameters that are in none of the layers."""
+    return [n for n in parameters if not any(n in layer.parameters for layer in layers)]
 
 
 def _is_matrix(module: nn.Module) -> bool:
@@ -208,12 +209,8 @@ def _watched(layers: Sequence[Layer]) -> Iterator[dict[str, tuple[Tensor, Tensor
 
         return hook
 
-    hooks = [layer.module.register_forward_hook(remember(layer.name)) for layer in layers]
-    try:
+    with forward_hooks({layer.name: layer.module for layer in layers}, remember):
         yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def factors_of(

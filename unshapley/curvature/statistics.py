@@ -16,7 +16,14 @@ from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 
 from unshapley.config import CurvatureSettings
-from unshapley.curvature.eigenbasis import factors_of, fit_layers, layers_of, leading_directions
+from unshapley.curvature.eigenbasis import (
+    BLOCK_BYTES,
+    factors_of,
+    fit_layers,
+    layers_of,
+    leading_directions,
+    outside_of,
+)
 from unshapley.curvature.features import collect_features, head_moments
 from unshapley.errors import InputError
 from unshapley.models.batching import State, can_batch_gradients, name_of
@@ -37,9 +44,6 @@ PASSES = 4
 GRADIENTS = 100
 """Most directions for the providers' gradients: with one for each provider, the statistics would
 grow with the cube of the number of providers."""
-BLOCK_BYTES = 16 * 2**20
-"""Bytes of the Jacobian of a block of rows: larger pieces of memory would be given back to the
-system after each block, and taken anew."""
 
 
 def provider_statistics(
@@ -52,10 +56,10 @@ def provider_statistics(
     """
     hessian = torch.zeros(())
     layers = layers_of(model, state, parameters, rows[0])
-    if all(any(name in layer.parameters for layer in layers) for name in parameters):
-        blocks = factors_of(model, state, layers, parameters, rows)
-    else:
+    if outside_of(layers, parameters):
         blocks = _factors(model, state, parameters, rows)
+    else:
+        blocks = factors_of(model, state, layers, parameters, rows)
     for factors in blocks:
         root = project(factors, basis).double()
         hessian = hessian + root.T @ root
@@ -87,7 +91,7 @@ def make_basis(
     rows = list(partitions.values())
     layers = layers_of(model, state, parameters, rows[0][0])
     fit_layers(model, state, layers, rows, advance)
-    rest = [n for n in parameters if not any(n in layer.parameters for layer in layers)]
+    rest = outside_of(layers, parameters)
     others = {name: torch.zeros_like(state[name]) for name in rest}
     gradients = []
     for part in rows:

@@ -19,15 +19,14 @@ Key = tuple[int, ...]
 """Seed, step and block of rows; with the number of the layer it decides the noise."""
 
 
-class Standardised(nn.Module):
-    """A module whose inputs are standardised by the reference set, which its buffers record."""
+class StandardisedInputs(nn.Module):
+    """Mean and scale of its inputs, as buffers."""
 
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, wrapped: nn.Module, in_features: int) -> None:
+    def __init__(self, in_features: int) -> None:
         super().__init__()
-        self.wrapped = wrapped
         self.register_buffer("mean", torch.zeros(in_features))
         self.register_buffer("scale", torch.ones(in_features))
 
@@ -37,8 +36,20 @@ class Standardised(nn.Module):
         self.mean.copy_(x.mean(dim=0))
         self.scale.copy_(torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation)))
 
+    def standardised(self, x: Tensor) -> Tensor:
+        """Rows `(…, in_features)` with mean 0 and deviation 1 in the rows that were taken."""
+        return (x - self.mean) / self.scale
+
+
+class Standardised(StandardisedInputs):
+    """A module whose inputs are standardised by the reference set, which its buffers record."""
+
+    def __init__(self, wrapped: nn.Module, in_features: int) -> None:
+        super().__init__(in_features)
+        self.wrapped = wrapped
+
     def forward(self, x: Tensor) -> Tensor:
-        return self.wrapped((x - self.mean) / self.scale)  # type: ignore[no-any-return]
+        return self.wrapped(self.standardised(x))  # type: ignore[no-any-return]
 
 
 class SeededDropout(nn.Module):

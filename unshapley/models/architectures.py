@@ -9,32 +9,23 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from unshapley.models.adapting import StandardisedInputs
 
-class MLP(nn.Module):
+
+class MLP(StandardisedInputs):
     """Standardised features through tanh layers to logits: `(rows, in_features) → (rows, classes)`.
 
     tanh keeps the loss smooth, so that curvature says something about it.
     """
 
-    mean: Tensor
-    scale: Tensor
-
     def __init__(self, in_features: int, hidden: Iterable[int], classes: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(in_features))
-        self.register_buffer("scale", torch.ones(in_features))
+        super().__init__(in_features)
         widths = [in_features, *hidden]
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.head = nn.Linear(widths[-1], classes)
 
-    def standardise(self, x: Tensor) -> None:
-        """Take mean and scale from the rows of the reference set `(rows, in_features)`."""
-        deviation = x.std(dim=0, correction=0)
-        self.mean.copy_(x.mean(dim=0))
-        self.scale.copy_(torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation)))
-
     def forward(self, x: Tensor) -> Tensor:
-        x = (x - self.mean) / self.scale
+        x = self.standardised(x)
         for layer in self.hidden:
             x = torch.tanh(layer(x))
         return self.head(x)  # type: ignore[no-any-return]

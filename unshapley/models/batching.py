@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from typing import Any
 
@@ -102,6 +102,19 @@ def _check_untied(model: nn.Module) -> None:
                 do="register the shared parameter once and use it from there",
             )
         names[id(parameter)] = name
+
+
+@contextmanager
+def forward_hooks(
+    modules: Mapping[str, nn.Module], hook: Callable[[str], Callable[..., Any]]
+) -> Iterator[None]:
+    """Modules by name with a forward hook each, as torch calls them: `hook` makes it for a name."""
+    handles = [module.register_forward_hook(hook(name)) for name, module in modules.items()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def name_of(model: nn.Module) -> str:

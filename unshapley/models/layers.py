@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from unshapley.errors import InputError
-from unshapley.models.batching import name_of
+from unshapley.models.batching import forward_hooks, name_of
 
 
 def output_layer(model: nn.Module, x: Tensor) -> tuple[str, Tensor]:
@@ -21,14 +21,9 @@ def output_layer(model: nn.Module, x: Tensor) -> tuple[str, Tensor]:
     def remember(name: str) -> Any:
         return lambda _module, args, out: layers.__setitem__(name, (args[0].detach(), out.detach()))
 
-    linear = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear)]
-    hooks = [module.register_forward_hook(remember(name)) for name, module in linear]
-    try:
-        with torch.no_grad():
-            logits = model(x)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    linear = {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear)}
+    with torch.no_grad(), forward_hooks(linear, remember):
+        logits = model(x)
     for name, (features, out) in reversed(layers.items()):
         if out.shape == logits.shape and torch.equal(out, logits):
             return name, features

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from unshapley.models.adapting import set_noise, training
-from unshapley.models.batching import State, batched_outputs
+from unshapley.models.batching import State, batched_outputs, forward_hooks
 from unshapley.models.losses import row_loss
 
 Objective = Callable[[State, State], Tensor | Iterator[Tensor]]
@@ -95,13 +95,9 @@ def row_blocks(model: nn.Module, state: State, x: Tensor) -> list[slice]:
         if isinstance(output, Tensor):
             largest = max(largest, output.nbytes)
 
-    hooks = [module.register_forward_hook(note) for module in model.modules()]
-    try:
-        with torch.no_grad():
-            functional_call(model, {n: t[0] for n, t in state.items()}, (x[0, :1],))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    one = {name: tensor[0] for name, tensor in state.items()}
+    with torch.no_grad(), forward_hooks(dict(model.named_modules()), lambda _: note):
+        functional_call(model, one, (x[0, :1],))
     size = max(1, LARGEST_ACTIVATION // largest)
     return [slice(i, i + size) for i in range(0, x.shape[1], size)]
 
@@ -132,22 +128,30 @@ def descend(
     for step in range(steps):
         optimizer.zero_grad()
         losses = objectives[step](theta, shared)
-        for i, part in enumerate([losses] if isinstance(losses, Tensor) else losses):
-            loss = part
+        for i, loss in enumerate([losses] if isinstance(losses, Tensor) else losses):
             if weight_decay and i == 0:
-                loss = loss + 0.5 * weight_decay * sum(t.square().sum() for t in theta.values())
-            loss.backward()  # type: ignore[no-untyped-call]
+                decay = 0.5 * weight_decay * sum(t.square().sum() for t in theta.values())
+                (loss + decay).backward()  # type: ignore[no-untyped-call]
+            else:
+                loss.backward()  # type: ignore[no-untyped-call]
         if mask is not None:
             for name, tensor in theta.items():
                 if tensor.grad is not None:
                     tensor.grad.mul_(mask[name])
-        before = None if length is None else {n: t.detach().clone() for n, t in theta.items()}
-        optimizer.step()
-        if before is not None and length is not None:
-            with torch.no_grad():
-                for name, tensor in theta.items():
-                    factor = length.to(tensor.dtype).view(-1, *[1] * (tensor.dim() - 1))
-                    tensor.copy_(before[name] + factor * (tensor - before[name]))
+        if length is None:
+            optimizer.step()
+        else:
+            _step_shorter(optimizer, theta, length)
         if stepped is not None:
             stepped(step + 1, theta)
     return {n: t.detach() for n, t in theta.items()}
+
+
+@torch.no_grad()
+def _step_shorter(optimizer: torch.optim.Optimizer, theta: State, length: Tensor) -> None:
+    """Go only a part `(models,)` of the way of the optimizer's step."""
+    before = {name: tensor.clone() for name, tensor in theta.items()}
+    optimizer.step()
+    for name, tensor in theta.items():
+        factor = length.to(tensor.dtype).view(-1, *[1] * (tensor.dim() - 1))
+        tensor.copy_(before[name] + factor * (tensor - before[name]))
