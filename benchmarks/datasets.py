@@ -1,4 +1,6 @@
-"""The data that fidelity.py measures on: real rows by provider, and how each is trained on."""
+"""The data that fidelity.py measures on, and how each is trained on: real rows by provider, and
+five sets made for what those do not show.
+"""
 
 from __future__ import annotations
 
@@ -176,6 +178,115 @@ def with_cnn(dataset: Dataset) -> Dataset:
     return replace(dataset, name=name, recipe=recipe, budget=budget)
 
 
+def stations() -> Dataset:
+    """A number from six features, seen by 12 stations at the same 60 times with noise of their own:
+    all are alike, so that none is missed, but for one whose readings are off by a constant.
+    """
+    rng = np.random.default_rng(7)
+    times = rng.standard_normal((240, 6)).astype(np.float32)
+    y = np.sin(times[:, 0]) + 0.5 * times[:, 1] * times[:, 2] - 0.7 * times[:, 3]
+    mean, scale = float(y[:60].mean()), float(y[:60].std())
+
+    def readings(rows: slice, noise: float, offset: float = 0.0) -> Rows:
+        seen = times[rows] + noise * rng.standard_normal(times[rows].shape)
+        label = (y[rows] + offset + 0.3 * rng.standard_normal(len(y[rows])) - mean) / scale
+        return _tensors(seen.astype(np.float32), label.astype(np.float32))
+
+    return Dataset(
+        "stations",
+        {f"s{i:02d}": readings(slice(60), 0.3, 1.0 if i == 7 else 0.0) for i in range(12)},
+        readings(slice(60, 100), 0.3),
+        readings(slice(100, 240), 0.3),
+        1,
+        PretrainSettings(kwargs={"hidden": [16]}, steps=300, learning_rate=0.01, weight_decay=0.01),
+        240,
+        ((0, 1), (3, 7), (5, 11)),
+        "neg_mse",
+        (mean, scale),
+    )
+
+
+def many() -> Dataset:
+    """Five classes around centres that differ a little by provider: 36 providers of 20 to 270
+    rows.
+    """
+    rng = np.random.default_rng(11)
+    centres = 1.2 * rng.standard_normal((5, 20))
+
+    def rows(count: int, shift: float) -> Rows:
+        label = rng.integers(5, size=count)
+        own = centres + shift * rng.standard_normal(centres.shape)
+        return _floats(own[label] + 1.5 * rng.standard_normal((count, 20)), label)
+
+    counts = np.linspace(20, 270, 36).round().astype(int)
+    return Dataset(
+        "many",
+        {f"u{i:02d}": rows(int(count), 0.8) for i, count in enumerate(counts)},
+        rows(200, 0.0),
+        rows(600, 0.0),
+        5,
+        PretrainSettings(kwargs={"hidden": [32]}, steps=200, learning_rate=0.01, weight_decay=0.01),
+        200,
+        ((0, 35), (10, 20), (30, 34)),
+    )
+
+
+def useless_and_harmful() -> Dataset:
+    """Three classes, ten providers of 60 rows: `u` is noise with labels at random, `h` has every
+    label moved to the next class.
+    """
+    rng = np.random.default_rng(13)
+    centres = rng.standard_normal((3, 10))
+
+    def rows(count: int, moved: int = 0) -> Rows:
+        label = rng.integers(3, size=count)
+        x = centres[label] + 1.2 * rng.standard_normal((count, 10))
+        return _floats(x, (label + moved) % 3)
+
+    partitions = {f"p{i}": rows(60) for i in range(8)}
+    partitions["h"] = rows(60, moved=1)
+    partitions["u"] = _floats(3 * rng.standard_normal((60, 10)), rng.integers(3, size=60))
+    return Dataset(
+        "useless-harmful",
+        partitions,
+        rows(90),
+        rows(400),
+        3,
+        PretrainSettings(kwargs={"hidden": [16]}, steps=300, learning_rate=0.01, weight_decay=0.01),
+        240,
+        ((0, 1), (0, 8), (8, 9)),
+    )
+
+
+def logistic() -> Dataset:
+    """A convex loss: logistic regression of two classes on eight features, by 8 providers whose
+    inputs differ in their mean, trained until it has converged.
+    """
+    rng = np.random.default_rng(17)
+    weights = rng.standard_normal(8)
+
+    def rows(count: int, shift: float) -> Rows:
+        x = rng.standard_normal((count, 8)) + shift * rng.standard_normal(8)
+        return _floats(x, rng.random(count) < 1 / (1 + np.exp(-(x @ weights))))
+
+    return Dataset(
+        "logistic",
+        {f"c{i}": rows(30 + 10 * i, 0.7) for i in range(8)},
+        rows(60, 0.0),
+        rows(400, 0.0),
+        2,
+        PretrainSettings(kwargs={"hidden": []}, steps=600, learning_rate=0.05, weight_decay=0.02),
+        254,
+        ((0, 7), (1, 4), (3, 6)),
+    )
+
+
+def unconverged() -> Dataset:
+    """The digits by form, trained for 40 steps: far from a minimum."""
+    recipe = PretrainSettings(kwargs={"hidden": [32]}, steps=40, learning_rate=0.01)
+    return replace(digits_forms(), name="unconverged", recipe=recipe)
+
+
 DATASETS: Mapping[str, Callable[[], Dataset]] = {
     "digits-forms": digits_forms,
     "digits-uneven": digits_uneven,
@@ -183,11 +294,20 @@ DATASETS: Mapping[str, Callable[[], Dataset]] = {
     "diabetes": diabetes,
     "digits-forms-cnn": lambda: with_cnn(digits_forms()),
     "digits-uneven-cnn": lambda: with_cnn(digits_uneven()),
+    "stations": stations,
+    "many": many,
+    "useless-harmful": useless_and_harmful,
+    "logistic": logistic,
+    "unconverged": unconverged,
 }
 
 
 def _tensors(x: Array, y: Array) -> Rows:
     return torch.from_numpy(x.copy()), torch.from_numpy(y.copy())
+
+
+def _floats(x: Array, y: Array) -> Rows:
+    return _tensors(x.astype(np.float32), y.astype(np.int64))
 
 
 def _digits(frame: pd.DataFrame) -> Rows:

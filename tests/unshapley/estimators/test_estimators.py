@@ -225,7 +225,8 @@ def test_what_the_process_has_measured_it_knows_exactly(kind):
 def test_the_unit_of_utilities_does_not_matter(name):
     """In units of 1e-9, values and errors are those in units of one, times 1e-9."""
     one, tiny = (values(unit * saturating(6), name, 60) for unit in (1.0, 1e-9))
-    np.testing.assert_allclose(tiny.value / 1e-9, one.value, rtol=1e-6)
+    # a kernel is fitted to a tolerance, so that digits beyond it depend on the processor
+    np.testing.assert_allclose(tiny.value / 1e-9, one.value, rtol=1e-5)
     np.testing.assert_allclose(tiny.std_error / 1e-9, one.std_error, rtol=0.01, atol=1e-9)
 
 
