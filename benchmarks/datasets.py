@@ -79,7 +79,7 @@ def digits_forms() -> Dataset:
         _digits(pd.concat([s.test for s in splits.values()])),
         10,
         PretrainSettings(kwargs={"hidden": [32]}, steps=300, learning_rate=0.01, weight_decay=0.01),
-        240,
+        600,
         ((0, 1), (4, 9), (8, 12)),
     )
 
@@ -174,7 +174,7 @@ def with_cnn(dataset: Dataset) -> Dataset:
         learning_rate=0.02,
         weight_decay=0.01,  # with less of it the seeds disagree, trained longer or not
     )
-    name, budget = f"{dataset.name}-cnn", min(dataset.budget, 60)
+    name, budget = f"{dataset.name}-cnn", min(dataset.budget, 120)
     return replace(dataset, name=name, recipe=recipe, budget=budget)
 
 
@@ -199,7 +199,7 @@ def stations() -> Dataset:
         readings(slice(100, 240), 0.3),
         1,
         PretrainSettings(kwargs={"hidden": [16]}, steps=300, learning_rate=0.01, weight_decay=0.01),
-        240,
+        600,
         ((0, 1), (3, 7), (5, 11)),
         "neg_mse",
         (mean, scale),
@@ -226,7 +226,7 @@ def many() -> Dataset:
         rows(600, 0.0),
         5,
         PretrainSettings(kwargs={"hidden": [32]}, steps=200, learning_rate=0.01, weight_decay=0.01),
-        200,
+        400,
         ((0, 35), (10, 20), (30, 34)),
     )
 
@@ -253,7 +253,7 @@ def useless_and_harmful() -> Dataset:
         rows(400),
         3,
         PretrainSettings(kwargs={"hidden": [16]}, steps=300, learning_rate=0.01, weight_decay=0.01),
-        240,
+        600,
         ((0, 1), (0, 8), (8, 9)),
     )
 

@@ -29,6 +29,7 @@ from unshapley.models.building import build
 from unshapley.models.store import ModelRecord
 from unshapley.project import Project
 from unshapley.unlearning import Unlearner, build_unlearner
+from unshapley.unlearning.auto import AutoUnlearner
 from unshapley.unlearning.base import out_of_reach
 
 
@@ -208,6 +209,8 @@ def check_model(project: Project, params: Params) -> None:
 def check_reach(project: Project, unlearner: Unlearner) -> None:
     """Raise `InputError` if the unlearner reads retained rows and some are absent."""
     absent = _absent(project)
+    if isinstance(unlearner, AutoUnlearner):  # it takes one that reads no rows then
+        return
     if absent and unlearner.reads_rows and not unlearner.retain_free:
         providers = ModelRecord.load(project.model).partitions
         raise out_of_reach(unlearner.name, "stays", absent, len(providers))

@@ -1,4 +1,4 @@
-"""The valuation flow: validate → load → plan → measure → aggregate → check or correct → publish."""
+"""Validate → load → plan → calibrate → measure → aggregate → check or correct → publish."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.valuation_steps.assembling import valuation_of
+from flows.valuation_steps.calibrating import calibrate_unlearner
 from flows.valuation_steps.checking import check_or_correct
 from flows.valuation_steps.loading import open_game
 from flows.valuation_steps.measuring import measure_plan
@@ -35,7 +36,7 @@ def valuation(project: Path = Path(), params: Params | None = None) -> dict[str,
     with running_valuation(project, params) as run:
         tables = validate_tables(run)
         opened = open_game(run, tables)
-        plan = plan_coalitions(run, opened)
+        plan = calibrate_unlearner(run, plan_coalitions(run, opened))
         measured = measure_plan(run, plan)
         check = check_or_correct(run, measured)
         values = valuation_of(measured, check, tables)

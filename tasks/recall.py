@@ -17,9 +17,9 @@ from unshapley.files import is_sealed
 from unshapley.game.coalitions import keys
 from unshapley.game.measuring import CachedUtility
 
-PLANNED, RETRAINED = "chunk", "retrained"
-"""How the names of kept results begin: of chunks of a plan, and of coalitions that the fidelity
-check retrained."""
+PLANNED, RETRAINED, TRIED = "chunk", "retrained", "tried"
+"""How the names of kept results begin: of chunks of a plan, of coalitions that were retrained to
+check, correct or calibrate unlearning, and of those on which calibration tried a candidate."""
 SHORT = 16
 """Number of characters of a game's key in the names of its results."""
 

@@ -150,7 +150,7 @@ class ValuationSettings(Section):
     targets: list[str] = Field(
         [], description="providers to value, while all others stay; an empty list: all"
     )
-    unlearner: str = Field("hybrid", description="how providers are forgotten; see below")
+    unlearner: str = Field("auto", description="how providers are forgotten; see below")
     options: dict[str, Any] = Field({}, description="options of the unlearner; see below")
     utilities: Annotated[list[str], Field(min_length=1)] = Field(
         ["neg_log_loss", "accuracy"],
@@ -188,6 +188,22 @@ class FidelitySettings(Section):
     publish_unchecked: bool = Field(False, description="publish results without a check")
 
 
+class CalibrationSettings(Section):
+    """The retrainings by which `auto` chooses how providers are forgotten."""
+
+    share: float = Field(
+        0.03,
+        gt=0,
+        le=1,
+        description="share of the cost of retraining the whole plan that is spent on coalitions to "
+        "choose and to correct by; 8 coalitions at least",
+    )
+    coalitions: int | None = Field(
+        None, ge=0, description="number of these coalitions, at least 4; none: set by share"
+    )
+    seed: int = Field(0, ge=0, description="seed of the choice of these coalitions")
+
+
 class CorrectionSettings(Section):
     """The correction of unlearned utilities by a few real retrainings."""
 
@@ -220,6 +236,7 @@ class Params(Section):
     pretrain: PretrainSettings = PretrainSettings()
     curvature: CurvatureSettings = CurvatureSettings()
     valuation: ValuationSettings = ValuationSettings()
+    calibration: CalibrationSettings = CalibrationSettings()
     fidelity: FidelitySettings = FidelitySettings()
     correction: CorrectionSettings = CorrectionSettings()
     run: RunSettings = RunSettings()

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from flows.valuation_steps.checking import RetrainingCheck
 from flows.valuation_steps.measuring import MeasuredPlan
 from flows.valuation_steps.validating import ValidatedTables
 from unshapley import environment
-from unshapley.game.coalitions import Coalitions, batches_by_size
 from unshapley.game.keys import game_key
 from unshapley.results.valuation import Valuation
 
@@ -24,21 +21,14 @@ def valuation_of(
         rows={**game.rows, **tables.quarantined_rows},
         quarantined=tables.quarantined,
         plan=plan,
-        chunk_ids=_chunk_ids(plan.coalitions, setup.chunk_size),
+        chunk_ids=measured.chunk_ids,
         measured=measured.measured,
         endpoints=check.endpoints,
         estimate=check.estimate,
         fidelity=check.fidelity,
         correction=check.correction,
+        calibration=setup.calibration,
         unlearner=tuple(setup.unlearner.described()),
         game=game_key(game, setup.unlearner, game.utilities, numerics),
         unit=game.utilities[0].unit,
     )
-
-
-def _chunk_ids(coalitions: Coalitions, size: int) -> tuple[int, ...]:
-    """Number of the chunk that measured each coalition."""
-    ids = np.empty(len(coalitions), dtype=int)
-    for i, batch in enumerate(batches_by_size(coalitions, size)):
-        ids[batch] = i
-    return tuple(ids.tolist())

@@ -6,7 +6,6 @@ import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flows.runtime.arguments import unvisited
 from flows.valuation_steps.aggregating import estimate_plan
@@ -19,7 +18,7 @@ from tasks.recall import RETRAINED
 from unshapley.estimators import Estimate
 from unshapley.estimators.base import Floats, Ints
 from unshapley.fidelity.comparison import Retrained, affordable, unlearned_values
-from unshapley.fidelity.correction import Correction, choose
+from unshapley.fidelity.correction import FEWEST, Correction, choose
 from unshapley.fidelity.gate import ALL_RETRAINED, ROWS_ABSENT, Fidelity, nothing_compared
 from unshapley.game.coalitions import Coalitions, nobody
 from unshapley.game.measuring import Measured
@@ -56,70 +55,99 @@ def check_or_correct(run: ValuationRun, measured: MeasuredPlan) -> RetrainingChe
 
     Nothing is retrained if rows of providers are absent, or if the whole plan was retrained.
     """
-    game, unlearner = measured.setup.game, measured.setup.unlearner
-    if not game.all_rows:
+    if not measured.setup.game.all_rows:
         return _without_comparison(run, measured, ROWS_ABSENT)
-    exact = unlearner.exact(game.pretrained, game.staying(measured.plan.coalitions)).cpu().numpy()
-    if exact.all():
+    if measured.exact.all():
         return _without_comparison(run, measured, ALL_RETRAINED)
     if run.params.correction.coalitions:
-        return _correct(run, measured, exact)
-    return _check(run, measured, exact)
+        return _correct(run, measured)
+    return _check(run, measured)
 
 
-def _without_comparison(run: ValuationRun, measured: MeasuredPlan, reason: str) -> RetrainingCheck:
+def _without_comparison(
+    run: ValuationRun,
+    measured: MeasuredPlan,
+    reason: str,
+    correction: Correction | None = None,
+    endpoints: Measured | None = None,
+) -> RetrainingCheck:
     if reason:
         log.info(reason)
-    endpoints = measured.endpoints
-    estimate = estimate_plan(run, measured, endpoints)
+    endpoints = endpoints or measured.endpoints
+    estimate = estimate_plan(run, measured, endpoints, correction)
     _, full = endpoints.primary_utilities
     fidelity = nothing_compared(measured.plan.n, full, reason)
-    return RetrainingCheck(estimate, fidelity, None, endpoints)
+    return RetrainingCheck(estimate, fidelity, correction, endpoints)
 
 
-def _check(run: ValuationRun, measured: MeasuredPlan, exact: NDArray[np.bool_]) -> RetrainingCheck:
-    """Retrain some of what was unlearned, drawn by the weight in the values."""
-    settings, setup, endpoints = run.params.fidelity, measured.setup, measured.endpoints
+def _check(run: ValuationRun, measured: MeasuredPlan) -> RetrainingCheck:
+    """Retrain some of what was unlearned, drawn by the weight in the values; what calibration has
+    retrained corrects the utilities before.
+    """
+    settings, setup, plan = run.params.fidelity, measured.setup, measured.plan
+    correction, endpoints = _by_calibration(run, measured)
     if not settings.coalitions:
-        return _without_comparison(run, measured, "")
-    game, plan = setup.game, measured.plan
-    estimate = estimate_plan(run, measured, endpoints)
-    table = utility_table(measured.measured, endpoints, endpoints.primary)
+        return _without_comparison(run, measured, "", correction, endpoints)
+    game, exact = setup.game, measured.exact
+    estimate = estimate_plan(run, measured, endpoints, correction)
+    table = utility_table(measured.measured, endpoints, endpoints.primary, correction)
     values = unlearned_values(game, exact, plan, table, estimate)
-    rows = affordable(
-        values.drawn(settings.seed),
-        flop_of_coalitions(game, RetrainUnlearner(), values.coalitions),
-        float(flop_of_coalitions(game, setup.unlearner, plan.coalitions).sum()),
-        settings.coalitions,
-    )
+    retraining = flop_of_coalitions(game, RetrainUnlearner(), values.coalitions)
+    measuring = flop_of_coalitions(game, setup.unlearner, plan.coalitions).sum()
+    spent = setup.calibration.cost_share * retraining.sum() if setup.calibration else 0.0
+    order = values.drawn(settings.seed)
+    rows = affordable(order, retraining, float(measuring), settings.coalitions, float(spent))
     retrained = _retrain_twice(run, measured, values.coalitions, rows, settings.seed)
     with run.tracker.step("check"):
         fidelity = check_fidelity(unvisited(values), unvisited(retrained), settings.seed)
-    return RetrainingCheck(estimate, fidelity, None, endpoints)
+    return RetrainingCheck(estimate, fidelity, correction, endpoints)
 
 
-def _correct(
-    run: ValuationRun, measured: MeasuredPlan, exact: NDArray[np.bool_]
-) -> RetrainingCheck:
+def _by_calibration(
+    run: ValuationRun, measured: MeasuredPlan
+) -> tuple[Correction | None, Measured]:
+    """What calibration's retrainings correct, where cross-validation says that it helps, and the
+    endpoints.
+    """
+    setup, plan = measured.setup, measured.plan.coalitions
+    if setup.calibration is None or not setup.game.all_rows:
+        return None, measured.endpoints
+    found = setup.calibration.first(len(plan))
+    if len(found.rows) < FEWEST:
+        return None, measured.endpoints
+    correction = correct(
+        setup.source,
+        plan,
+        found.before(np.array(measured.measured.primary_utilities)),
+        (found.rows, found.retrained),
+        setup.exact[: len(plan)],
+        run.params.calibration.seed,
+    )
+    helps = found.is_improved_by(correction)
+    log.info("correction by calibration: %s", "applied" if helps else "left out, it does not help")
+    endpoints = _with_true_none(run, measured, run.params.calibration.seed)
+    return correction if helps else None, endpoints
+
+
+def _correct(run: ValuationRun, measured: MeasuredPlan) -> RetrainingCheck:
     """Retrain coalitions of the plan, and learn from them what unlearning misses."""
-    setup, settings, endpoints = measured.setup, run.params.correction, measured.endpoints
+    setup, settings, exact = measured.setup, run.params.correction, measured.exact
     plan = measured.plan
     chosen = choose(settings.coalitions, settings.seed, exact, plan.coalitions)
     in_table = np.vstack([nobody(plan.n), plan.coalitions])
     retrained = _retrain_twice(run, measured, in_table, chosen + 1, settings.seed)
-    correction = correct(
-        setup.source,
-        plan.coalitions,
-        np.array(measured.measured.primary_utilities),
-        (chosen, retrained.utilities),
-        exact,
-        settings.seed,
-    )
-    if setup.game.partial:  # there U(none) was unlearned like any other
-        none = _retrain(run, measured, nobody(plan.n), settings.seed)
-        ends = [*none, endpoints.primary_utilities[1]]
-        columns = {**endpoints.utilities, endpoints.primary: ends}
-        endpoints = replace(endpoints, utilities=columns)
+    unlearned = np.array(measured.measured.primary_utilities)
+    learnt, itself = (chosen, retrained.utilities), exact
+    if setup.calibration is not None:  # it is learnt from too
+        found = setup.calibration.first(len(plan.coalitions))
+        unlearned, itself = found.before(unlearned), setup.exact[: len(exact)]
+        rows = np.concatenate([chosen, found.rows])
+        order = np.argsort(rows)
+        learnt = rows[order], np.concatenate([retrained.utilities, found.retrained])[order]
+    correction = correct(setup.source, plan.coalitions, unlearned, learnt, itself, settings.seed)
+    of_chosen = np.isin(learnt[0], chosen)
+    correction = replace(correction, left_out=correction.left_out[of_chosen])
+    endpoints = _with_true_none(run, measured, settings.seed)
     estimate = estimate_plan(run, measured, endpoints, correction)
     table = utility_table(measured.measured, endpoints, endpoints.primary, correction)
     values = unlearned_values(setup.game, exact, plan, table, estimate)
@@ -128,6 +156,19 @@ def _correct(
             unvisited(values), unvisited(retrained), settings.seed, unvisited(correction)
         )
     return RetrainingCheck(estimate, fidelity, correction, endpoints)
+
+
+def _with_true_none(run: ValuationRun, measured: MeasuredPlan, seed: int) -> Measured:
+    """U(none) and U(all); in a partial game, where U(none) was unlearned like any other, the
+    primary one of nobody comes from retraining.
+    """
+    endpoints = measured.endpoints
+    if not measured.setup.game.partial:
+        return endpoints
+    none = _retrain(run, measured, nobody(measured.plan.n), seed)
+    columns = {**endpoints.utilities}
+    columns[endpoints.primary] = [*none, endpoints.primary_utilities[1]]
+    return replace(endpoints, utilities=columns)
 
 
 def _retrain_twice(

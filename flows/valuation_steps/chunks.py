@@ -26,7 +26,7 @@ from unshapley.unlearning import Unlearner
 class Series:
     """Names a sequence of coalitions: the same series continued measures the same chunks again.
 
-    kind: `PLANNED` or `RETRAINED`; name, seed: of the plan.
+    kind: `PLANNED`, `RETRAINED` or `TRIED`; name, seed: of the plan.
     """
 
     kind: str
@@ -73,6 +73,14 @@ def measure_chunks(
     }
     samples = [row for content in contents for row in content["resampled"]]
     return Measured(coalitions[order], columns, samples).take(np.argsort(order))
+
+
+def chunk_of_each(coalitions: Coalitions, size: int) -> list[int]:
+    """Number of the chunk that measures each coalition, from 0."""
+    ids = np.empty(len(coalitions), dtype=int)
+    for i, batch in enumerate(batches_by_size(coalitions, size)):
+        ids[batch] = i
+    return [int(i) for i in ids]
 
 
 def _calls(

@@ -7,9 +7,10 @@ import time
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flows.runtime.memory import resident_mb
-from flows.valuation_steps.chunks import Series, measure_chunks
+from flows.valuation_steps.chunks import Series, chunk_of_each, measure_chunks
 from flows.valuation_steps.planning import MeasuringPlan
 from flows.valuation_steps.run import ValuationRun
 from tasks.recall import PLANNED
@@ -18,11 +19,15 @@ from unshapley.errors import InputError
 from unshapley.estimators import Plan, make_plan
 from unshapley.estimators.sampling import LISTED
 from unshapley.estimators.stopping import reached, rounds
-from unshapley.game.coalitions import WINDOW
+from unshapley.files import digest
+from unshapley.game.coalitions import WINDOW, Coalitions, positions, to_bits
 from unshapley.game.measuring import Measured, measure_endpoints
 from unshapley.results.valuation import estimate_values
 
 log = logging.getLogger("unshapley.run")
+
+CALIBRATED = -2
+"""In place of a chunk's number: the coalition was retrained by calibration."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +35,24 @@ class MeasuredPlan:
     """What was measured.
 
     setup: of which game, how; plan: shortened to what was measured of it; measured: its coalitions;
-    endpoints: U(none) and U(all).
+    endpoints: U(none) and U(all); chunk_ids: chunk of every coalition `(m,)`, `CALIBRATED` for what
+    calibration had retrained.
     """
 
     setup: MeasuringPlan
     plan: Plan
     measured: Measured
     endpoints: Measured
+    chunk_ids: tuple[int, ...]
+
+    @property
+    def exact(self) -> NDArray[np.bool_]:
+        """Which coalitions were really retrained `(m,)`."""
+        exact = self.setup.exact[: len(self.plan.coalitions)].copy()
+        if self.setup.calibration is not None:
+            rows = self.setup.calibration.extra
+            exact[rows[rows < len(exact)]] = True
+        return exact
 
 
 def measure_plan(run: ValuationRun, setup: MeasuringPlan) -> MeasuredPlan:
@@ -48,27 +64,28 @@ def measure_plan(run: ValuationRun, setup: MeasuringPlan) -> MeasuredPlan:
     with run.tracker.step("measure"):
         run.tracker.before_mb = resident_mb()
         endpoints = measure_endpoints(setup.game, setup.unlearner, setup.game.utilities)
-        plan, measured = _measure_rounds(run, setup, endpoints)
+        plan, measured, ids = _measure_rounds(run, setup, endpoints)
     log.info(
         "%d chunks computed, %d resumed; %d coalitions recalled from other plans",
         run.tracker.computed,
         run.tracker.resumed,
         run.tracker.recalled.total(),
     )
-    return MeasuredPlan(setup, plan, measured, endpoints)
+    return MeasuredPlan(setup, plan, measured, endpoints, ids)
 
 
 def _measure_rounds(
     run: ValuationRun, setup: MeasuringPlan, endpoints: Measured
-) -> tuple[Plan, Measured]:
-    """The plan of what was measured, with the reason why it ended, and its utilities."""
+) -> tuple[Plan, Measured, tuple[int, ...]]:
+    """The plan of what was measured, with the reason why it ended, its utilities and chunks."""
     settings, plan = run.params.valuation, setup.plan
     begin, measured, rule_checked = time.monotonic(), None, False
-    series = Series(PLANNED, series_of(plan), settings.seed)
+    ids: tuple[int, ...] = ()
     ends = rounds(len(plan.coalitions), WINDOW * setup.chunk_size, settings.stop)
     for end in ends:
         part = plan.coalitions[len(measured) if measured else 0 : end]
-        new = measure_chunks(run, setup, part, series, tracked=True)
+        new, chunks = _measure_part(run, setup, part)
+        ids += tuple(i if i == CALIBRATED else i + max((-1, *ids)) + 1 for i in chunks)
         measured = measured.joined(new) if measured else new
         interim = _interim_plan(settings, plan, end) if end < len(plan.coalitions) else None
         if interim is None:
@@ -79,12 +96,33 @@ def _measure_rounds(
         log.info("%d coalitions: %s", end, reason or "going on")
         if reason:
             why = f"{interim.reason}; stopped before {len(plan.coalitions)}, as {reason}"
-            return replace(interim, reason=why), so_far
+            return replace(interim, reason=why), so_far, ids[: len(so_far)]
     assert measured is not None
     if len(ends) > 1 and not rule_checked:
         why = "no part of this plan gives values that valuation.stop could check"
         plan = replace(plan, reason=f"{plan.reason}; {why}")
-    return plan, measured
+    return plan, measured, ids
+
+
+def _measure_part(
+    run: ValuationRun, setup: MeasuringPlan, part: Coalitions
+) -> tuple[Measured, list[int]]:
+    """Utilities of some coalitions of the plan, and the chunk of each, counted from 0."""
+    settings, retrained, series_name = run.params.valuation, setup.retrained, series_of(setup.plan)
+    if retrained is None:
+        series = Series(PLANNED, series_name, settings.seed)
+        new = measure_chunks(run, setup, part, series, tracked=True)
+        return new, chunk_of_each(part, setup.chunk_size)
+    known = positions(part, retrained.coalitions)
+    both, ids = retrained.take(known[known >= 0]), np.full(len(part), CALIBRATED)
+    missing = part[known < 0]
+    if len(missing):
+        # other coalitions than without calibration: another sequence of chunks
+        without = digest(to_bits(retrained.coalitions))[:8]
+        series = Series(PLANNED, f"{series_name} but {without}", settings.seed)
+        both = both.joined(measure_chunks(run, setup, missing, series, tracked=True))
+        ids[known < 0] = chunk_of_each(missing, setup.chunk_size)
+    return both.take(positions(part, both.coalitions)), ids.tolist()
 
 
 def _interim_plan(settings: ValuationSettings, plan: Plan, count: int) -> Plan | None:

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flows.valuation_steps.loading import OpenedGame
 from flows.valuation_steps.run import ValuationRun
@@ -13,9 +14,11 @@ from tasks.load import GameSource
 from unshapley.config import ValuationSettings
 from unshapley.estimators import Plan, make_plan
 from unshapley.estimators.stopping import affordable, check_rules, cost_reason
+from unshapley.fidelity.calibration import Calibration
 from unshapley.game.coalitions import Coalitions
 from unshapley.game.game import Game
 from unshapley.game.loading import LoadedGame
+from unshapley.game.measuring import Measured
 from unshapley.game.memory import bytes_per_coalition, chunk_size
 from unshapley.game.work import coalitions_worth
 from unshapley.unlearning import Unlearner
@@ -30,15 +33,26 @@ FITTED_ON = 1024
 class MeasuringPlan:
     """Which coalitions are measured, of which game, how.
 
-    plan: the coalitions; unlearner: with its options resolved for the game; chunk_size: coalitions
-    per chunk.
+    plan: the coalitions; fitting: those by which options are resolved; unlearner: with its options
+    resolved for the game; chunk_size: coalitions per chunk; calibration: how `auto` chose;
+    retrained: what was measured for it by retraining.
     """
 
     source: GameSource
     game: LoadedGame
     unlearner: Unlearner
     plan: Plan
+    fitting: Coalitions
     chunk_size: int
+    calibration: Calibration | None = None
+    retrained: Measured | None = None
+
+    @property
+    def exact(self) -> NDArray[np.bool_]:
+        """Which coalitions of the plan the unlearner really retrains itself `(m,)`."""
+        staying = self.game.staying(self.plan.coalitions)
+        exact: NDArray[np.bool_] = self.unlearner.exact(self.game.pretrained, staying).cpu().numpy()
+        return exact
 
 
 def plan_coalitions(run: ValuationRun, opened: OpenedGame) -> MeasuringPlan:
@@ -48,14 +62,20 @@ def plan_coalitions(run: ValuationRun, opened: OpenedGame) -> MeasuringPlan:
     """
     settings, game = run.params.valuation, opened.game
     plan = _plan(settings, len(game.players))
+    log.info("estimator %s: %s", plan.estimator, plan.reason)
     fitting = fitting_coalitions(settings, plan.n)
     unlearner = opened.unlearner.fitted(game.pretrained, game.staying(fitting))
-    size, bytes_each = _chunk_size(game, unlearner, settings, fitting)
-    run.tracker.estimated_mb = min(size, len(plan.coalitions)) * bytes_each / 2**20
-    log.info("estimator %s: %s", plan.estimator, plan.reason)
-    log.info("unlearner %s: %s", *unlearner.described())
+    return in_chunks(run, MeasuringPlan(opened.source, game, unlearner, plan, fitting, 1))
+
+
+def in_chunks(run: ValuationRun, setup: MeasuringPlan) -> MeasuringPlan:
+    """The same with chunks of a size that suits its unlearner."""
+    settings, count = run.params.valuation, len(setup.plan.coalitions)
+    size, bytes_each = _chunk_size(setup.game, setup.unlearner, settings, setup.fitting)
+    run.tracker.estimated_mb = min(size, count) * bytes_each / 2**20
+    log.info("unlearner %s: %s", *setup.unlearner.described())
     log.info("chunks of %d coalitions, about %.0f MiB each", size, run.tracker.estimated_mb)
-    return MeasuringPlan(opened.source, game, unlearner, plan, size)
+    return replace(setup, chunk_size=size)
 
 
 def _plan(settings: ValuationSettings, n: int) -> Plan:

@@ -29,9 +29,10 @@ def project_curves(
     Raises `InputError` if nothing is published, the values belong to another model, the unlearner
     is unknown, or rows that it needs are absent.
     """
-    settings = params.valuation
-    unlearner = build_unlearner(by, settings.options if by == settings.unlearner else {})
-    published = read_published(project)
+    settings, published = params.valuation, read_published(project)
+    name, resolved = published.manifest["unlearner"]
+    configured = settings.options if by == settings.unlearner else {}
+    unlearner = build_unlearner(by, resolved if by == name else configured)
     _check_model(project, published)
     if unlearner.needs:
         check_settings(project, params.curvature)

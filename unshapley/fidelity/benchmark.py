@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -11,9 +12,10 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from unshapley.config import ValuationSettings
+from unshapley.config import CalibrationSettings, ValuationSettings
 from unshapley.errors import InputError, UnshapleyError
 from unshapley.estimators import Plan, estimate
+from unshapley.fidelity.calibration import calibrate
 from unshapley.fidelity.correction import FEWEST, choose, correct
 from unshapley.fidelity.gate import spearman
 from unshapley.fidelity.implied import RANKED
@@ -23,10 +25,13 @@ from unshapley.game.measuring import measure, measure_endpoints
 from unshapley.game.memory import chunk_size
 from unshapley.game.utilities import Utility
 from unshapley.unlearning import Unlearner
+from unshapley.unlearning.auto import AutoUnlearner
 from unshapley.unlearning.none import NoUnlearning
 from unshapley.unlearning.retrain import RetrainUnlearner, TruncatedRetrainUnlearner
 
 Floats = NDArray[np.float64]
+
+log = logging.getLogger("unshapley.fidelity")
 
 EDGES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Bins of the share of training rows that is forgotten."""
@@ -295,6 +300,8 @@ def _measure_timed(
     advance: Callable[[int], None],
 ) -> tuple[Floats, float]:
     """Utilities `(m,)`, measured in chunks of similar cost, and the CPU seconds that this took."""
+    if isinstance(unlearner, AutoUnlearner):
+        return _measure_calibrated(game, unlearner, coalitions, utility, limits, advance)
     size = chunk_size(game, unlearner, coalitions, limits) if limits else CHUNK
     start = time.process_time()
     staying = game.staying(coalitions)
@@ -307,6 +314,38 @@ def _measure_timed(
         done += len(part)
         advance(len(part))
     return out, time.process_time() - start
+
+
+def _measure_calibrated(
+    game: Game,
+    auto: AutoUnlearner,
+    coalitions: Coalitions,
+    utility: Utility,
+    limits: ValuationSettings | None,
+    advance: Callable[[int], None],
+) -> tuple[Floats, float]:
+    """The same for `auto`: calibrated, measured and corrected as a valuation does."""
+    start = time.process_time()
+
+    def measured(unlearner: Unlearner, part: Coalitions) -> Floats:
+        return _measure_timed(game, unlearner, part, utility, limits, lambda _: None)[0]
+
+    found = calibrate(game, auto, coalitions, coalitions, CalibrationSettings(), measured)
+    utilities = np.empty(len(coalitions))
+    utilities[found.rows] = found.retrained
+    rest = np.setdiff1d(np.arange(len(coalitions)), found.rows)
+    utilities[rest] = measured(found.unlearner, coalitions[rest])
+    staying = game.staying(coalitions)
+    shares = game.pretrained.share(staying).cpu().numpy()
+    exact = found.unlearner.exact(game.pretrained, staying).cpu().numpy()
+    if len(found.rows) >= FEWEST:
+        learnt = (found.rows, found.retrained)
+        correction = correct(coalitions, shares, found.before(utilities), learnt, exact, 0)
+        if found.is_improved_by(correction):
+            utilities = correction.corrected
+    advance(len(coalitions))
+    log.info("auto: %s (%s)", found.unlearner.method, found.reason)
+    return utilities, time.process_time() - start
 
 
 def _equal_cost(rows: Sequence[UnlearnerRow], game: Game) -> TruncatedRetrainUnlearner:

@@ -149,12 +149,15 @@ def linear_map(plan: Plan, table: Floats, values: Estimate) -> Floats:
     return np.hstack([operator[:, :-1], unused, operator[:, -1:]])
 
 
-def affordable(order: Ints, retraining: Floats, measuring: float, fewest: int) -> Ints:
+def affordable(
+    order: Ints, retraining: Floats, measuring: float, fewest: int, spent: float = 0.0
+) -> Ints:
     """The first of `order`: `fewest`, and more for as long as they cost less than half of what
     measuring did. Work is counted, not timed, so that the choice can be repeated.
 
-    retraining: work of each row of the table `(m + 2,)`; measuring: of all that was measured.
+    retraining: work of each row of the table `(m + 2,)`; measuring: of all that was measured;
+    spent: work of what was retrained before.
     """
-    spent = np.cumsum(retraining[order])
-    paid = int((spent < AFFORDABLE * measuring).sum())
+    needed = spent + np.cumsum(retraining[order])
+    paid = int((needed < AFFORDABLE * measuring).sum())
     return order[: max(fewest, min(paid, MOST))]

@@ -27,6 +27,8 @@ STRUCTURED = (0.0, 0.3, 0.6, 0.9)
 eight of these, a single best combination would be far too sure of itself."""
 KINDS = ("members", "members_of_size", "utility")
 JITTER = 1e-9
+NEGLIGIBLE = 1e-4
+"""Probability of hyperparameters below which they are left out of a mean."""
 MISFIT = 0.3
 """Standard deviation of the logarithm of a factor on the errors, where no coalition is known: no
 such process is quite right. Measured (benchmarks/gate_calibration.py): it raises the coverage of
@@ -130,6 +132,29 @@ class ResidualProcess:
         drawn: Floats = scale * factor * np.vstack(draws)
         return drawn
 
+    @one_thread()
+    def posterior(self, rows: Ints, residuals: Floats, draws: int, seed: int) -> ResidualPosterior:
+        """The residuals of all coalitions, given those `(k,)` at rows."""
+        count = len(self.operator.T)
+        scale = float(np.sqrt(np.mean(residuals**2)))
+        if not scale:
+            nothing = np.zeros((draws, count))
+            return ResidualPosterior(nothing[0], nothing, np.zeros(len(rows)))
+        rng = np.random.default_rng(seed)
+        fits = [_Fit(self, mixture, rows, residuals / scale) for mixture in self.mixtures]
+        evidence = np.array([fit.log_evidence for fit in fits])
+        probability = np.exp(evidence - evidence.max())
+        probability /= probability.sum()
+        counts = rng.multinomial(draws, probability)
+        mean, left_out, drawn = np.zeros(count), np.zeros(len(rows)), [np.empty((0, count))]
+        for fit, weight, some in zip(fits, probability, counts, strict=True):
+            if weight > NEGLIGIBLE or some:
+                everywhere = fit.everywhere(residuals / scale)
+                mean += weight * everywhere.mean
+                left_out += weight * everywhere.left_out
+                drawn.append(everywhere.draw(int(some), rng))
+        return ResidualPosterior(scale * mean, scale * np.vstack(drawn), scale * left_out)
+
     def _root_of_unknown_noise(self, power: float, rows: Ints) -> Floats:
         """R `(n, n)` with R Rᵀ the covariance of the values under noise of the other coalitions."""
         variance = self.envelopes[power] ** 2
@@ -154,7 +179,7 @@ class _Fit:
             covariance += variance * features @ features.T
             cross += variance * process.effects[mixture.power, kind] @ features.T
         covariance[np.diag_indices_from(covariance)] += JITTER * np.trace(covariance) / len(rows)
-        factor = linalg.cho_factor(covariance, lower=True)
+        factor = self.factor = linalg.cho_factor(covariance, lower=True)
         self.gain: Floats = linalg.cho_solve(factor, cross.T).T
         self.mean = self.gain @ residuals
         self.misfit = float(residuals @ linalg.cho_solve(factor, residuals))
@@ -178,10 +203,81 @@ class _Fit:
         drawn: Floats = self.mean + scale * (errors - at_rows @ self.gain.T)
         return drawn
 
+    def everywhere(self, residuals: Floats) -> _Everywhere:
+        """The residuals of all coalitions, given those `(k,)` at `rows`."""
+        process, mixture, rows = self.process, self.mixture, self.rows
+        every = np.arange(len(process.operator.T))
+        features = [
+            np.sqrt(variance) * process.features(mixture.power, kind, every)
+            for kind, variance in mixture.parts.items()
+        ]
+        table = np.hstack(features)
+        noise = (1 - mixture.share) * process.envelopes[mixture.power] ** 2
+        cross = table @ table[rows].T
+        cross[rows, np.arange(len(rows))] += noise[rows]
+        inverse = linalg.cho_solve(self.factor, np.eye(len(rows)))
+        missed = (inverse @ residuals) / np.diag(inverse)  # leave-one-out errors, in closed form
+        return _Everywhere(table, noise, rows, cross @ inverse, residuals, missed, self.misfit)
+
+
+@dataclass(frozen=True)
+class _Everywhere:
+    """The process with fixed hyperparameters at all m coalitions, given residuals `(k,)` at rows.
+
+    table: features of the parts `(m, features)`; noise: variances `(m,)`; gain: `(m, k)`; left_out:
+    errors of predicting each residual from the others `(k,)`; misfit: sets the scale.
+    """
+
+    table: Floats
+    noise: Floats
+    rows: Ints
+    gain: Floats
+    residuals: Floats
+    left_out: Floats
+    misfit: float
+
+    @property
+    def mean(self) -> Floats:
+        out: Floats = self.gain @ self.residuals
+        return out
+
+    def draw(self, count: int, rng: np.random.Generator) -> Floats:
+        """Residuals `(count, m)`, by Matheron's rule."""
+        prior = rng.standard_normal((count, self.table.shape[1])) @ self.table.T
+        prior += np.sqrt(self.noise) * rng.standard_normal((count, len(self.noise)))
+        scale = np.sqrt(self.misfit / rng.chisquare(len(self.rows), size=(count, 1)))
+        drawn: Floats = self.mean + scale * (prior - prior[:, self.rows] @ self.gain.T)
+        return drawn
+
+
+@dataclass(frozen=True)
+class ResidualPosterior:
+    """Residuals of m coalitions, given those of k.
+
+    mean: `(m,)`; draws: `(draws, m)`; left_out: by how much each of the k is missed when it is
+    predicted from the others `(k,)`.
+    """
+
+    mean: Floats
+    draws: Floats
+    left_out: Floats
+
 
 def _norm(mean_square: float) -> float:
     """Root of a mean square, by which can be divided."""
     return float(np.sqrt(max(mean_square, 1e-300)))
+
+
+def operator_by_size(coalitions: Coalitions) -> Floats:
+    """The matrix `(n, m)` by which Shapley values depend on the utilities of coalitions `(m, n)`,
+    if a value is the mean over the sizes of the mean of those with the provider less the mean of
+    those without it: what is known of the dependence before anything is measured.
+    """
+    n, size = coalitions.shape[1], coalitions.sum(axis=1)
+    alike = np.bincount(size, minlength=n + 1)[size]
+    with_, without = 1 / np.maximum(size, 1), -1 / np.maximum(n - size, 1)
+    out: Floats = (np.where(coalitions.T, with_, without)) / alike
+    return out
 
 
 def value_weights(operator: Floats) -> Floats:

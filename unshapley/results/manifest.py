@@ -13,7 +13,7 @@ from unshapley.game.utilities import build_utilities, sources_of
 from unshapley.models.store import ModelRecord
 from unshapley.project import Project
 from unshapley.results.layout import SCHEMA_VERSION
-from unshapley.results.valuation import Valuation
+from unshapley.results.valuation import Valuation, calibration_summary
 
 
 def hash_inputs(
@@ -56,7 +56,14 @@ def describe(params: Params, valuation: Valuation, inputs: Mapping[str, str]) ->
         "config": config,
         "seeds": {
             section: config[section]["seed"]
-            for section in ("prepare", "pretrain", "valuation", "fidelity", "correction")
+            for section in (
+                "prepare",
+                "pretrain",
+                "valuation",
+                "calibration",
+                "fidelity",
+                "correction",
+            )
         },
         "inputs": dict(inputs),
         "players": list(valuation.players),
@@ -69,5 +76,6 @@ def describe(params: Params, valuation: Valuation, inputs: Mapping[str, str]) ->
             "planned": len(valuation.plan.coalitions),
             "measured": len(valuation.measured),
         },
+        "calibration": calibration_summary(valuation),
         "fidelity": valuation.fidelity.summary(),
     }

@@ -14,7 +14,7 @@ from unshapley.estimators.interactions import interactions
 from unshapley.estimators.least_core import least_core
 from unshapley.estimators.semivalues import SEMIVALUES
 from unshapley.game.coalitions import to_bits
-from unshapley.results.valuation import Valuation
+from unshapley.results.valuation import Valuation, calibration_summary
 
 PARTS = {"sampling": SAMPLING, "test": TEST_SET, "correction": CORRECTION}
 """Parts of the standard error, by their name in values.csv."""
@@ -194,6 +194,7 @@ def metrics(valuation: Valuation) -> dict[str, Any]:
         "coalitions": len(valuation.plan.coalitions),
         "providers_valued": len(valuation.players),
         "providers_quarantined": len(valuation.quarantined),
+        "calibration": calibration_summary(valuation),
         "fidelity": valuation.fidelity.summary(),
     }
 

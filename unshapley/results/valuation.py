@@ -11,6 +11,7 @@ import numpy as np
 from unshapley.errors import UnshapleyError
 from unshapley.estimators import TEST_SET, Estimate, Plan, estimate
 from unshapley.estimators.base import Floats
+from unshapley.fidelity.calibration import Calibration
 from unshapley.fidelity.correction import Correction, with_correction
 from unshapley.fidelity.gate import Fidelity
 from unshapley.game.measuring import Measured
@@ -23,7 +24,8 @@ class Valuation:
     """Values of the players for the primary utility, with all that they were computed from.
 
     rows: training rows by provider, also of quarantined ones; chunk_ids: chunk of every coalition
-    of the plan `(m,)`; measured: utilities of the plan's coalitions; endpoints: utilities of the
+    of the plan `(m,)`, negative where it was retrained for calibration; measured: utilities of the
+    plan's coalitions; endpoints: utilities of the
     empty and the full coalition; unlearner: name and options, as used for the plan; game: content
     key of the game: utilities can be reused only in a game with the same key; unit: of the primary
     utility.
@@ -39,6 +41,7 @@ class Valuation:
     estimate: Estimate
     fidelity: Fidelity
     correction: Correction | None = None
+    calibration: Calibration | None = None
     unlearner: tuple[Any, ...] = ()
     game: str = ""
     unit: str = ""
@@ -69,6 +72,11 @@ class Valuation:
         if not self.endpoints.resampled:
             return None
         return 1 - len(self.endpoints.resampled[0]) / RESAMPLES
+
+
+def calibration_summary(valuation: Valuation) -> dict[str, Any] | None:
+    """How `auto` chose, for manifest and metrics; None for other unlearners."""
+    return None if valuation.calibration is None else valuation.calibration.summary()
 
 
 def utility_table(

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from unshapley.errors import InputError
 from unshapley.extensions import check_parameters_of, find, source_of
+from unshapley.unlearning.auto import AutoUnlearner
 from unshapley.unlearning.base import Unlearner
 from unshapley.unlearning.finetune import FinetuneUnlearner
 from unshapley.unlearning.gradient_ascent import GradientAscentUnlearner
@@ -30,6 +31,7 @@ WHERE = "valuation.unlearner"
 UNLEARNERS: Mapping[str, type[Unlearner]] = {
     kind.name: kind
     for kind in (
+        AutoUnlearner,
         HybridUnlearner,
         NewtonFinetuneUnlearner,
         ShrinkFinetuneUnlearner,

@@ -12,7 +12,7 @@ from torch import Tensor
 from unshapley.models.batching import State
 from unshapley.models.pretrained import Pretrained
 from unshapley.unlearning.newton_finetune import NewtonFinetuneUnlearner
-from unshapley.unlearning.retrain import RetrainUnlearner
+from unshapley.unlearning.retrain import RetrainUnlearner, retrained_or
 
 
 class HybridUnlearner(NewtonFinetuneUnlearner):
@@ -77,11 +77,5 @@ class HybridUnlearner(NewtonFinetuneUnlearner):
         return torch.where(self.exact(pretrained, staying), retrained, unlearned)
 
     def __call__(self, pretrained: Pretrained, staying: Tensor) -> State:
-        small = self.exact(pretrained, staying)
-        parts: list[tuple[Tensor, State]] = []
-        if small.any():
-            parts.append((small, RetrainUnlearner()(pretrained, staying[small])))
-        if not small.all():
-            parts.append((~small, super().__call__(pretrained, staying[~small])))
-        index = torch.cat([rows.nonzero().squeeze(1) for rows, _ in parts]).argsort()
-        return {name: torch.cat([state[name] for _, state in parts])[index] for name in parts[0][1]}
+        exact = self.exact(pretrained, staying)
+        return retrained_or(super().__call__, exact, pretrained, staying)

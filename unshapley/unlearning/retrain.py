@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
 
@@ -44,6 +45,35 @@ class RetrainUnlearner(Unlearner):
         return train_on_retained(
             pretrained, start, staying, recipe.steps, recipe.learning_rate, self.name
         )
+
+
+def retrained_or(
+    unlearner: Callable[[Pretrained, Tensor], State],
+    exact: Tensor,
+    pretrained: Pretrained,
+    staying: Tensor,
+) -> State:
+    """Models of coalitions `(m, …)`: retrained where `exact` `(m,)`, else by the unlearner."""
+    parts: list[tuple[Tensor, State]] = []
+    kinds: tuple[tuple[Tensor, Callable[[Pretrained, Tensor], State]], ...]
+    kinds = ((exact, RetrainUnlearner()), (~exact, unlearner))
+    for rows, kind in kinds:
+        if rows.any():
+            parts.append((rows, kind(pretrained, staying[rows])))
+    index = torch.cat([rows.nonzero().squeeze(1) for rows, _ in parts]).argsort()
+    names = sorted({name for _, state in parts for name in state})
+    return {
+        name: torch.cat([_of(state, name, rows, pretrained) for rows, state in parts])[index]
+        for name in names
+    }
+
+
+def _of(state: State, name: str, rows: Tensor, pretrained: Pretrained) -> Tensor:
+    """A tensor of every model; the pretrained one where the unlearner does not change it."""
+    if name in state:
+        return state[name]
+    kept = pretrained.trained[name]
+    return kept.unsqueeze(0).expand(int(rows.sum()), *kept.shape)
 
 
 def _reseeded(pretrained: Pretrained, seed: int) -> Pretrained:

@@ -1,0 +1,86 @@
+"""Step: choose how providers are forgotten, by trying candidates on retrained coalitions."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+
+from flows.valuation_steps.chunks import Series, measure_chunks
+from flows.valuation_steps.planning import MeasuringPlan, in_chunks
+from flows.valuation_steps.run import ValuationRun
+from tasks.recall import RETRAINED, TRIED
+from unshapley.estimators.base import Floats
+from unshapley.fidelity.calibration import Calibration, calibrate
+from unshapley.game.coalitions import Coalitions
+from unshapley.game.measuring import Measured
+from unshapley.game.memory import chunk_size
+from unshapley.unlearning import Unlearner
+from unshapley.unlearning.auto import AutoUnlearner
+from unshapley.unlearning.retrain import RetrainUnlearner
+
+log = logging.getLogger("unshapley.run")
+
+CHUNK = 8
+"""Coalitions of a chunk: retraining takes long, so chunks are small."""
+
+
+def calibrate_unlearner(run: ValuationRun, setup: MeasuringPlan) -> MeasuringPlan:
+    """The plan with the method of `auto` chosen; other unlearners are left as they are.
+
+    Raises `InputError` where `calibration` asks for too few coalitions, and `UnshapleyError` where
+    every candidate diverges.
+    """
+    auto = setup.unlearner
+    if not isinstance(auto, AutoUnlearner):
+        return setup
+
+    retrained: list[Measured] = []
+
+    def measure(unlearner: Unlearner, coalitions: Coalitions) -> Floats:
+        measured = _measure(run, setup, unlearner, coalitions)
+        if isinstance(unlearner, RetrainUnlearner):
+            retrained.append(measured)
+        return np.array(measured.primary_utilities)
+
+    plan, settings = setup.plan.coalitions, run.params.calibration
+    with run.tracker.step("calibrate"):
+        found = calibrate(setup.game, auto, plan, setup.fitting, settings, measure)
+    _tell(found)
+    known = retrained[0] if retrained else None
+    return in_chunks(
+        run, replace(setup, unlearner=found.unlearner, calibration=found, retrained=known)
+    )
+
+
+def _measure(
+    run: ValuationRun, setup: MeasuringPlan, unlearner: Unlearner, coalitions: Coalitions
+) -> Measured:
+    """Kept chunk by chunk, like the coalitions of a plan."""
+    retrains = isinstance(unlearner, RetrainUnlearner)
+    size = chunk_size(setup.game, unlearner, coalitions, run.params.valuation)
+    return measure_chunks(
+        run,
+        setup,
+        coalitions,
+        Series(RETRAINED if retrains else TRIED, "calibration", run.params.calibration.seed),
+        unlearner=unlearner,
+        size=min(CHUNK, size) if retrains else size,
+    )
+
+
+def _tell(found: Calibration) -> None:
+    log.info("auto: %s, %s", found.unlearner.method, found.reason)
+    for trial in found.trials:
+        if trial.error is None:
+            log.info("  %s: left out, %s", trial.method, trial.reason)
+        else:
+            log.info(
+                "  %s: expected error of the values %.4g, of the utilities %.4g, cost %.1f %% of "
+                "retraining",
+                trial.method,
+                trial.error,
+                trial.rmse,
+                100 * trial.cost_share,
+            )

@@ -1,0 +1,176 @@
+"""Calibration chooses by what real retraining shows."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.unshapley.games import diabetes_game, digits_game
+from unshapley.config import CalibrationSettings
+from unshapley.errors import InputError, UnshapleyError
+from unshapley.estimators import make_plan
+from unshapley.fidelity.calibration import (
+    LEAST,
+    calibrate,
+    largest_affordable_share,
+)
+from unshapley.fidelity.correction import correct
+from unshapley.game.coalitions import keys
+from unshapley.game.measuring import measure
+from unshapley.game.utilities import build_utilities
+from unshapley.game.work import flop_of_coalitions
+from unshapley.unlearning.auto import CANDIDATES, AutoUnlearner
+from unshapley.unlearning.retrain import RetrainUnlearner
+
+GAME = digits_game(providers=7, steps=100)
+PLAN = make_plan("exact", 7, 126, 0).coalitions
+UTILITIES = build_utilities(["neg_log_loss"])
+
+
+class Measuring:
+    """Measures for real, but where a test says otherwise, and notes what it was asked for."""
+
+    def __init__(self, game=GAME, utility="neg_log_loss", instead=None):
+        self.game, self.utility, self.instead = game, utility, instead or {}
+        self.asked = []
+
+    def __call__(self, unlearner, coalitions):
+        self.asked.append((unlearner.name, len(coalitions)))
+        if unlearner.name in self.instead:
+            return self.instead[unlearner.name](coalitions)
+        utilities = build_utilities([self.utility])
+        return np.array(measure(self.game, unlearner, coalitions, utilities)[self.utility])
+
+
+def found(measuring, auto=None, game=GAME, **settings):
+    auto = auto or AutoUnlearner()
+    return calibrate(game, auto, PLAN, PLAN, CalibrationSettings(**settings), measuring)
+
+
+def truth(coalitions):
+    return np.array(measure(GAME, RetrainUnlearner(), coalitions, UTILITIES)["neg_log_loss"])
+
+
+def test_the_one_that_gives_what_retraining_gives_is_chosen():
+    measuring = Measuring(instead={"shrink_finetune": truth})
+    calibration = found(measuring)
+    assert calibration.unlearner.method == "shrink_finetune"
+    np.testing.assert_array_equal(calibration.unlearned, calibration.retrained)
+    assert [trial.method for trial in calibration.trials] == list(CANDIDATES)
+    by_method = {trial.method: trial for trial in calibration.trials}
+    assert by_method["shrink_finetune"].error == 0
+    assert all(t.error > 0 for m, t in by_method.items() if m != "shrink_finetune")
+
+
+def test_an_error_that_is_the_same_for_all_of_a_size_is_not_held_against_a_candidate():
+    """It is larger than the errors of all others in utilities, and leaves values as they are."""
+
+    def off(coalitions):
+        return truth(coalitions) - 2.0 * (1 - coalitions.mean(axis=1))
+
+    calibration = found(Measuring(instead={"shrink_finetune": off}), coalitions=20)
+    trials = {trial.method: trial for trial in calibration.trials}
+    assert trials["shrink_finetune"].rmse > 2 * trials["finetune"].rmse
+    assert calibration.unlearner.method == "shrink_finetune"
+
+
+def test_each_is_retrained_once_and_those_kept_by_all_share_the_cost():
+    measuring = Measuring()
+    calibration = found(measuring)
+    retrained = [count for name, count in measuring.asked if name == "retrain"]
+    assert retrained == [len(calibration.rows)]
+    assert len(calibration.extra) == LEAST
+    exact = calibration.unlearner.exact(GAME.pretrained, GAME.staying(PLAN)).numpy()
+    assert not exact[calibration.extra].any()
+    assert exact[np.setdiff1d(calibration.rows, calibration.extra)].all()
+    spent = flop_of_coalitions(GAME, RetrainUnlearner(), PLAN)
+    assert calibration.cost_share > spent[calibration.extra].sum() / spent.sum()
+
+
+def test_more_are_retrained_where_the_share_pays_for_them():
+    few, many = (found(Measuring(), share=share) for share in (0.01, 0.3))
+    assert len(few.extra) == LEAST < len(many.extra)
+    work = flop_of_coalitions(GAME, RetrainUnlearner(), PLAN)
+    assert 0.2 < work[many.extra].sum() / work.sum() <= 0.3
+
+
+def test_the_smallest_are_paid_for_by_cost():
+    share = largest_affordable_share(GAME, PLAN, 0.05)
+    auto = AutoUnlearner(retrain_below=share)
+    exact = auto.exact(GAME.pretrained, GAME.staying(PLAN)).numpy()
+    work = flop_of_coalitions(GAME, RetrainUnlearner(), PLAN)
+    assert 0.03 < work[exact].sum() / work.sum() <= 0.05
+    assert work[exact].max() <= work[~exact].min() * 1.001
+    assert largest_affordable_share(GAME, PLAN, 0.0) == 0.0
+
+
+def test_a_candidate_that_diverges_is_left_out_with_the_reason():
+    def diverged(coalitions):
+        raise UnshapleyError("finetune gave 3 of 16 models that are not finite\n  do: something")
+
+    calibration = found(Measuring(instead={"finetune": diverged}))
+    trial = next(trial for trial in calibration.trials if trial.method == "finetune")
+    assert (trial.error, trial.rmse) == (None, None)
+    assert trial.reason == "finetune gave 3 of 16 models that are not finite"
+    assert calibration.unlearner.method != "finetune"
+    everyone = {kind.name: diverged for kind in CANDIDATES.values()}
+    with pytest.raises(UnshapleyError, match="no candidate of auto gave finite models: finetune"):
+        found(Measuring(instead=everyone))
+
+
+def test_too_few_coalitions_say_what_enough_would_cost():
+    with pytest.raises(InputError, match=r"3 coalitions are too few.*\n.*8 take about \d+\.\d%"):
+        found(Measuring(), coalitions=3)
+
+
+def test_few_coalitions_are_all_retrained_without_a_choice():
+    measuring = Measuring()
+    few = make_plan("exact", 3, 6, 0).coalitions
+    game = digits_game(providers=3, steps=20)
+    calibration = calibrate(game, AutoUnlearner(), few, few, CalibrationSettings(), measuring)
+    assert not measuring.asked
+    assert calibration.unlearner.exact(game.pretrained, game.staying(few)).all()
+
+
+def test_without_rows_it_takes_the_one_that_reads_none():
+    rows = GAME.pretrained.rows
+    gone = rows.owner != 0
+    left = replace(rows, x=rows.x[gone], y=rows.y[gone], owner=rows.owner[gone])
+    game = replace(GAME, pretrained=replace(GAME.pretrained, rows=left))
+    measuring = Measuring()
+    calibration = found(measuring, game=game)
+    assert not measuring.asked
+    assert calibration.unlearner.method == "newton"
+    assert not calibration.unlearner.exact(game.pretrained, game.staying(PLAN)).any()
+
+
+def test_correction_is_taken_where_left_out_coalitions_are_predicted_better():
+    """A residual that belongs to one provider is learnt; that of a single coalition is not."""
+    outlier = keys(PLAN[found(Measuring(), coalitions=24).extra])[12]
+
+    def of_a_member(coalitions):
+        return truth(coalitions) - 1.0 * coalitions[:, 2] * (1 - coalitions.mean(axis=1))
+
+    def of_one(coalitions):
+        return truth(coalitions) + np.array([5.0 * (key == outlier) for key in keys(coalitions)])
+
+    for wrong, improved in ((of_a_member, True), (of_one, False)):
+        others = {k.name: lambda c: np.full(len(c), 50.0) for k in CANDIDATES.values()}
+        calibration = found(Measuring(instead={**others, "newton": wrong}), coalitions=24)
+        assert calibration.unlearner.method == "newton"
+        unlearned = wrong(PLAN)
+        exact = calibration.unlearner.exact(GAME.pretrained, GAME.staying(PLAN)).numpy()
+        utilities = np.where(exact, truth(PLAN), unlearned)
+        shares = GAME.pretrained.share(GAME.staying(PLAN)).numpy()
+        learnt = (calibration.rows, calibration.retrained)
+        correction = correct(PLAN, shares, calibration.before(utilities), learnt, exact, 0)
+        assert calibration.is_improved_by(correction) is improved
+
+
+def test_numbers_are_calibrated_too():
+    game = diabetes_game(providers=7, steps=60)
+    plan = make_plan("exact", 7, 126, 0).coalitions
+    measuring = Measuring(game, "neg_mse")
+    calibration = calibrate(game, AutoUnlearner(), plan, plan, CalibrationSettings(), measuring)
+    assert calibration.unlearner.method in CANDIDATES
+    assert calibration.summary()["candidates"][0]["method"] == "no_unlearning"

@@ -1,0 +1,302 @@
+"""Calibration: which way of forgetting comes closest to retraining, on the project's own data.
+
+Some coalitions are really retrained before anything else is measured, and every candidate is tried
+on them. What a candidate misses there is a few residuals; by the process of
+`unshapley.fidelity.residuals` they say how far the values would be from those of retraining after
+what can be learnt from them is corrected. The candidate with the smallest such error is taken. To
+compare errors of utilities would not do: an error that only depends on the size of a coalition
+hardly moves a Shapley value, and correcting takes most of it away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unshapley.config import CalibrationSettings
+from unshapley.errors import InputError, UnshapleyError
+from unshapley.estimators.base import Floats, Ints
+from unshapley.fidelity.correction import FEWEST, Correction
+from unshapley.fidelity.residuals import ResidualProcess, operator_by_size, value_weights
+from unshapley.game.coalitions import Coalitions
+from unshapley.game.game import Game
+from unshapley.game.work import flop_of_coalitions
+from unshapley.unlearning.auto import WITHOUT_ROWS, AutoUnlearner, candidates, rows_kept
+from unshapley.unlearning.base import Unlearner
+from unshapley.unlearning.retrain import RetrainUnlearner
+
+LEAST = 8
+"""Fewest coalitions that are retrained to choose by."""
+BORDER = 8
+"""Retrained anyway, the largest of the smallest coalitions: the candidates are tried on them too,
+which costs little and says much of where few rows are kept."""
+TIE = 1.05
+"""Candidates whose expected errors differ by less than this factor are equal; the cheaper wins."""
+WHERE = "calibration.share"
+
+Mask = NDArray[np.bool_]
+Measure = Callable[[Unlearner, Coalitions], Floats]
+"""(unlearner, coalitions `(k, n)`) → primary utilities `(k,)`; `UnshapleyError` for a model that
+diverged."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How a candidate did.
+
+    error: expected error of the values, after correction, in units of the utility (root of the
+    summed variance of all values); rmse: root mean squared error of the utilities that were
+    retrained to choose by; cost_share: its work on the plan in shares of that of retraining it,
+    with what is retrained anyway; reason: why there are no figures.
+    """
+
+    method: str
+    error: float | None
+    rmse: float | None
+    cost_share: float
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What calibration has found.
+
+    unlearner: with its method set; rows: indices of the plan's coalitions that were retrained to
+    learn from, ascending `(k,)`; retrained, unlearned: their utilities by retraining and by the
+    chosen candidate `(k,)`; chosen_by: which of them were retrained only for that `(k,)`, the
+    others are retrained by the unlearner itself; trials: of all candidates; cost_share: work of
+    calibration in shares of that of retraining the plan; reason: in words.
+    """
+
+    unlearner: AutoUnlearner
+    rows: Ints
+    retrained: Floats
+    unlearned: Floats
+    chosen_by: Mask
+    trials: tuple[Trial, ...]
+    cost_share: float
+    reason: str
+
+    @property
+    def extra(self) -> Ints:
+        """Rows that the unlearner would not retrain itself."""
+        out: Ints = self.rows[self.chosen_by]
+        return out
+
+    def first(self, count: int) -> Calibration:
+        """What was found with the first coalitions of the plan."""
+        among = self.rows < count
+        parts = ("rows", "retrained", "unlearned", "chosen_by")
+        return replace(self, **{part: getattr(self, part)[among] for part in parts})
+
+    def before(self, utilities: Floats) -> Floats:
+        """The utilities of the plan `(m,)` as the chosen candidate gives them for `rows` too."""
+        unlearned = utilities.copy()
+        unlearned[self.rows] = self.unlearned
+        return unlearned
+
+    def is_improved_by(self, correction: Correction) -> bool:
+        """Whether each of the coalitions that were retrained to choose by is predicted better by
+        what the others say than by the chosen candidate alone, on the whole.
+
+        correction: learnt from `rows`.
+        """
+        chosen = self.chosen_by
+        missed = (correction.left_out - self.retrained)[chosen]
+        return bool(np.mean(missed**2) < np.mean((self.unlearned - self.retrained)[chosen] ** 2))
+
+    def summary(self) -> dict[str, Any]:
+        """For the manifest and metrics.json."""
+        return {
+            "method": self.unlearner.method,
+            "reason": self.reason,
+            "retrained": len(self.extra),
+            "cost_share": self.cost_share,
+            "candidates": [
+                {
+                    "method": trial.method,
+                    "value_error": trial.error,
+                    "utility_rmse": trial.rmse,
+                    "cost_share": trial.cost_share,
+                    "reason": trial.reason,
+                }
+                for trial in self.trials
+            ],
+        }
+
+
+def calibrate(
+    game: Game,
+    auto: AutoUnlearner,
+    plan: Coalitions,
+    typical: Coalitions,
+    settings: CalibrationSettings,
+    measure: Measure,
+) -> Calibration:
+    """Choose how the coalitions of a plan `(m, n)` are forgotten.
+
+    typical: coalitions by which the smallest to retrain are told, whatever the budget; measure:
+    measures utilities. Raises `InputError` where `settings` pay for too few coalitions, and
+    `UnshapleyError` where all candidates diverge.
+    """
+    if not game.all_rows:
+        return _decided(
+            auto, 0.0, WITHOUT_ROWS, "rows are out of reach, so nothing can be retrained"
+        )
+    if _is_small(game, auto, plan):
+        return _decided(auto, 1.0, WITHOUT_ROWS, "so few coalitions are all retrained")
+    below = auto.retrain_below
+    if below is None:
+        below = largest_affordable_share(game, typical, auto.cost)
+    auto = auto.model_copy(update={"retrain_below": below})
+    if auto.method is not None:
+        return _decided(auto, below, auto.method, "the method is set in valuation.options")
+    exact = auto.exact(game.pretrained, game.staying(plan)).cpu().numpy()
+    if exact.all():
+        return _decided(auto, 1.0, WITHOUT_ROWS, "every coalition is retrained")
+    costs = flop_of_coalitions(game, RetrainUnlearner(), plan)
+    extra = _draw(plan, exact, costs, settings)
+    border = _largest(plan, game, np.flatnonzero(exact), BORDER)
+    rows = np.union1d(extra, border)
+    retrained = measure(RetrainUnlearner(), plan[rows])
+    return _choose(game, auto, plan, exact, (rows, np.isin(rows, extra)), retrained, measure)
+
+
+def largest_affordable_share(game: Game, typical: Coalitions, cost: float) -> float:
+    """Share of the rows up to which coalitions are retrained, so that this takes the share `cost`
+    of the work of retraining all `typical` ones `(m, n)`; 0 where it pays for none.
+    """
+    share = rows_kept(game.pretrained, game.staying(typical)).cpu().numpy()
+    work = flop_of_coalitions(game, RetrainUnlearner(), typical)
+    order = np.argsort(share, kind="stable")
+    paid = share[order][np.cumsum(work[order]) <= cost * work.sum()]
+    return float(paid[-1]) if len(paid) else 0.0
+
+
+def _is_small(game: Game, auto: AutoUnlearner, plan: Coalitions) -> bool:
+    """Whether retraining all of the plan costs no more than calibration and check would."""
+    return len(game.providers) <= auto.retrain_up_to or len(plan) <= 2 * LEAST
+
+
+def _decided(auto: AutoUnlearner, below: float, method: str, reason: str) -> Calibration:
+    unlearner = auto.model_copy(update={"retrain_below": below, "method": method})
+    nothing = np.array([])
+    none = nothing.astype(np.int64), nothing, nothing, nothing.astype(bool)
+    return Calibration(unlearner, *none, (), 0.0, reason)
+
+
+def _draw(
+    plan: Coalitions,
+    exact: Mask,
+    costs: Floats,
+    settings: CalibrationSettings,
+) -> Ints:
+    """Coalitions to retrain, ascending, drawn by the weight that their size has in the values.
+
+    Sampling without replacement by exponential clocks (Efraimidis, Spirakis 2006).
+    """
+    weight = value_weights(operator_by_size(plan))
+    clock = np.random.default_rng(settings.seed).exponential(size=len(plan)) / weight
+    order = np.flatnonzero(~exact)
+    order = order[np.argsort(clock[order], kind="stable")]
+    count = settings.coalitions
+    if count is None:
+        paid = int((np.cumsum(costs[order]) <= settings.share * costs.sum()).sum())
+        count = max(LEAST, paid)
+    elif count < FEWEST:
+        needed = float(costs[order[:LEAST]].sum() / costs.sum())
+        raise InputError(
+            f"{count} coalitions are too few to choose an unlearner by",
+            where="calibration.coalitions",
+            expected=f"at least {FEWEST}, or none for {WHERE}; {LEAST} take about {needed:.1%} of "
+            "what retraining the plan takes",
+            do="raise it, or name an unlearner in valuation.unlearner",
+        )
+    return np.sort(order[:count])
+
+
+def _largest(plan: Coalitions, game: Game, rows: Ints, count: int) -> Ints:
+    share = rows_kept(game.pretrained, game.staying(plan[rows])).cpu().numpy()
+    return rows[np.argsort(share, kind="stable")][-count:]
+
+
+def _choose(
+    game: Game,
+    auto: AutoUnlearner,
+    plan: Coalitions,
+    exact: Mask,
+    drawn: tuple[Ints, Mask],
+    retrained: Floats,
+    measure: Measure,
+) -> Calibration:
+    rows, chosen_by = drawn
+    retraining = flop_of_coalitions(game, RetrainUnlearner(), plan)
+    expected = _ExpectedError(game, plan, exact, rows)
+    trials, utilities = [], {}
+    spent = float(retraining[rows[chosen_by]].sum())
+    for name, candidate in candidates(game.pretrained).items():
+        work = flop_of_coalitions(game, candidate, plan)
+        cost = float(np.where(exact, retraining, work).sum() / retraining.sum())
+        try:
+            utilities[name] = measure(candidate, plan[rows])
+        except UnshapleyError as error:
+            trials.append(Trial(name, None, None, cost, str(error).splitlines()[0]))
+            continue
+        spent += float(work[rows].sum())
+        residuals = retrained - utilities[name]
+        rmse = float(np.sqrt(np.mean(residuals[chosen_by] ** 2)))
+        trials.append(Trial(name, expected(residuals), rmse, cost))
+    best = _cheapest_of_best(trials)
+    unlearner = auto.model_copy(update={"method": best.method})
+    reason = (
+        f"smallest expected error of the values, {best.error:.3g}, of {len(trials)} candidates "
+        f"tried on {len(rows)} retrained coalitions"
+    )
+    share = spent / float(retraining.sum())
+    chosen = utilities[best.method]
+    return Calibration(unlearner, rows, retrained, chosen, chosen_by, tuple(trials), share, reason)
+
+
+def _cheapest_of_best(trials: list[Trial]) -> Trial:
+    tried = [(trial.error, trial) for trial in trials if trial.error is not None]
+    if not tried:
+        reasons = "; ".join(dict.fromkeys(trial.reason for trial in trials))
+        raise UnshapleyError(
+            f"no candidate of auto gave finite models: {reasons}\n"
+            "  do: name another unlearner in valuation.unlearner, such as retrain, or pretrain the "
+            "model with a lower learning rate"
+        )
+    smallest = min(error for error, _ in tried)
+    return min(
+        (trial for error, trial in tried if error <= TIE * smallest), key=lambda t: t.cost_share
+    )
+
+
+class _ExpectedError:
+    """Expected error of the values after correction, from residuals at the retrained rows."""
+
+    def __init__(
+        self,
+        game: Game,
+        plan: Coalitions,
+        exact: Mask,
+        rows: Ints,
+    ) -> None:
+        unknown = ~exact
+        unknown[rows] = True
+        part = np.flatnonzero(unknown)
+        shares = game.pretrained.share(game.staying(plan[part])).cpu().numpy()
+        operator = operator_by_size(plan)[:, part]
+        # the utilities of the others are not measured yet
+        self.process = ResidualProcess(plan[part], shares, np.zeros(len(part)), operator)
+        self.rows = np.searchsorted(part, rows)
+        self.known = np.isin(part, np.union1d(np.flatnonzero(exact), rows))
+
+    def __call__(self, residuals: Floats) -> float:
+        found = self.process.posterior(self.rows, residuals, draws=200, seed=0)
+        errors = np.where(self.known, 0.0, found.draws - found.mean) @ self.process.operator.T
+        return float(np.sqrt(errors.var(axis=0).sum()))
