@@ -144,11 +144,12 @@ class ResidualProcess:
         fits = [_Fit(self, mixture, rows, residuals / scale) for mixture in self.mixtures]
         evidence = np.array([fit.log_evidence for fit in fits])
         probability = np.exp(evidence - evidence.max())
+        probability[probability < NEGLIGIBLE * probability.sum()] = 0.0
         probability /= probability.sum()
         counts = rng.multinomial(draws, probability)
         mean, left_out, drawn = np.zeros(count), np.zeros(len(rows)), [np.empty((0, count))]
         for fit, weight, some in zip(fits, probability, counts, strict=True):
-            if weight > NEGLIGIBLE or some:
+            if weight:
                 everywhere = fit.everywhere(residuals / scale)
                 mean += weight * everywhere.mean
                 left_out += weight * everywhere.left_out
