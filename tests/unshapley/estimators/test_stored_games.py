@@ -1,6 +1,9 @@
+import importlib
+
 import numpy as np
 import pytest
 
+import benchmarks
 from benchmarks.stored import GAMES, UNLEARNERS, UTILITIES, load
 from benchmarks.synthetic import SYNTHETIC
 from unshapley.estimators import ESTIMATORS, estimate, make_plan
@@ -29,6 +32,15 @@ def test_a_stored_game_has_all_utilities(game, unlearner, utility):
 def test_the_known_values_of_a_synthetic_game_are_the_exact_ones(name):
     game = SYNTHETIC[name](7)
     np.testing.assert_allclose(game.values, exact(game.utility, 7), atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_known_values_of_a_random_game_are_the_exact_ones(seed, monkeypatch):
+    monkeypatch.syspath_prepend(benchmarks.__path__[0])  # its imports are a script's
+    random_games = importlib.import_module("unseen")
+    for name in random_games.UNSEEN:
+        game = random_games.unseen(name, 7, seed)
+        np.testing.assert_allclose(game.values, exact(game.utility, 7), atol=1e-9, err_msg=name)
 
 
 @pytest.mark.parametrize("name", SYNTHETIC)
