@@ -10,7 +10,7 @@ from scipy import linalg, special
 
 from unshapley.estimators.base import SAMPLING, Estimate, Floats
 from unshapley.estimators.calibration import Calibration, calibration, semivalue_contrasts
-from unshapley.estimators.countkernel import CountKernel, fit
+from unshapley.estimators.countkernel import HYPERPARAMETERS, CountKernel, fit
 from unshapley.estimators.functional import semivalue_covariance
 from unshapley.game.coalitions import Coalitions
 
@@ -74,7 +74,8 @@ class Posterior:
         measured = np.bincount(self.size, minlength=n + 1)
         unmeasured = np.sqrt(1 - measured / special.binom(n, np.arange(n + 1)))
         weights = weights * unmeasured[self.size]
-        return calibration(self.precision, self.solve(self.residual), weights)
+        fitted = HYPERPARAMETERS + 1  # and the mean
+        return calibration(self.precision, self.solve(self.residual), weights, fitted)
 
     def estimate(self, table: Floats, semivalue: Floats) -> Estimate:
         m, n = self.coalitions.shape

@@ -24,8 +24,9 @@ def covariance_of(m, rng):
     return np.exp(-distance / 2) + 0.1 * np.eye(m)
 
 
-def calibrated(covariance, utilities, weights):
-    return calibration(np.linalg.inv(covariance), np.linalg.solve(covariance, utilities), weights)
+def calibrated(covariance, utilities, weights, fitted=0):
+    solved = np.linalg.solve(covariance, utilities)
+    return calibration(np.linalg.inv(covariance), solved, weights, fitted)
 
 
 def test_left_out_errors_are_those_of_predictions_without_the_pair():
@@ -68,6 +69,17 @@ def test_a_few_large_errors_leave_few_degrees_of_freedom():
     assert few.freedom < 10 < even.freedom < m
     assert few.quantile > even.quantile > NORMAL
     assert few.widened / few.ratio == pytest.approx(few.quantile / NORMAL)
+
+
+def test_fitted_parameters_take_degrees_of_freedom():
+    rng = np.random.default_rng(3)
+    utilities, weights = rng.normal(size=40), rng.normal(size=(4, 40))
+    none, ten = (calibrated(np.eye(40), utilities, weights, fitted) for fitted in (0, 10))
+    assert ten.freedom - PRIOR_FREEDOM == pytest.approx((none.freedom - PRIOR_FREEDOM) * 30 / 40)
+    assert ten.ratio / none.ratio == pytest.approx(np.sqrt(40 / 30), rel=0.02)
+    all_of_them = calibrated(np.eye(40), utilities, weights, 40)
+    assert all_of_them.freedom == 1 + PRIOR_FREEDOM
+    assert np.isfinite(all_of_them.widened)
 
 
 def test_pairs_without_weight_say_nothing_and_the_process_counts():
