@@ -16,6 +16,7 @@ import numpy as np
 from scipy import stats
 from stored import GAMES, UNLEARNERS, UTILITIES, StoredGame, load
 from synthetic import SYNTHETIC
+from unseen import UNSEEN, unseen
 
 import unshapley.estimators as ours
 from unshapley.errors import InputError
@@ -23,6 +24,7 @@ from unshapley.estimators import ESTIMATORS, Estimate, Plan, make_plan
 from unshapley.estimators.semivalues import shapley
 from unshapley.estimators.shapiq_adapter import PREFIX
 from unshapley.files import digest
+from unshapley.numerics import one_thread
 
 CACHE = Path(__file__).resolve().parents[1] / ".benchmarks"
 BUDGETS = (32, 64, 128, 256, 512)
@@ -44,6 +46,9 @@ PYDVL = (
     "MSRSampler",
 )
 PAIRS = 500
+SOURCES = ("pydvl_estimates.py", "synthetic.py", "unseen.py", "stored.py")
+UNSEEN_CELLS = ((10, 64), (10, 128), (20, 200), (50, 256), (100, 256))
+"""Numbers of providers and budgets of the random games."""
 
 Floats = np.typing.NDArray[np.float64]
 
@@ -100,13 +105,20 @@ def sources() -> str:
     folder = Path(ours.__file__).parent
     files = sorted(folder.glob("*.py"))
     here = Path(__file__).parent
-    files += [here / name for name in ("pydvl_estimates.py", "synthetic.py", "stored.py")]
+    files += [here / name for name in SOURCES]
     return digest([file.read_text() for file in files])
 
 
+def game_of(name: str, n: int, seed: int) -> tuple[Any, Floats]:
+    """Utilities of coalitions, and the values `(n,)`; only random games depend on the seed."""
+    if name in UNSEEN:
+        game = unseen(name, n, seed)
+        return game.utility, game.values
+    return _fixed(name, n)
+
+
 @cache
-def game_of(name: str, n: int) -> tuple[Any, Floats]:
-    """Utilities of coalitions, and the values `(n,)`."""
+def _fixed(name: str, n: int) -> tuple[Any, Floats]:
     if name in SYNTHETIC:
         game = SYNTHETIC[name](n)
         return game.utility, game.values
@@ -127,6 +139,14 @@ def cells(sizes: Sequence[int] = ()) -> Iterator[Cell]:
                 yield Cell(name, n, budget)
 
 
+def unseen_cells(sizes: Sequence[int] = ()) -> Iterator[Cell]:
+    """Those of the random games, or those of some numbers of providers."""
+    for name in UNSEEN:
+        for n, budget in UNSEEN_CELLS:
+            if not sizes or n in sizes:
+                yield Cell(name, n, budget)
+
+
 def run(job: Job) -> Row | None:
     """The row of a job, from the cache if it is there; none where the estimator refuses."""
     if job.path.exists():
@@ -134,13 +154,15 @@ def run(job: Job) -> Row | None:
         return Row(**kept) if kept else None
     warnings.simplefilter("ignore")
     cell = job.cell
-    game, values = game_of(cell.game, cell.n)
     try:
-        runs = _pydvl(job, game) if job.library == "pyDVL" else _ours(job, game, values)
+        runs = _pydvl(job) if job.library == "pyDVL" else _ours(job)
     except InputError:
         found = None
     else:
-        errors = [_error(np.array(one["values"], dtype=float), values) for one in runs]
+        errors = [
+            _error(np.array(one["values"], dtype=float), game_of(cell.game, cell.n, seed)[1])
+            for seed, one in enumerate(runs)
+        ]
         mean = {key: float(np.nanmean([e[key] for e in errors])) for key in errors[0]}
         cost = {key: float(np.mean([one[key] for one in runs])) for key in ("seconds", "asked")}
         covered = {key: _covered(runs, key) for key in ("coverage", "pair_coverage")}
@@ -151,13 +173,15 @@ def run(job: Job) -> Row | None:
     return found
 
 
-def _ours(job: Job, game: Any, truth: Floats) -> list[dict[str, Any]]:
+def _ours(job: Job) -> list[dict[str, Any]]:
     n, out = job.cell.n, []
     for seed in range(job.seeds):
+        game, truth = game_of(job.cell.game, n, seed)
         begin = time.perf_counter()
         plan = make_plan(job.estimator, n, job.cell.budget, seed)
         table = _table(game, plan)
-        found = ESTIMATORS[plan.estimator].estimate(plan, table, shapley(n))
+        with one_thread():
+            found = ESTIMATORS[plan.estimator].estimate(plan, table, shapley(n))
         one = {"values": found.value, "asked": len(plan.coalitions)}
         one["seconds"] = time.perf_counter() - begin
         if not job.estimator.startswith(PREFIX):
@@ -166,8 +190,9 @@ def _ours(job: Job, game: Any, truth: Floats) -> list[dict[str, Any]]:
     return out
 
 
-def _pydvl(job: Job, game: Any) -> list[dict[str, Any]]:
+def _pydvl(job: Job) -> list[dict[str, Any]]:
     name = job.cell.game
+    game = game_of(name, job.cell.n, 0)[0]
     if isinstance(game, StoredGame):
         path = CACHE / "estimators" / f"{name}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,9 @@
 """How far estimators are from exact values: ours, shapiq's and pyDVL's, on games with known values.
 
 `python benchmarks/estimators.py [--quick] [--seeds 30] [--workers 2] [--size N]… [--json FILE]`;
-`--coverage`: only how often the intervals of `auto` hold, 500 repetitions; `--aggregation`: what
-100,000 coalitions of 100 providers cost. Rows are kept in .benchmarks/, so it can be resumed.
+`--coverage`: only how often the intervals of `auto` hold, 500 repetitions; `--unseen`: the same on
+random games, another one for each repetition; `--aggregation`: what 100,000 coalitions of 100
+providers cost. Rows are kept in .benchmarks/, so it can be resumed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 
-from estimator_cells import CACHE, PYDVL, SHAPIQ, Cell, Job, Row, cells, run
+from estimator_cells import CACHE, PYDVL, SHAPIQ, Cell, Job, Row, cells, run, unseen_cells
 from estimator_verdicts import print_verdicts
 from speed_peers import pydvl_python
 
@@ -92,7 +93,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--quick", action="store_true", help="3 seeds")
     parser.add_argument("--coverage", action="store_true")
-    parser.add_argument("--repetitions", type=int, default=500, help="of --coverage, for each cell")
+    parser.add_argument("--unseen", action="store_true", help="coverage on random games")
+    parser.add_argument(
+        "--repetitions", type=int, default=500, help="for each cell of --coverage or --unseen"
+    )
     parser.add_argument("--aggregation", action="store_true")
     parser.add_argument("--no-pydvl", action="store_true")
     parser.add_argument("--size", type=int, action="append", default=[], help="may be repeated")
@@ -108,9 +112,13 @@ def main() -> None:
         print_aggregation()
         return
     seeds = 3 if arguments.quick else arguments.seeds
-    chosen = list(cells(arguments.size or (CHOSEN_SIZES if arguments.coverage else ())))
+    coverage = arguments.coverage or arguments.unseen
+    if arguments.unseen:
+        chosen = list(unseen_cells(arguments.size))
+    else:
+        chosen = list(cells(arguments.size or (CHOSEN_SIZES if coverage else ())))
     chosen = [c for c in chosen if not arguments.budget or c.budget in arguments.budget]
-    if arguments.coverage:
+    if coverage:
         wanted = [Job(cell, "auto", "unshapley", arguments.repetitions) for cell in chosen]
     else:
         python = None if arguments.no_pydvl else pydvl_python(CACHE)
@@ -120,7 +128,7 @@ def main() -> None:
     print_rows(rows)
     if arguments.json:
         arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
-    if not arguments.coverage:
+    if not coverage:
         print_verdicts(rows)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -28,14 +27,12 @@ def weights(n: int) -> NDArray[np.int64]:
     return np.random.default_rng(SEED).integers(1, HIGHEST + 1, n)
 
 
-@cache
-def chances(n: int) -> dict[int, Floats]:
+def chances(w: NDArray[np.int64]) -> dict[int, Floats]:
     """Of what weighs v: how likely the others in front of it in a random order weigh so much.
 
     By dynamic programming over the others: P[s, W] of s of them drawn at random; the mean over s.
     """
-    w = weights(n)
-    out = {}
+    n, out = len(w), {}
     for v in np.unique(w).tolist():
         others = w.tolist()
         others.remove(v)
@@ -53,12 +50,12 @@ def chances(n: int) -> dict[int, Floats]:
     return out
 
 
-def _weighted(n: int, of_weight: Callable[[Floats], Floats]) -> Synthetic:
-    w = weights(n)
+def weighted(w: NDArray[np.int64], of_weight: Callable[[Floats], Floats]) -> Synthetic:
+    """A function of the weight of a coalition; weights are whole numbers."""
     total = np.arange(w.sum() + 1)
     by_weight = {
         v: float(p @ (of_weight(np.minimum(total + v, w.sum())) - of_weight(total)))
-        for v, p in chances(n).items()
+        for v, p in chances(w).items()
     }
     values = np.array([by_weight[int(v)] for v in w])
     return Synthetic(lambda x: of_weight(np.asarray(x) @ w), values)
@@ -66,14 +63,15 @@ def _weighted(n: int, of_weight: Callable[[Floats], Floats]) -> Synthetic:
 
 def learning(n: int) -> Synthetic:
     """A learning curve: log(1 + 20 · share of the weight)."""
-    all_weight = weights(n).sum()
-    return _weighted(n, lambda total: np.log1p(20 * total / all_weight) / np.log(21))
+    w = weights(n)
+    return weighted(w, lambda total: np.log1p(20 * total / w.sum()) / np.log(21))
 
 
 def majority(n: int) -> Synthetic:
     """1 where a coalition weighs more than half, else 0."""
-    quota = weights(n).sum() // 2
-    return _weighted(n, lambda total: (total > quota).astype(np.float64))
+    w = weights(n)
+    quota = w.sum() // 2
+    return weighted(w, lambda total: (total > quota).astype(np.float64))
 
 
 def airport(n: int) -> Synthetic:

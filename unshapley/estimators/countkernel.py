@@ -30,6 +30,7 @@ _HIGH = np.log([1e3, 50.0, 50.0, 50.0, 1e3, 1e3, 1e3, 50.0, 0.5])
 squared-exponential kernel and its length scales in size, members and members / size; variances of
 the linear kernels over members and over members / size; variance and length scale of the kernel
 over the size; variance of the noise."""
+HYPERPARAMETERS = len(_START)
 _PRIOR_WEIGHT = 0.05
 """Weight of the penalty on the squared distance from the start values."""
 JITTER = 1e-8

@@ -25,11 +25,11 @@ class GaussianProcessEstimator:
 
     A Gaussian process whose covariance depends on counts only (`countkernel`) predicts the utility
     of every coalition; a semivalue is a linear functional of it, in closed form for any n
-    (`functional`). Its standard error is the posterior's, scaled by how far the values move where
-    groups of coalitions are left out, over how far they should (`posterior.calibration`; after
-    Rasmussen, Williams 2006, section 5.4.2). Where leave-one-out errors of the utilities depend on
-    the size, as in a weighted majority, deviations get an amplitude by size, and values the error
-    that a step leaves open. Shapley values sum to U(all) − U(none) exactly. Coalitions come in
+    (`functional`). Its standard error is the posterior's, scaled by how far utilities of pairs of
+    coalitions are from predictions made without them, weighted as the values weight them
+    (`calibration`); its intervals are Student's. Where leave-one-out errors depend on the size, as
+    in a weighted majority, deviations get an amplitude by size, and values at least the error that
+    a step leaves open. Shapley values sum to U(all) − U(none) exactly. Coalitions come in
     complementary pairs, drawn without replacement with the probabilities of the Shapley kernel.
     Coalitions beyond the first `HELD` are those of antithetic permutations, which correct the
     Shapley values (`adjusted`); other semivalues use the first `HELD` only. Predicting all

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import linalg, special
 
 from unshapley.estimators import Plan
+from unshapley.estimators.calibration import interaction_contrasts
 from unshapley.estimators.countkernel import Floats
 from unshapley.estimators.functional import interaction_covariance
 from unshapley.estimators.gaussian_process import HELD
@@ -85,8 +86,9 @@ def _posterior(plan: Plan, table: Floats) -> Interactions:
     error = np.full((n, n), np.nan)
     np.fill_diagonal(error, 0.0)
     some = np.unique(np.linspace(0, len(first) - 1, CALIBRATED_ON).astype(int))
-    weights = fitted.solve(covariance.of(first[some], second[some])).T
-    error[first, second] = fitted.deviation(weights) * np.sqrt(np.clip(variance, 0, None))
+    both = (x[:, first[some]].astype(np.int64) + x[:, second[some]]).T
+    factor = fitted.calibration(interaction_contrasts(fitted.size, both, n)).widened
+    error[first, second] = factor * fitted.scale * np.sqrt(np.clip(variance, 0, None))
     error[second, first] = error[first, second]
     return Interactions(value, error)
 

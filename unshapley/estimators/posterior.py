@@ -9,26 +9,16 @@ from numpy.typing import NDArray
 from scipy import linalg, special
 
 from unshapley.estimators.base import SAMPLING, Estimate, Floats
-from unshapley.estimators.countkernel import CountKernel, fit
+from unshapley.estimators.calibration import Calibration, calibration, semivalue_contrasts
+from unshapley.estimators.countkernel import HYPERPARAMETERS, CountKernel, fit
 from unshapley.estimators.functional import semivalue_covariance
 from unshapley.game.coalitions import Coalitions
 
-WIDER = 1.08
-"""Factor on the posterior's standard deviations, as the kernel was fitted to the same utilities.
-Measured, as the next one, on stored and synthetic games (benchmarks/estimators.py)."""
-FEW, EXTRA_WIDTH = 32, 0.7
-"""Further factor for m coalitions: 1 + EXTRA_WIDTH · (FEW / m)²; few utilities determine the
-kernel poorly."""
-WIDENED, NARROWED = 1.2, 0.6
-"""Exponents of a calibration above and below 1. Leaving out some coalitions shows a bit less of the
-process's errors than there is, so that intervals are narrowed with caution."""
-GROUPS = 20
-"""Groups of coalitions that are left out to calibrate the errors of values."""
 STEP = 0.6
 """Evidence, in nats a coalition, that errors depend on the size, from which a game has a step. Most
 seen in games without one: 0.4; weighted majorities: 0.7 to 3."""
 SPREAD = 0.3
-"""Standard deviation of values, relative to their mean, that a step leaves open: beside a step most
+"""Least standard deviation of values, relative to their mean, where there is a step: beside it most
 coalitions say nothing of who moved it."""
 LEAST = 0.05
 """Least amplitude of a size, relative to the largest."""
@@ -73,44 +63,25 @@ class Posterior:
         gain = np.maximum(mean, 1e-3) - 1 - np.log(np.maximum(mean, 1e-3))
         return float(count[count > 0] @ gain) / (2 * len(squares))
 
-    def calibration(self, weights: Floats) -> float:
-        """Root mean square ratio of errors of the values to what the process makes of them.
+    def calibration(self, weights: Floats) -> Calibration:
+        """Of the errors of k quantities, by errors of left-out pairs of coalitions.
 
-        Groups of coalitions are left out in turn; by how much each changes the values is compared
-        with its standard deviation. Errors of one coalition alone would not show that neighbours
-        err alike. Sizes count by the share of their coalitions that is not measured: where all are,
-        no error is left. weights: of the utilities in the values, without correction of the mean
-        `(n, m)`.
+        Sizes count by the share of their coalitions that is not measured: where all are, no error
+        is left. weights: of each measured coalition in each quantity, over its probability to be
+        measured `(k, m)`.
         """
-        m, n = self.coalitions.shape
+        n = self.coalitions.shape[1]
         measured = np.bincount(self.size, minlength=n + 1)
         unmeasured = np.sqrt(1 - measured / special.binom(n, np.arange(n + 1)))
         weights = weights * unmeasured[self.size]
-        pairs = np.random.default_rng(0).permutation((m + 1) // 2)
-        group = pairs[np.arange(m) // 2] % min(GROUPS, len(pairs))
-        solved = self.solve(self.residual)
-        changed = expected = 0.0
-        for g in range(group.max() + 1):
-            rows = np.flatnonzero(group == g)
-            factor = linalg.cho_factor(self.precision[np.ix_(rows, rows)], lower=True)
-            change = weights[:, rows] @ linalg.cho_solve(factor, solved[rows])
-            half = linalg.solve_triangular(factor[0], weights[:, rows].T, lower=True)
-            changed += float(change @ change)
-            expected += float((half**2).sum())
-        return float(np.sqrt(changed / expected)) if changed and expected else 1.0
-
-    def deviation(self, weights: Floats) -> float:
-        """Factor from the process's standard deviations to calibrated ones in units of utility."""
-        small_sample = 1 + EXTRA_WIDTH * (FEW / len(self.residual)) ** 2
-        calibration = self.calibration(weights)
-        calibration **= WIDENED if calibration > 1 else NARROWED
-        return float(WIDER * small_sample * calibration * self.scale)
+        fitted = HYPERPARAMETERS + 1  # and the mean
+        return calibration(self.precision, self.solve(self.residual), weights, fitted)
 
     def estimate(self, table: Floats, semivalue: Floats) -> Estimate:
         m, n = self.coalitions.shape
         prior_covariance = semivalue_covariance(self.kernel, semivalue)
         cross = prior_covariance.with_utilities(self.coalitions)
-        solved = weights = self.solve(cross.T).T
+        weights = self.solve(cross.T).T
         # the mean utility was subtracted: correct the weights by the semivalue of a constant
         ends = semivalue[0] - semivalue[-1]
         weights = weights - ((weights.sum(axis=1) - ends) / m)[:, None]
@@ -119,12 +90,14 @@ class Posterior:
         half = linalg.solve_triangular(self.factor, cross.T, lower=True)
         prior = np.full((n, n), prior_covariance.covariance)
         np.fill_diagonal(prior, prior_covariance.variance)
-        error = self.deviation(solved) ** 2 * (prior - half.T @ half)
+        calibrated = self.calibration(semivalue_contrasts(self.coalitions, semivalue))
+        error = (calibrated.ratio * self.scale) ** 2 * (prior - half.T @ half)
         value = operator @ table
         if self.has_step:
-            error += (SPREAD * value.mean()) ** 2 * (np.eye(n) - 1 / n)
+            error += _missing_spread(error, float(value.mean())) * (np.eye(n) - 1 / n)
         history, measured = self._history(cross, table, semivalue)
-        return Estimate(value, {SAMPLING: error}, history, measured, operator)
+        quantile = calibrated.quantile
+        return Estimate(value, {SAMPLING: error}, history, measured, operator, quantile)
 
     def _history(
         self, cross: Floats, table: Floats, semivalue: Floats
@@ -142,6 +115,13 @@ class Posterior:
             deviation = cross[:, :k] @ linalg.cho_solve(corner, utilities[:k] - level)
             estimates.append(deviation + constant + level * (semivalue[0] - semivalue[-1]))
         return np.array(estimates), steps
+
+
+def _missing_spread(error: Floats, mean: float) -> float:
+    """What the mean variance of the values lacks of that of a step, per entry of I − 1/n."""
+    n = len(error)
+    least: float = (SPREAD * mean) ** 2
+    return max(0.0, least - float(np.trace(error)) / (n - 1))
 
 
 def amplitude_by_size(size: NDArray[np.int64], utilities: Floats, n: int) -> Floats:
