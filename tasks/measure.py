@@ -12,7 +12,7 @@ from tasks.load import WORKER, GameSource
 from unshapley.files import seal
 from unshapley.game.coalitions import Coalitions
 from unshapley.game.keys import Forgotten
-from unshapley.game.measuring import CachedUtilities, measure_missing
+from unshapley.game.measuring import CachedUtilities, measure_missing, packed
 from unshapley.unlearning import Unlearner
 
 
@@ -40,7 +40,7 @@ def measure(
         "plan": plan,
         "forgotten": list(forgotten),
         "utilities": measured.utilities,
-        "resampled": measured.resampled,
+        "resampled": packed(measured.resampled),
     }
     plans = Counter(entry.plan for entry in recalled.values())
     return {**seal(content), "recalled": dict(plans), "seconds": seconds}

@@ -15,7 +15,7 @@ from prefect.results import ResultRecord  # type: ignore[attr-defined]
 
 from unshapley.files import is_sealed
 from unshapley.game.coalitions import keys
-from unshapley.game.measuring import CachedUtility
+from unshapley.game.measuring import CachedUtility, unpacked
 
 PLANNED, RETRAINED, TRIED = "chunk", "retrained", "tried"
 """How the names of kept results begin: of chunks of a plan, of coalitions that were retrained to
@@ -78,7 +78,8 @@ def _has_measured(asked: Sequence[str], utilities: Sequence[str]) -> bool:
 def _by_coalition(
     content: dict[str, Any], rows: Mapping[str, str], utilities: Sequence[str]
 ) -> Iterator[tuple[bytes, CachedUtility]]:
-    samples = content["resampled"] or [[]] * len(content["forgotten"])
+    count = len(content["forgotten"])
+    samples = unpacked(content["resampled"], count) or [[]] * count
     columns = {
         column: values
         for name in utilities

@@ -13,6 +13,7 @@ from uuid import UUID
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.futures import as_completed
 from prefect.task_runners import TaskRunner
+from prefect.utilities.annotations import quote
 
 from flows.runtime.progress import progress_bar
 from tasks.keeping import kept
@@ -42,13 +43,15 @@ def run_kept(
 
     def run_all(pending: Calls, *, refresh: bool) -> dict[int, dict[str, Any]]:
         configured = kept(task, results, settings, refresh=refresh)
-        futures = {runner.submit(configured, dict(call)): i for i, call in pending.items()}
+        # quoted, or Prefect would look for futures in every element of every argument, three times
+        quoted = {i: {name: quote(a) for name, a in call.items()} for i, call in pending.items()}
+        futures = {runner.submit(configured, call): i for i, call in quoted.items()}
         intact: dict[int, dict[str, Any]] = {}
         for future in as_completed(list(futures)):
-            result = future.result()
-            if is_sealed(result):
+            result, stored = future.result(), future.state.name == "Cached"
+            if not stored or is_sealed(result):  # only what was read can be damaged
                 intact[futures[future]] = result
-                done(result, future.state.name == "Cached")
+                done(result, stored)
         return intact
 
     by_call = run_all(calls, refresh=False)

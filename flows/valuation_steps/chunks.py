@@ -18,7 +18,7 @@ from unshapley import environment
 from unshapley.files import digest
 from unshapley.game.coalitions import Coalitions, batches_by_size, keys
 from unshapley.game.keys import chunk_key, forgotten_of, game_key, hashes_of_forgotten_rows
-from unshapley.game.measuring import Measured
+from unshapley.game.measuring import Measured, unpacked
 from unshapley.unlearning import Unlearner
 
 
@@ -71,7 +71,11 @@ def measure_chunks(
         name: [u for content in contents for u in content["utilities"][name]]
         for name in contents[0]["utilities"]
     }
-    samples = [row for content in contents for row in content["resampled"]]
+    samples = [
+        row
+        for content, part in zip(contents, parts, strict=True)
+        for row in unpacked(content["resampled"], len(part))
+    ]
     return Measured(coalitions[order], columns, samples).take(np.argsort(order))
 
 

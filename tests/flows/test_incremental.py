@@ -127,7 +127,7 @@ def store(folder, gone) -> None:
 
     from unshapley.files import seal
 
-    content = {"asked": ["accuracy"], "plan": "p", "forgotten": gone, "resampled": [],
+    content = {"asked": ["accuracy"], "plan": "p", "forgotten": gone, "resampled": "",
                "utilities": {"accuracy": np.arange(len(gone), dtype=float).tolist()}}  # fmt: skip
     metadata = ResultRecordMetadata(serializer=JSONSerializer(), storage_key="k")
     record = ResultRecord(metadata=metadata, result=seal(content))

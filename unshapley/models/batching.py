@@ -29,18 +29,23 @@ def batched_outputs(
     tensors `shared` in common; layers before the first that differs are computed once.
 
     x: `(rows, features)` for all models, or with `x_dim=0` one for each model `(models, rows, …)`.
-    Models that `torch.func.vmap` cannot batch run one by one (`probe_batching` logs a warning).
+    Models that `torch.func.vmap` cannot batch run one by one (`probe_batching` logs a warning). So
+    does a single model with convolutions: as `vmap` writes them, they take longer to train.
     """
 
     def outputs(theta: State, x: Tensor) -> Tensor:
         return functional_call(model, {**shared, **theta}, (x,))  # type: ignore[no-any-return]
 
-    if is_batchable(model):
-        return vmap(outputs, in_dims=(0, x_dim))(batch, x)
     count = len(next(iter(batch.values())))
+    if is_batchable(model) and not (count == 1 and _has_convolutions(model)):
+        return vmap(outputs, in_dims=(0, x_dim))(batch, x)
     thetas = [{n: t[k] for n, t in batch.items()} for k in range(count)]
     inputs = [x if x_dim is None else x[k] for k in range(count)]
     return torch.stack([outputs(theta, x) for theta, x in zip(thetas, inputs, strict=True)])
+
+
+def _has_convolutions(model: nn.Module) -> bool:
+    return any(isinstance(module, nn.modules.conv._ConvNd) for module in model.modules())
 
 
 def probe_batching(model: nn.Module, x: Tensor) -> None:

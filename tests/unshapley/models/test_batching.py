@@ -12,8 +12,10 @@ from unshapley.curvature.statistics import provider_statistics
 from unshapley.errors import InputError
 from unshapley.game.measuring import measure
 from unshapley.game.utilities import build_utilities
+from unshapley.models import batching
 from unshapley.models.batching import is_batchable, probe_batching
 from unshapley.models.building import build
+from unshapley.models.training import stack
 from unshapley.unlearning import build_unlearner
 
 SOME = from_masks([1, 3, 5, 6], 3)
@@ -119,6 +121,23 @@ def test_a_convolutional_model_runs_as_a_batch(name):
     assert is_batchable(game.pretrained.model)
     found = measure(game, build_unlearner(name), SOME, build_utilities(["accuracy"]))["accuracy"]
     assert len(found) == 4
+
+
+@pytest.mark.parametrize(("architecture", "batched"), [("cnn", False), ("mlp", True)])
+def test_a_single_model_runs_as_a_batch_only_without_convolutions(
+    monkeypatch, architecture, batched
+):
+    model = build(f"unshapley.models:{architecture}", in_features=16, classes=3, kwargs={}, seed=0)
+    state = {name: tensor.detach() for name, tensor in model.state_dict().items()}
+    x = torch.rand(5, 16)
+    calls = []
+    vmap = batching.vmap
+    monkeypatch.setattr(batching, "vmap", lambda *a, **kw: calls.append(a) or vmap(*a, **kw))
+    outputs = batching.batched_outputs(model, stack(state, 1), {}, x)
+    torch.testing.assert_close(outputs, model(x).detach().unsqueeze(0))
+    assert bool(calls) == batched
+    batching.batched_outputs(model, stack(state, 2), {}, x)
+    assert calls
 
 
 def test_numbers_are_unlearnt_in_units_of_the_label():
