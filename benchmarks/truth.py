@@ -11,12 +11,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from datasets import DATASETS, Dataset
 from numpy.typing import NDArray
 
+from unshapley.config import PretrainSettings
 from unshapley.estimators import Plan, make_plan
 from unshapley.files import digest, written_whole
 from unshapley.game.coalitions import Coalitions, chunks, to_bits
@@ -27,6 +29,7 @@ from unshapley.unlearning.retrain import RetrainUnlearner
 
 CACHE = Path(__file__).resolve().parents[1] / ".benchmarks"
 CHUNK = 64
+FIRST_KEYS = ("architecture", "kwargs", "steps", "learning_rate", "weight_decay", "seed", "rewind")
 
 Floats = NDArray[np.float64]
 
@@ -63,9 +66,19 @@ def retrained(dataset: Dataset, game: Game, staying: Coalitions) -> Floats:
 
 
 def _path(dataset: Dataset, game: Game, part: Coalitions) -> Path:
-    recipe = game.pretrained.recipe.model_dump(mode="json")
+    recipe = named(game.pretrained.recipe)
     said = [dataset.key(), recipe, dataset.utility, to_bits(part), torch.__version__]
     return CACHE / f"{dataset.name}-{recipe['seed']}-{digest(said)[:16]}.npz"
+
+
+def named(recipe: PretrainSettings) -> dict[str, Any]:
+    """The recipe, without the newer keys that it leaves at their defaults: what was stored before
+    there were such keys keeps its name.
+    """
+    stated, changed = (
+        recipe.model_dump(mode="json", exclude_defaults=without) for without in (False, True)
+    )
+    return {key: stated[key] for key in stated if key in FIRST_KEYS or key in changed}
 
 
 def compute(name: str, seed: int) -> str:

@@ -100,13 +100,37 @@ class PretrainSettings(Section):
         description="importable callable 'module:name', called with in_features, classes, kwargs",
     )
     kwargs: dict[str, Any] = Field({}, description="further keyword arguments of the callable")
-    steps: int = Field(300, ge=1, description="full-batch Adam steps")
+    steps: int = Field(300, ge=1, description="number of optimizer steps")
+    optimizer: Literal["adam", "adamw", "sgd"] = Field(
+        "adam", description="adamw decays the weights beside the loss instead of in it"
+    )
+    momentum: float | None = Field(None, ge=0, lt=1, description="of sgd; none: 0.9")
     learning_rate: float = Field(0.01, gt=0)
-    weight_decay: float = Field(0.01, ge=0, description="L2 penalty on the mean loss")
+    weight_decay: float = Field(
+        0.01, ge=0, description="L2 penalty on the mean loss; for adamw the decay of the weights"
+    )
     seed: int = Field(0, ge=0, description="seed of the initialisation")
     rewind: Share = Field(
         0.1, description="share of the steps after which weights are saved for rewind_finetune"
     )
+
+    @model_validator(mode="after")
+    def _check_momentum(self) -> PretrainSettings:
+        if self.momentum is not None and self.optimizer != "sgd":
+            raise ValueError(
+                f"momentum = {self.momentum:g} is of sgd, and optimizer is {self.optimizer}"
+            )
+        return self
+
+    @property
+    def penalty(self) -> float:
+        """The w of a penalty ½ w ‖θ‖² on the mean loss, which trained weights minimise.
+
+        None for adamw: where full-batch AdamW converges, it has minimised the loss alone under
+        |θ_i| ≤ 1 / weight_decay, which common decays leave inactive (Xie and Li, "Implicit Bias of
+        AdamW: ℓ∞-Norm Constrained Optimization", ICML 2024).
+        """
+        return 0.0 if self.optimizer == "adamw" else self.weight_decay
 
 
 class CurvatureSettings(Section):

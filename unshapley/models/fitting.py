@@ -13,8 +13,9 @@ from unshapley.models.batching import State
 from unshapley.models.building import build
 from unshapley.models.losses import row_loss
 from unshapley.models.pretrained import Pretrained, TrainingRows
+from unshapley.models.recipes import train_by_recipe
 from unshapley.models.rows import Rows
-from unshapley.models.training import stack, train
+from unshapley.models.training import stack
 from unshapley.numerics import deterministic
 from unshapley.progress import Progress, silent
 
@@ -40,9 +41,10 @@ def fit(
             f"provider {empty[0]!r} has no training row" if empty else "no provider to train on",
             expected="rows of every provider",
         )
-    x = torch.cat([rows[0] for rows in partitions.values()])
-    y = torch.cat([rows[1] for rows in partitions.values()])
-    counts = torch.tensor([len(rows[1]) for rows in partitions.values()])
+    x = torch.cat([x for x, _ in partitions.values()])
+    y = torch.cat([y for _, y in partitions.values()])
+    counts = torch.tensor([len(y) for _, y in partitions.values()])
+    rows = TrainingRows(x, y, torch.repeat_interleave(torch.arange(len(counts)), counts))
     model = _initial_model(recipe, x.shape[1], outputs, reference)
     initial = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
@@ -54,18 +56,8 @@ def fit(
                 rewind.update({name: tensor[0].detach().clone() for name, tensor in theta.items()})
             advance(1)
 
-        parameters = train(
-            model,
-            stack(initial, 1),
-            x.unsqueeze(0),
-            y.unsqueeze(0),
-            torch.ones(1, len(x)),
-            steps=recipe.steps,
-            learning_rate=recipe.learning_rate,
-            weight_decay=recipe.weight_decay,
-            seed=recipe.seed,
-            stepped=stepped,
-        )
+        everybody = torch.ones(1, len(counts), dtype=torch.bool)
+        parameters = train_by_recipe(model, stack(initial, 1), rows, everybody, recipe, stepped)
     final = {**initial, **{name: tensor[0] for name, tensor in parameters.items()}}
     model.load_state_dict(final)
     return Pretrained(
@@ -74,7 +66,7 @@ def fit(
         initial=initial,
         recipe=recipe,
         counts=counts,
-        rows=TrainingRows(x, y, torch.repeat_interleave(torch.arange(len(counts)), counts)),
+        rows=rows,
         reference=reference,
         rewind={**initial, **rewind},
         noise=_noise(model, x, y),

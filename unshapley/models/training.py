@@ -1,4 +1,4 @@
-"""Full-batch training of many models at once, for pretraining, retraining and fine-tuning.
+"""Training of many models at once, for pretraining, retraining and fine-tuning.
 
 A batch of models is one `State` with the models along the first dimension of its tensors. A matrix
 of row weights determines which rows each model is trained on.
@@ -16,6 +16,7 @@ from torch.func import functional_call
 from unshapley.models.adapting import set_noise, training
 from unshapley.models.batching import State, batched_outputs, forward_hooks
 from unshapley.models.losses import row_loss
+from unshapley.models.optimizers import MakeOptimizer, adam
 
 Objective = Callable[[State, State], Tensor | Iterator[Tensor]]
 """(trained tensors `(models, …)`, tensors shared by all models) → loss summed over models, or its
@@ -51,8 +52,9 @@ def train(
     seed: int = 0,
     stepped: Stepped | None = None,
     length: Tensor | None = None,
+    optimizer: MakeOptimizer = adam,
 ) -> State:
-    """Train a batch of models with full-batch Adam.
+    """Train a batch of models in full-batch steps.
 
     Minimises for every model k the weighted mean of the row loss plus ½ · `weight_decay` · ‖θ_k‖².
 
@@ -83,6 +85,7 @@ def train(
             weight_decay=weight_decay,
             stepped=stepped,
             length=length,
+            optimizer=optimizer,
         )
 
 
@@ -113,8 +116,9 @@ def descend(
     mask: State | None = None,
     stepped: Stepped | None = None,
     length: Tensor | None = None,
+    optimizer: MakeOptimizer = adam,
 ) -> State:
-    """Minimise any objective that is summed over models, with Adam.
+    """Minimise any objective that is summed over models.
 
     objective: one for all steps, or one for each step; mask: by name `(models, …)`, 1 where a
     parameter is trained and 0 where it is fixed; length: factor on the steps of each model.
@@ -122,11 +126,11 @@ def descend(
     names = trainable(model)
     theta = {n: start[n].detach().clone().requires_grad_() for n in names}
     shared = {n: start[n][0] for n in start if n not in theta}
-    # Adam works elementwise, so summing over models trains each as if it were alone
-    optimizer = torch.optim.Adam(list(theta.values()), lr=learning_rate)
+    # optimizers work elementwise, so summing over models trains each as if it were alone
+    steps_of = optimizer(list(theta.values()), learning_rate)
     objectives = [objective] * steps if callable(objective) else objective
     for step in range(steps):
-        optimizer.zero_grad()
+        steps_of.zero_grad()
         losses = objectives[step](theta, shared)
         for i, loss in enumerate([losses] if isinstance(losses, Tensor) else losses):
             if weight_decay and i == 0:
@@ -139,9 +143,9 @@ def descend(
                 if tensor.grad is not None:
                     tensor.grad.mul_(mask[name])
         if length is None:
-            optimizer.step()
+            steps_of.step()
         else:
-            _step_shorter(optimizer, theta, length)
+            _step_shorter(steps_of, theta, length)
         if stepped is not None:
             stepped(step + 1, theta)
     return {n: t.detach() for n, t in theta.items()}

@@ -11,11 +11,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from unshapley.models.batches import padded
 from unshapley.models.batching import State, batched_outputs
 from unshapley.models.losses import row_loss
 from unshapley.models.pretrained import Pretrained, TrainingRows
 from unshapley.models.training import stack, trainable
-from unshapley.unlearning.base import Unlearner, padded, reachable_rows
+from unshapley.unlearning.base import Unlearner, reachable_rows
 
 Ascent = Callable[[State, State], tuple[Tensor, Tensor]]
 """(trained tensors `(m, …)`, tensors shared by all models) → objective and forget loss `(m,)`"""

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from unshapley.errors import InputError
+from unshapley.models.batches import padded
 from unshapley.models.batching import State
 from unshapley.models.pretrained import Pretrained, TrainingRows
 from unshapley.models.training import train
@@ -108,23 +109,10 @@ def train_on_retained(
         weights,
         steps=steps,
         learning_rate=rate,
-        weight_decay=pretrained.recipe.weight_decay,
+        weight_decay=pretrained.recipe.penalty,
         seed=pretrained.recipe.seed,
         length=length,
     )
-
-
-def padded(rows: TrainingRows, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Each coalition's own rows, padded to the longest: x `(m, rows, features)`, y, weights.
-
-    chosen: providers of the rows, boolean `(m, n)`. Weights are 1 for rows and 0 for padding. The
-    cost of training depends on the largest coalition of a batch, so that coalitions of similar size
-    should be batched.
-    """
-    selected = chosen[:, rows.owner]
-    longest = max(1, int(selected.sum(dim=1).max()))
-    index = torch.argsort(~selected, dim=1, stable=True)[:, :longest]
-    return rows.x[index], rows.y[index], selected.gather(1, index).to(rows.x.dtype)
 
 
 def reachable_rows(

@@ -20,7 +20,7 @@ class NegGradPlusUnlearner(Unlearner):
 
     minimise β · (1/|S|) Σ_S ℓ(θ) − (1 − β) · min((1/|F|) Σ_F ℓ(θ), c) + ½ w ‖θ‖²
 
-    over retained rows S and forgotten rows F, with w the recipe's weight decay and c the held-out
+    over retained rows S and forgotten rows F, with w the recipe's penalty and c the held-out
     loss: that of the pretrained model on the reference set. Without the minimum with c it is
     NegGrad+ of Kurmanji et al., "Towards Unbounded Machine Unlearning" (NeurIPS 2023), section 4.
     Reads retained and forgotten rows. Cost per coalition: `steps` steps on all rows.
@@ -50,6 +50,6 @@ class NegGradPlusUnlearner(Unlearner):
             objective,
             steps=self.steps,
             learning_rate=self.learning_rate,
-            weight_decay=recipe.weight_decay,
+            weight_decay=recipe.penalty,
             length=step_length(pretrained, staying),
         )

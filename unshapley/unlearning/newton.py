@@ -25,14 +25,15 @@ class NewtonUnlearner(Unlearner):
     θ_S = θ − (H_S + (n_S (w + ρ_S) + λ) I)⁻¹ (g_S + n_S w θ + λ(θ − θ_0) − (n_S / n) · r)
 
     with g_S, H_S the retained providers' summed gradient and Gauss-Newton matrix at the pretrained
-    θ in the coordinates of `unshapley.curvature`, n_S of n rows retained, w the recipe's weight
-    decay, θ_0 the recorded initialisation, and r the first three terms of the bracket for the full
-    coalition: with it, forgetting no provider gives exactly the pretrained model. The Newton step
-    of Guo et al., "Certified Data Removal from Machine Learning Models" (ICML 2020), section 3,
-    over all layers. λ pulls towards θ_0, mostly where few rows are kept; it is `damping` times the
-    variance of the residuals, which is the unit of a summed squared error. ρ_S limits the step to
-    where the quadratic model holds: ρ_S = ρ √(dᵀ H d / n), with H the matrix of all rows and d the
-    step with 0.1 ρ in place of ρ_S. Where the loss is quadratic, λ = ρ = 0 is exact retraining.
+    θ in the coordinates of `unshapley.curvature`, n_S of n rows retained, w the recipe's L2
+    penalty (0 for adamw), θ_0 the recorded initialisation, and r the first three terms of the
+    bracket for the full coalition: with it, forgetting no provider gives exactly the pretrained
+    model. The Newton step of Guo et al., "Certified Data Removal from Machine Learning Models"
+    (ICML 2020), section 3, over all layers. λ pulls towards θ_0, mostly where few rows are kept; it
+    is `damping` times the variance of the residuals, which is the unit of a summed squared error.
+    ρ_S limits the step to where the quadratic model holds: ρ_S = ρ √(dᵀ H d / n), with H the matrix
+    of all rows and d the step with 0.1 ρ in place of ρ_S. Where the loss is quadratic, λ = ρ = 0 is
+    exact retraining.
 
     Retain-free. Cost per coalition: two Cholesky factors of k × k matrices, for any number of rows.
     """
@@ -69,7 +70,7 @@ class NewtonUnlearner(Unlearner):
                 where="valuation.unlearner",
                 do="load the game with needs='curvature'",
             )
-        decay = pretrained.recipe.weight_decay
+        decay = pretrained.recipe.penalty
         theta = curvature.coordinates(pretrained.trained)
         damping = self.damping * pretrained.noise
         pull = damping * (theta - curvature.coordinates(pretrained.initial))

@@ -22,7 +22,7 @@ class RandomLabelUnlearner(Unlearner):
     minimise (1/|S|) Σ_S ℓ(θ; y) + α · (1/|F|) Σ_F ℓ(θ; y′) + ½ w ‖θ‖²
 
     over retained rows S and forgotten rows F, with y′ a random other class (for numeric labels the
-    label of another row), and w the recipe's weight decay. Only the share `saliency` of weights
+    label of another row), and w the recipe's penalty. Only the share `saliency` of weights
     with the largest |∂ Σ_F ℓ / ∂θ| at the pretrained weights is trained; with 1 all are, which is
     the random labelling of Golatkar et al., "Eternal Sunshine of the Spotless Net" (CVPR 2020). Fan
     et al., "SalUn: Empowering Machine Unlearning via Gradient-based Weight Saliency" (ICLR 2024),
@@ -60,7 +60,7 @@ class RandomLabelUnlearner(Unlearner):
             objective,
             steps=self.steps,
             learning_rate=self.learning_rate,
-            weight_decay=recipe.weight_decay,
+            weight_decay=recipe.penalty,
             length=step_length(pretrained, staying),
             mask=salient(pretrained, rows, ~staying, self.saliency) if self.masks else None,
         )

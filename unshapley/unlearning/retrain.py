@@ -13,8 +13,9 @@ from torch import Tensor
 from unshapley.models.batching import State
 from unshapley.models.fitting import initialised
 from unshapley.models.pretrained import Pretrained
+from unshapley.models.recipes import train_by_recipe
 from unshapley.models.training import stack
-from unshapley.unlearning.base import Unlearner, train_on_retained
+from unshapley.unlearning.base import Unlearner, reachable_rows, train_on_retained
 
 
 class RetrainUnlearner(Unlearner):
@@ -40,11 +41,9 @@ class RetrainUnlearner(Unlearner):
     def __call__(self, pretrained: Pretrained, staying: Tensor) -> State:
         if self.seed is not None:
             pretrained = _reseeded(pretrained, self.seed)
-        recipe = pretrained.recipe
         start = stack(pretrained.initial, len(staying))
-        return train_on_retained(
-            pretrained, start, staying, recipe.steps, recipe.learning_rate, self.name
-        )
+        rows = reachable_rows(pretrained, staying, self.name)
+        return train_by_recipe(pretrained.model, start, rows, staying, pretrained.recipe)
 
 
 def retrained_or(

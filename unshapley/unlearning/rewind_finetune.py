@@ -17,7 +17,7 @@ from unshapley.unlearning.base import Unlearner, train_on_retained
 class RewindFinetuneUnlearner(Unlearner):
     """Go back to weights from early in training, then train on the retained rows.
 
-    θ = `steps` of the recorded recipe on S, from the early weights θ_early
+    θ = `steps` of Adam on S, from the early weights θ_early
 
     Early weights have learnt what all rows have in common, and little from any single provider: so
     there is less to forget than with `finetune`, and less to learn than from the initialisation.

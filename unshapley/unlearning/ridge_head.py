@@ -83,7 +83,7 @@ def default_ridge(pretrained: Pretrained) -> float:
     classes the loss is another, and a stronger ridge keeps the layer near the pretrained one.
     """
     if pretrained.reference[1].is_floating_point():
-        return max(pretrained.recipe.weight_decay, 1e-6)
+        return max(pretrained.recipe.penalty, 1e-6)
     return 0.3
 
 

@@ -22,7 +22,7 @@ class ScrubUnlearner(Unlearner):
     min-steps: α · (1/|S|) Σ_S KL(p_teacher ‖ p_θ) + γ · (1/|S|) Σ_S ℓ(θ) + ½ w ‖θ‖²
     max-steps: −g · (1/|F|) Σ_F KL(p_teacher ‖ p_θ) + ½ w ‖θ‖²
 
-    over retained rows S and forgotten rows F, with w the recipe's weight decay; each of the first
+    over retained rows S and forgotten rows F, with w the recipe's penalty; each of the first
     `max_steps` min-steps is followed by a max-step. g falls from one to zero as the mean loss of
     the forgotten rows approaches the held-out loss, that of the pretrained model on the reference
     set. SCRUB of Kurmanji et al., "Towards Unbounded Machine Unlearning" (NeurIPS 2023), section 3;
@@ -74,6 +74,6 @@ class ScrubUnlearner(Unlearner):
             objectives,
             steps=len(objectives),
             learning_rate=self.learning_rate,
-            weight_decay=recipe.weight_decay,
+            weight_decay=recipe.penalty,
             length=step_length(pretrained, staying),
         )

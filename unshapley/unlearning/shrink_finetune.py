@@ -16,7 +16,7 @@ from unshapley.unlearning.base import Unlearner, train_on_retained
 class ShrinkFinetuneUnlearner(Unlearner):
     """Shrink the weights towards the initialisation, then train on the retained rows.
 
-    θ_start = θ_0 + (rows_S / rows) · (θ − θ_0), then `steps` of the recorded recipe on S.
+    θ_start = θ_0 + (rows_S / rows) · (θ − θ_0), then `steps` of Adam on S.
 
     Plain fine-tuning forgets too little where few rows are kept. There this starts almost at the
     recorded initialisation θ_0, as retraining does, and where few rows are forgotten almost at the

@@ -1,0 +1,130 @@
+"""Models trained by a recipe: as torch trains one alone, whatever is computed beside it."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn import functional
+
+from tests.unshapley.games import diabetes_game, digits_game
+from unshapley.config import PretrainSettings, parse_params
+from unshapley.errors import InputError
+from unshapley.models.architectures import mlp
+from unshapley.models.pretrained import TrainingRows
+from unshapley.models.recipes import train_by_recipe
+from unshapley.models.training import stack
+from unshapley.unlearning import build_unlearner
+
+OPTIMIZERS = [
+    {"optimizer": "adam", "learning_rate": 0.01},
+    {"optimizer": "adamw", "learning_rate": 0.01, "weight_decay": 1.0},
+    {"optimizer": "sgd", "learning_rate": 0.1},
+    {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.0},
+]
+STAYING = torch.tensor([[1, 1, 1], [1, 0, 0], [0, 1, 1], [0, 0, 1]], dtype=torch.bool)
+OF_TORCH = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
+}
+
+
+def some_rows() -> TrainingRows:
+    """Three providers of 30, 20 and 10 rows."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(60, 4, generator=generator)
+    y = (x[:, 0] + 0.5 * torch.randn(60, generator=generator) > 0).long()
+    return TrainingRows(x, y, torch.repeat_interleave(torch.arange(3), torch.tensor([30, 20, 10])))
+
+
+def small_model() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return mlp(4, 2, [5])
+
+
+def by_recipe(recipe: PretrainSettings, staying=STAYING):
+    model = small_model()
+    start = stack(dict(model.state_dict()), len(staying))
+    return train_by_recipe(model, start, some_rows(), staying, recipe)
+
+
+def by_torch(recipe: PretrainSettings, stays):
+    """A plain loop over one model's own rows."""
+    model, rows = small_model(), some_rows()
+    own = stays[rows.owner]
+    options = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    if recipe.optimizer == "sgd":
+        options["momentum"] = 0.9 if recipe.momentum is None else recipe.momentum
+    optimizer = OF_TORCH[recipe.optimizer](model.parameters(), **options)
+    for _ in range(recipe.steps):
+        optimizer.zero_grad()
+        functional.cross_entropy(model(rows.x[own]), rows.y[own]).backward()
+        optimizer.step()
+    return dict(model.named_parameters())
+
+
+@pytest.mark.parametrize("options", OPTIMIZERS, ids=str)
+def test_every_model_is_what_torch_trains_on_its_rows_alone(options):
+    recipe = PretrainSettings(steps=30, **options)
+    together = by_recipe(recipe)
+    for k, stays in enumerate(STAYING):
+        for name, expected in by_torch(recipe, stays).items():
+            torch.testing.assert_close(together[name][k], expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("options", OPTIMIZERS, ids=str)
+def test_retraining_everybody_gives_the_pretrained_model(options):
+    pretrained = digits_game(steps=10, **options).pretrained
+    everybody = torch.ones(1, 3, dtype=torch.bool)
+    retrained = build_unlearner("retrain")(pretrained, everybody)
+    for name, tensor in retrained.items():
+        assert torch.equal(tensor[0], pretrained.trained[name])
+
+
+def test_adamw_minimises_the_loss_without_a_penalty():
+    """What `newton` assumes of it: its weights are where the gradient of the loss alone is zero."""
+    by_optimizer = {}
+    for name in ("adam", "adamw"):
+        recipe = PretrainSettings(optimizer=name, steps=3000, weight_decay=0.1)
+        model, rows = torch.nn.Linear(4, 1), some_rows()
+        torch.nn.init.zeros_(model.weight)
+        rows = TrainingRows(rows.x, rows.y.float(), rows.owner)
+        start = stack(dict(model.state_dict()), 1)
+        trained = train_by_recipe(model, start, rows, STAYING[:1], recipe)
+        residuals = rows.x @ trained["weight"][0, 0] + trained["bias"][0] - rows.y
+        gradient = residuals @ rows.x / len(rows.y)
+        by_optimizer[name] = float(gradient.norm())
+        penalised = gradient + recipe.penalty * trained["weight"][0, 0]
+        assert float(penalised.norm()) < 1e-3
+    assert by_optimizer["adam"] > 0.01
+
+
+def test_a_penalty_that_adamw_has_not_is_not_assumed():
+    pretrained = diabetes_game(steps=5).pretrained
+    recipes = [PretrainSettings(optimizer=o, weight_decay=w) for o, w in
+               (("adamw", 0.5), ("adam", 0.0), ("adam", 0.5))]  # fmt: skip
+    staying = torch.tensor([[1, 1, 0, 0]], dtype=torch.bool)
+    for name in ("newton", "finetune", "neggrad_plus", "scrub", "random_label", "ridge_head"):
+        decoupled, none, penalised = (
+            build_unlearner(name)(_with(pretrained, recipe), staying) for recipe in recipes
+        )
+        tensor = "head.weight"
+        assert torch.equal(decoupled[tensor], none[tensor]), name
+        assert not torch.equal(decoupled[tensor], penalised[tensor]), name
+
+
+def _with(pretrained, recipe):
+    return replace(pretrained, recipe=recipe)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"optimizer": "lbfgs"}, "pretrain.optimizer = 'lbfgs'.*'adam', 'adamw' or 'sgd'"),
+        ({"momentum": 0.9}, "pretrain: momentum = 0.9 is of sgd, and optimizer is adam"),
+        ({"optimizer": "sgd", "momentum": 1}, "pretrain.momentum = 1"),
+    ],
+)
+def test_a_recipe_that_cannot_be_is_told(settings, message):
+    with pytest.raises(InputError, match=message):
+        parse_params({"pretrain": settings}, "params.yaml")
