@@ -106,6 +106,12 @@ class PretrainSettings(Section):
     )
     momentum: float | None = Field(None, ge=0, lt=1, description="of sgd; none: 0.9")
     learning_rate: float = Field(0.01, gt=0)
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant", description="cosine: the learning rate falls to 0 over the steps"
+    )
+    warmup: float = Field(
+        0.0, ge=0, lt=1, description="share of the steps in which the learning rate rises first"
+    )
     weight_decay: float = Field(
         0.01, ge=0, description="L2 penalty on the mean loss; for adamw the decay of the weights"
     )

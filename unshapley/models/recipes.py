@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from unshapley.config import PretrainSettings
 from unshapley.models.batches import padded
 from unshapley.models.batching import State
-from unshapley.models.optimizers import optimizer_of
+from unshapley.models.optimizers import optimizer_of, schedule_of
 from unshapley.models.pretrained import TrainingRows
 from unshapley.models.training import Stepped, train
 
@@ -37,4 +37,5 @@ def train_by_recipe(
         seed=recipe.seed,
         stepped=stepped,
         optimizer=optimizer_of(recipe),
+        schedule=schedule_of(recipe),
     )

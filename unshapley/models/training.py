@@ -16,7 +16,7 @@ from torch.func import functional_call
 from unshapley.models.adapting import set_noise, training
 from unshapley.models.batching import State, batched_outputs, forward_hooks
 from unshapley.models.losses import row_loss
-from unshapley.models.optimizers import MakeOptimizer, adam
+from unshapley.models.optimizers import MakeOptimizer, Schedule, adam
 
 Objective = Callable[[State, State], Tensor | Iterator[Tensor]]
 """(trained tensors `(models, …)`, tensors shared by all models) → loss summed over models, or its
@@ -53,6 +53,7 @@ def train(
     stepped: Stepped | None = None,
     length: Tensor | None = None,
     optimizer: MakeOptimizer = adam,
+    schedule: Schedule | None = None,
 ) -> State:
     """Train a batch of models in full-batch steps.
 
@@ -86,6 +87,7 @@ def train(
             stepped=stepped,
             length=length,
             optimizer=optimizer,
+            schedule=schedule,
         )
 
 
@@ -117,6 +119,7 @@ def descend(
     stepped: Stepped | None = None,
     length: Tensor | None = None,
     optimizer: MakeOptimizer = adam,
+    schedule: Schedule | None = None,
 ) -> State:
     """Minimise any objective that is summed over models.
 
@@ -142,6 +145,9 @@ def descend(
             for name, tensor in theta.items():
                 if tensor.grad is not None:
                     tensor.grad.mul_(mask[name])
+        if schedule is not None:
+            for group in steps_of.param_groups:
+                group["lr"] = learning_rate * schedule(step)
         if length is None:
             steps_of.step()
         else:

@@ -10,16 +10,20 @@ from tests.unshapley.games import diabetes_game, digits_game
 from unshapley.config import PretrainSettings, parse_params
 from unshapley.errors import InputError
 from unshapley.models.architectures import mlp
+from unshapley.models.optimizers import schedule_of
 from unshapley.models.pretrained import TrainingRows
 from unshapley.models.recipes import train_by_recipe
 from unshapley.models.training import stack
 from unshapley.unlearning import build_unlearner
 
-OPTIMIZERS = [
+RECIPES = [
     {"optimizer": "adam", "learning_rate": 0.01},
     {"optimizer": "adamw", "learning_rate": 0.01, "weight_decay": 1.0},
     {"optimizer": "sgd", "learning_rate": 0.1},
     {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.0},
+    {"optimizer": "adamw", "weight_decay": 1.0, "schedule": "cosine"},
+    {"optimizer": "sgd", "learning_rate": 0.1, "schedule": "cosine", "warmup": 0.2},
+    {"optimizer": "adam", "warmup": 0.5},
 ]
 STAYING = torch.tensor([[1, 1, 1], [1, 0, 0], [0, 1, 1], [0, 0, 1]], dtype=torch.bool)
 OF_TORCH = {
@@ -56,14 +60,36 @@ def by_torch(recipe: PretrainSettings, stays):
     if recipe.optimizer == "sgd":
         options["momentum"] = 0.9 if recipe.momentum is None else recipe.momentum
     optimizer = OF_TORCH[recipe.optimizer](model.parameters(), **options)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _rates(recipe).__getitem__)
     for _ in range(recipe.steps):
         optimizer.zero_grad()
         functional.cross_entropy(model(rows.x[own]), rows.y[own]).backward()
         optimizer.step()
+        schedule.step()
     return dict(model.named_parameters())
 
 
-@pytest.mark.parametrize("options", OPTIMIZERS, ids=str)
+def _rates(recipe: PretrainSettings) -> list[float]:
+    """Factor on the learning rate of every step, and of one after the last."""
+    rising = round(recipe.steps * recipe.warmup)
+    rise = [k / (rising + 1) for k in range(1, rising + 1)]
+    falling = torch.linspace(0, torch.pi, recipe.steps - rising + 1).cos().tolist()
+    fall = [(1 + cosine) / 2 if recipe.schedule == "cosine" else 1.0 for cosine in falling]
+    return rise + fall
+
+
+def test_a_cosine_falls_from_the_learning_rate_to_nearly_zero():
+    factor = schedule_of(PretrainSettings(steps=100, schedule="cosine", warmup=0.1))
+    factors = [factor(step) for step in range(100)]
+    assert factors[:11] == sorted(factors[:11])
+    assert factors[10:] == sorted(factors[10:], reverse=True)
+    assert factors[10] == 1.0
+    assert 0 < factors[0] < 0.1
+    assert 0 < factors[-1] < 0.001
+    assert schedule_of(PretrainSettings()) is None
+
+
+@pytest.mark.parametrize("options", RECIPES, ids=str)
 def test_every_model_is_what_torch_trains_on_its_rows_alone(options):
     recipe = PretrainSettings(steps=30, **options)
     together = by_recipe(recipe)
@@ -72,7 +98,7 @@ def test_every_model_is_what_torch_trains_on_its_rows_alone(options):
             torch.testing.assert_close(together[name][k], expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("options", OPTIMIZERS, ids=str)
+@pytest.mark.parametrize("options", RECIPES, ids=str)
 def test_retraining_everybody_gives_the_pretrained_model(options):
     pretrained = digits_game(steps=10, **options).pretrained
     everybody = torch.ones(1, 3, dtype=torch.bool)
@@ -122,6 +148,8 @@ def _with(pretrained, recipe):
     [
         ({"optimizer": "lbfgs"}, "pretrain.optimizer = 'lbfgs'.*'adam', 'adamw' or 'sgd'"),
         ({"momentum": 0.9}, "pretrain: momentum = 0.9 is of sgd, and optimizer is adam"),
+        ({"schedule": "step"}, "pretrain.schedule = 'step'.*'constant' or 'cosine'"),
+        ({"warmup": 1}, "pretrain.warmup = 1"),
         ({"optimizer": "sgd", "momentum": 1}, "pretrain.momentum = 1"),
     ],
 )
