@@ -106,6 +106,9 @@ class PretrainSettings(Section):
     )
     momentum: float | None = Field(None, ge=0, lt=1, description="of sgd; none: 0.9")
     learning_rate: float = Field(0.01, gt=0)
+    batch_size: int | None = Field(
+        None, ge=1, description="rows of a step; none, or as many as there are: all rows"
+    )
     schedule: Literal["constant", "cosine"] = Field(
         "constant", description="cosine: the learning rate falls to 0 over the steps"
     )

@@ -27,7 +27,7 @@ from unshapley.game.utilities import Utility
 from unshapley.unlearning import Unlearner
 from unshapley.unlearning.auto import AutoUnlearner
 from unshapley.unlearning.none import NoUnlearning
-from unshapley.unlearning.retrain import RetrainUnlearner, TruncatedRetrainUnlearner
+from unshapley.unlearning.retrain import RetrainUnlearner, TruncatedRetrainUnlearner, full_steps
 
 Floats = NDArray[np.float64]
 
@@ -360,7 +360,7 @@ def _equal_cost(rows: Sequence[UnlearnerRow], game: Game) -> TruncatedRetrainUnl
     ]
     limit = max(CHEAP, min((cost for _, cost in rivals), default=0.0))
     cost = min((rival for rival in rivals if rival[1] <= limit), default=(0.0, CHEAP))[1]
-    return TruncatedRetrainUnlearner(steps=max(1, round(cost * game.pretrained.recipe.steps)))
+    return TruncatedRetrainUnlearner(steps=max(1, round(cost * full_steps(game.pretrained))))
 
 
 def _mean_rmse(pairs: Sequence[tuple[Floats, Floats]]) -> float | None:

@@ -59,6 +59,7 @@ def bytes_per_coalition(game: Game, unlearner: Unlearner, coalitions: Coalitions
         share = pretrained.share(game.staying(coalitions))
         touched = 1 - share if unlearner.retain_free else share
         rows = total_rows if unlearner.reads_all else round(float(touched.max()) * total_rows)
+        rows = unlearner.rows_of_step(pretrained, rows)
         if unlearner.retain_free:
             rows += len(pretrained.reference[1])
         # activations: saved ones, their gradients, temporary ones

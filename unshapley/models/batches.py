@@ -1,11 +1,81 @@
-"""The rows that coalitions are trained on."""
+"""The rows that coalitions are trained on, in each step."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from unshapley.models.pretrained import TrainingRows
+
+Batch = tuple[Tensor, Tensor, Tensor]
+"""x `(m, rows, features)`, y `(m, rows)`, and the shares of the rows in the loss of each model
+`(m, rows)`, which sum to 1, or to 0 for a model that has no row"""
+Batches = Callable[[int], Batch]
+"""(step, from 0) → the rows of that step"""
+
+
+def full_batch(x: Tensor, y: Tensor, weights: Tensor) -> Batches:
+    """The same rows in every step; weights: non-negative `(m, rows)`."""
+    batch = x, y, _shares(weights)
+    return lambda _step: batch
+
+
+class MiniBatches:
+    """Each step a slice of an order of all training rows, which is drawn anew for every pass.
+
+    The order is of the rows of all providers, readable or not, and a model is trained on those of
+    its own rows that lie in the slice: so what a model is does not depend on which coalitions are
+    computed together. The last slice of a pass may be shorter.
+
+    counts: number of rows of each provider `(n,)`; staying: `(m, n)`; size: rows of a slice.
+    """
+
+    def __init__(
+        self, rows: TrainingRows, counts: Tensor, staying: Tensor, size: int, seed: int
+    ) -> None:
+        self._rows, self._staying, self._seed = rows, staying, seed
+        self._slices = torch.split(torch.arange(int(counts.sum())), size)
+        self.steps_of_pass = len(self._slices)
+        self._owner = torch.repeat_interleave(torch.arange(len(counts)), counts.cpu())
+        self._owner = self._owner.to(rows.owner.device)
+        self._readable = _readable(rows.owner, counts)
+        self._pass: tuple[int, Tensor] = (-1, torch.empty(0))
+        self.moving = torch.ones(len(staying), dtype=torch.bool, device=staying.device)
+        """which models have a row in the latest step `(m,)`"""
+
+    def __call__(self, step: int) -> Batch:
+        number, slice_of_pass = divmod(step, self.steps_of_pass)
+        chosen = self._order(number)[self._slices[slice_of_pass]]
+        index = self._readable[chosen]
+        rows = TrainingRows(self._rows.x[index], self._rows.y[index], self._owner[chosen])
+        x, y, weights = padded(rows, self._staying)
+        self.moving = weights.any(dim=1)
+        return x, y, _shares(weights)
+
+    def _order(self, number: int) -> Tensor:
+        """The rows in the order of a pass, by their place among those of all providers."""
+        if self._pass[0] != number:
+            drawn = np.random.default_rng([self._seed, number]).permutation(len(self._owner))
+            self._pass = number, torch.from_numpy(drawn).to(self._owner.device)
+        return self._pass[1]
+
+
+def _readable(owner: Tensor, counts: Tensor) -> Tensor:
+    """Index of every provider's rows among those that can be read; 0 for the others `(rows,)`."""
+    index = torch.zeros(int(counts.sum()), dtype=torch.long, device=owner.device)
+    begin = counts.to(owner.device).cumsum(0) - counts.to(owner.device)
+    by_owner = owner.argsort(stable=True)
+    ordered = owner[by_owner].contiguous()
+    rank = torch.arange(len(owner), device=owner.device) - torch.searchsorted(ordered, ordered)
+    index[begin[ordered] + rank] = by_owner
+    return index
+
+
+def _shares(weights: Tensor) -> Tensor:
+    return weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-12)
 
 
 def padded(rows: TrainingRows, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:

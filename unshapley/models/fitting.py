@@ -57,7 +57,8 @@ def fit(
             advance(1)
 
         everybody = torch.ones(1, len(counts), dtype=torch.bool)
-        parameters = train_by_recipe(model, stack(initial, 1), rows, everybody, recipe, stepped)
+        start = stack(initial, 1)
+        parameters = train_by_recipe(model, start, rows, counts, everybody, recipe, stepped)
     final = {**initial, **{name: tensor[0] for name, tensor in parameters.items()}}
     model.load_state_dict(final)
     return Pretrained(

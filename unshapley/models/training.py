@@ -1,7 +1,7 @@
 """Training of many models at once, for pretraining, retraining and fine-tuning.
 
-A batch of models is one `State` with the models along the first dimension of its tensors. A matrix
-of row weights determines which rows each model is trained on.
+A batch of models is one `State` with the models along the first dimension of its tensors. The
+shares of the rows of a step in the loss determine which rows each model is trained on.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from unshapley.models.adapting import set_noise, training
+from unshapley.models.batches import Batches
 from unshapley.models.batching import State, batched_outputs, forward_hooks
 from unshapley.models.losses import row_loss
 from unshapley.models.optimizers import MakeOptimizer, Schedule, adam
@@ -42,9 +43,7 @@ def trainable(model: nn.Module) -> list[str]:
 def train(
     model: nn.Module,
     start: State,
-    x: Tensor,
-    y: Tensor,
-    weights: Tensor,
+    batches: Batches,
     *,
     steps: int,
     learning_rate: float,
@@ -55,24 +54,23 @@ def train(
     optimizer: MakeOptimizer = adam,
     schedule: Schedule | None = None,
 ) -> State:
-    """Train a batch of models in full-batch steps.
+    """Train a batch of models.
 
     Minimises for every model k the weighted mean of the row loss plus ½ · `weight_decay` · ‖θ_k‖².
 
-    start: weights of all models `(models, …)`; x: `(models, rows, features)`; y: `(models, rows)`;
-    weights: non-negative row weights `(models, rows)`; a model whose weights are all zero only
-    has weight decay; seed: of the noise of dropout layers; length: factor on the steps of each
+    start: weights of all models `(models, …)`; batches: the rows of each step; a model without any
+    only has weight decay; seed: of the noise of dropout layers; length: factor on the steps of each
     model `(models,)`. Returns the trained parameters `(models, …)`, without buffers.
     """
-    share = weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-12)
-
-    blocks = row_blocks(model, start, x)
+    block = rows_of_block(model, start, batches(0)[0])
     steps_begun = count()
 
     def objective(theta: State, shared: State) -> Iterator[Tensor]:
         step = next(steps_begun)
-        for block, rows in enumerate(blocks):
-            set_noise(model, (seed, step, block))
+        x, y, share = batches(step)
+        for i in range(0, x.shape[1], block):
+            rows = slice(i, i + block)
+            set_noise(model, (seed, step, i // block))
             outputs = batched_outputs(model, theta, shared, x[:, rows], 0)
             yield (share[:, rows] * row_loss(outputs, y[:, rows])).sum()
 
@@ -91,8 +89,10 @@ def train(
         )
 
 
-def row_blocks(model: nn.Module, state: State, x: Tensor) -> list[slice]:
-    """Blocks of the rows of `(models, rows, features)`, however many models there are."""
+def rows_of_block(model: nn.Module, state: State, x: Tensor) -> int:
+    """How many of the rows `(models, rows, features)` go through the model at once, however many
+    models there are.
+    """
     largest = 1
 
     def note(_module: nn.Module, _inputs: object, output: object) -> None:
@@ -103,8 +103,7 @@ def row_blocks(model: nn.Module, state: State, x: Tensor) -> list[slice]:
     one = {name: tensor[0] for name, tensor in state.items()}
     with torch.no_grad(), forward_hooks(dict(model.named_modules()), lambda _: note):
         functional_call(model, one, (x[0, :1],))
-    size = max(1, LARGEST_ACTIVATION // largest)
-    return [slice(i, i + size) for i in range(0, x.shape[1], size)]
+    return max(1, LARGEST_ACTIVATION // largest)
 
 
 def descend(

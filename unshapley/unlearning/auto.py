@@ -21,6 +21,7 @@ from unshapley.unlearning.none import NoUnlearning
 from unshapley.unlearning.retrain import (
     RetrainUnlearner,
     TruncatedRetrainUnlearner,
+    full_steps,
     retrained_or,
 )
 from unshapley.unlearning.shrink_finetune import ShrinkFinetuneUnlearner
@@ -36,8 +37,8 @@ CANDIDATES: Mapping[str, Unlearner] = {
 }
 """What calibration chooses from, the cheaper first among equals."""
 LONGEST = 0.05
-"""Most steps of a candidate, in shares of those of the recipe: more would cost more than they save
-where the model was trained for a few steps only."""
+"""Most steps of a candidate, in shares of the full-batch steps that cost as much as the recipe:
+more would cost more than they save where the model was trained for a few steps only."""
 WITHOUT_ROWS = "newton"
 """Where rows are out of reach, nothing can be retrained to choose by, and this is used: it had the
 smallest errors of those that need no retained rows (benchmarks/README.md)."""
@@ -106,7 +107,7 @@ class AutoUnlearner(Unlearner):
 
 def candidates(pretrained: Pretrained) -> dict[str, Unlearner]:
     """What calibration chooses from, with no more steps than `LONGEST` allows."""
-    limit = max(1, round(LONGEST * pretrained.recipe.steps))
+    limit = max(1, round(LONGEST * full_steps(pretrained)))
     steps = {name: getattr(kind, "steps", 0) for name, kind in CANDIDATES.items()}
     return {
         name: kind.model_copy(update={"steps": limit}) if steps[name] > limit else kind

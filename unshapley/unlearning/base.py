@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from unshapley.errors import InputError
-from unshapley.models.batches import padded
+from unshapley.models.batches import full_batch, padded
 from unshapley.models.batching import State
 from unshapley.models.pretrained import Pretrained, TrainingRows
 from unshapley.models.training import train
@@ -67,6 +67,10 @@ class Unlearner(BaseModel):
         rows = share * pretrained.counts.sum()
         return self.training_steps(pretrained) * row_step * rows
 
+    def rows_of_step(self, pretrained: Pretrained, rows: int) -> int:
+        """Most rows that a training step takes of a coalition that has so many."""
+        return rows
+
     def exact(self, pretrained: Pretrained, staying: Tensor) -> Tensor:
         """Which coalitions are really retrained and so need no correction `(m,)`."""
         return torch.zeros(len(staying), dtype=torch.bool, device=staying.device)
@@ -104,9 +108,7 @@ def train_on_retained(
     return train(
         pretrained.model,
         start,
-        x,
-        y,
-        weights,
+        full_batch(x, y, weights),
         steps=steps,
         learning_rate=rate,
         weight_decay=pretrained.recipe.penalty,

@@ -12,7 +12,7 @@ from torch import Tensor
 from unshapley.models.batching import State
 from unshapley.models.pretrained import Pretrained
 from unshapley.unlearning.newton_finetune import NewtonFinetuneUnlearner
-from unshapley.unlearning.retrain import RetrainUnlearner, retrained_or
+from unshapley.unlearning.retrain import RetrainUnlearner, full_steps, retrained_or
 
 
 class HybridUnlearner(NewtonFinetuneUnlearner):
@@ -41,7 +41,7 @@ class HybridUnlearner(NewtonFinetuneUnlearner):
         if self.retrain_below is not None:
             return self
         share = pretrained.share(staying).cpu().sort().values
-        total = pretrained.recipe.steps
+        total = full_steps(pretrained)
         steps = self.affordable(total)
         extra_cost = share.cumsum(0) * (1 - steps / total)
         budget = share.sum() * max(0.0, self.cost - steps / total)
@@ -53,11 +53,11 @@ class HybridUnlearner(NewtonFinetuneUnlearner):
             below = float(lower[-1]) if len(lower) else 0.0
         return self.model_copy(update={"steps": steps, "retrain_below": below})
 
-    def affordable(self, total: int) -> int:
-        """Fine-tuning steps that `cost` pays for, where retraining takes `total`."""
+    def affordable(self, total: float) -> int:
+        """Fine-tuning steps that `cost` pays for, where retraining takes `total` of them."""
         return max(1, min(self.steps, int(self.cost * total)))
 
-    def split(self, total: int) -> float:
+    def split(self, total: float) -> float:
         """Largest share of rows to retrain: `retrain_below`, or else what `cost` pays for if shares
         are uniformly distributed, so that it does not depend on the coalitions of a chunk.
         """
@@ -69,7 +69,7 @@ class HybridUnlearner(NewtonFinetuneUnlearner):
     def exact(self, pretrained: Pretrained, staying: Tensor) -> Tensor:
         if staying.shape[1] <= self.retrain_up_to:
             return torch.ones(len(staying), dtype=torch.bool, device=staying.device)
-        return pretrained.share(staying) <= self.split(pretrained.recipe.steps) + 1e-12
+        return pretrained.share(staying) <= self.split(full_steps(pretrained)) + 1e-12
 
     def flop(self, pretrained: Pretrained, staying: Tensor, row_step: float) -> Tensor:
         unlearned = super().flop(pretrained, staying, row_step)

@@ -13,7 +13,7 @@ from torch import Tensor
 from unshapley.models.batching import State
 from unshapley.models.fitting import initialised
 from unshapley.models.pretrained import Pretrained
-from unshapley.models.recipes import train_by_recipe
+from unshapley.models.recipes import batch_size, passes, train_by_recipe
 from unshapley.models.training import stack
 from unshapley.unlearning.base import Unlearner, reachable_rows, train_on_retained
 
@@ -35,6 +35,14 @@ class RetrainUnlearner(Unlearner):
     def training_steps(self, pretrained: Pretrained) -> int:
         return pretrained.recipe.steps
 
+    def rows_of_step(self, pretrained: Pretrained, rows: int) -> int:
+        size = batch_size(pretrained.recipe, int(pretrained.counts.sum()))
+        return rows if size is None else min(rows, size)
+
+    def flop(self, pretrained: Pretrained, staying: Tensor, row_step: float) -> Tensor:
+        shorter = full_steps(pretrained) / pretrained.recipe.steps
+        return super().flop(pretrained, staying, row_step) * shorter
+
     def exact(self, pretrained: Pretrained, staying: Tensor) -> Tensor:
         return torch.ones(len(staying), dtype=torch.bool, device=staying.device)
 
@@ -43,7 +51,14 @@ class RetrainUnlearner(Unlearner):
             pretrained = _reseeded(pretrained, self.seed)
         start = stack(pretrained.initial, len(staying))
         rows = reachable_rows(pretrained, staying, self.name)
-        return train_by_recipe(pretrained.model, start, rows, staying, pretrained.recipe)
+        return train_by_recipe(
+            pretrained.model, start, rows, pretrained.counts, staying, pretrained.recipe
+        )
+
+
+def full_steps(pretrained: Pretrained) -> float:
+    """How many full-batch steps cost as much as the recipe: unlearners take such steps."""
+    return passes(pretrained.recipe, int(pretrained.counts.sum()))
 
 
 def retrained_or(

@@ -35,6 +35,16 @@ def test_chunks_are_as_large_as_memory_allows(inputs):
     )
 
 
+def test_a_mini_batch_takes_less_memory_than_all_rows():
+    coalitions = from_masks(range(1, 8), 3)
+    retrain = build_unlearner("retrain")
+    sizes = [
+        bytes_per_coalition(digits_game(batch_size=size), retrain, coalitions)
+        for size in (None, 1000, 100, 50)
+    ]
+    assert sizes[0] == sizes[1] > sizes[2] > sizes[3]
+
+
 def test_memory_for_not_even_one_coalition_is_refused():
     game = digits_game(hidden=[512])
     coalitions = from_masks(range(1, 7), 3)
@@ -43,12 +53,16 @@ def test_memory_for_not_even_one_coalition_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("name", "hidden", "count"),
-    [("finetune", 64, 400), pytest.param("random_label", 2048, 50, marks=pytest.mark.drill)],
+    ("name", "hidden", "count", "recipe"),
+    [
+        ("finetune", 64, 400, {}),
+        ("retrain", 64, 600, {"batch_size": 50}),
+        pytest.param("random_label", 2048, 50, {}, marks=pytest.mark.drill),
+    ],
 )
-def test_what_is_used_stays_below_the_estimate_and_near_it(name, hidden, count):
+def test_what_is_used_stays_below_the_estimate_and_near_it(name, hidden, count, recipe):
     """In a process of its own, as the peak of this one is long past."""
-    call = f"use({name!r}, {hidden}, {count})"
+    call = f"use({name!r}, {hidden}, {count}, **{recipe})"
     command = [sys.executable, "-c", f"from {__name__} import use; {call}"]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     assert not found.returncode, found.stderr
@@ -64,11 +78,11 @@ def test_a_mask_over_the_weights_is_counted(inputs):
     assert gap >= weights
 
 
-def use(name: str, hidden: int, count: int) -> None:
-    game = digits_game(hidden=[hidden])
+def use(name: str, hidden: int, count: int, **recipe) -> None:
+    game = digits_game(hidden=[hidden], **recipe)
     coalitions = np.ones((count, 3), dtype=bool)
     coalitions[:, 0] = False
-    unlearner = build_unlearner(name, {"steps": 2})
+    unlearner = build_unlearner(name, {} if name == "retrain" else {"steps": 2})
     estimated = len(coalitions) * bytes_per_coalition(game, unlearner, coalitions)
     Path("/proc/self/clear_refs").write_text("5")  # forgets the peak of making the game
     before = psutil.Process().memory_info().rss

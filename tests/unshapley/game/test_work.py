@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.unshapley.games import digits_game
 from unshapley.game.coalitions import everybody, nobody
 from unshapley.game.work import TRAINING, coalitions_worth, flop_of_coalitions, forward_flop
 from unshapley.unlearning import build_unlearner
@@ -36,6 +37,19 @@ def test_training_is_counted_by_rows_and_steps(inputs, forward):
     ):
         found = work(inputs, name, both, **options)
         np.testing.assert_allclose(found, np.array(expected) + test, err_msg=name)
+
+
+def test_mini_batches_are_counted_by_the_rows_they_take():
+    full, mini = (digits_game(steps=7, batch_size=size) for size in (None, 100))
+    rows = int(mini.pretrained.counts.sum())
+    assert rows == 240  # slices of 100, 100 and 40 rows
+    all_stay = np.vstack([everybody(3)])
+    test = forward_flop(mini) * len(mini.test_y)
+    of_a_pass = work(full, "retrain", all_stay) - test
+    assert work(mini, "retrain", all_stay) - test == pytest.approx(of_a_pass / 7 * (2 + 100 / 240))
+    # unlearners take full batches, and as many as they are told
+    assert work(mini, "finetune", all_stay) == work(full, "finetune", all_stay)
+    assert work(mini, "finetune", all_stay, steps=1) - test == pytest.approx(of_a_pass / 7)
 
 
 def test_hybrid_costs_what_its_parts_cost(inputs):

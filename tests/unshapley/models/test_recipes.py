@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
@@ -10,9 +11,10 @@ from tests.unshapley.games import diabetes_game, digits_game
 from unshapley.config import PretrainSettings, parse_params
 from unshapley.errors import InputError
 from unshapley.models.architectures import mlp
+from unshapley.models.batches import MiniBatches
 from unshapley.models.optimizers import schedule_of
 from unshapley.models.pretrained import TrainingRows
-from unshapley.models.recipes import train_by_recipe
+from unshapley.models.recipes import passes, train_by_recipe
 from unshapley.models.training import stack
 from unshapley.unlearning import build_unlearner
 
@@ -24,7 +26,11 @@ RECIPES = [
     {"optimizer": "adamw", "weight_decay": 1.0, "schedule": "cosine"},
     {"optimizer": "sgd", "learning_rate": 0.1, "schedule": "cosine", "warmup": 0.2},
     {"optimizer": "adam", "warmup": 0.5},
+    {"optimizer": "adam", "batch_size": 7},
+    {"optimizer": "adamw", "weight_decay": 1.0, "batch_size": 13, "schedule": "cosine"},
+    {"optimizer": "sgd", "learning_rate": 0.1, "batch_size": 7, "seed": 3},
 ]
+COUNTS = torch.tensor([30, 20, 10])
 STAYING = torch.tensor([[1, 1, 1], [1, 0, 0], [0, 1, 1], [0, 0, 1]], dtype=torch.bool)
 OF_TORCH = {
     "adam": torch.optim.Adam,
@@ -38,7 +44,7 @@ def some_rows() -> TrainingRows:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(60, 4, generator=generator)
     y = (x[:, 0] + 0.5 * torch.randn(60, generator=generator) > 0).long()
-    return TrainingRows(x, y, torch.repeat_interleave(torch.arange(3), torch.tensor([30, 20, 10])))
+    return TrainingRows(x, y, torch.repeat_interleave(torch.arange(3), COUNTS))
 
 
 def small_model() -> torch.nn.Module:
@@ -46,36 +52,41 @@ def small_model() -> torch.nn.Module:
     return mlp(4, 2, [5])
 
 
-def by_recipe(recipe: PretrainSettings, staying=STAYING):
-    model = small_model()
+def by_recipe(recipe: PretrainSettings, staying=STAYING, rows=None, model=None):
+    model = model or small_model()
     start = stack(dict(model.state_dict()), len(staying))
-    return train_by_recipe(model, start, some_rows(), staying, recipe)
+    return train_by_recipe(model, start, rows or some_rows(), COUNTS, staying, recipe)
 
 
 def by_torch(recipe: PretrainSettings, stays):
-    """A plain loop over one model's own rows."""
+    """A plain loop over one model's own rows, in the slices of an order of all rows."""
     model, rows = small_model(), some_rows()
-    own = stays[rows.owner]
+    size = recipe.batch_size or 60
+    slices = -(-60 // size)
     options = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
     if recipe.optimizer == "sgd":
         options["momentum"] = 0.9 if recipe.momentum is None else recipe.momentum
     optimizer = OF_TORCH[recipe.optimizer](model.parameters(), **options)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _rates(recipe).__getitem__)
-    for _ in range(recipe.steps):
-        optimizer.zero_grad()
-        functional.cross_entropy(model(rows.x[own]), rows.y[own]).backward()
-        optimizer.step()
-        schedule.step()
+    for step in range(recipe.steps):
+        order = np.random.default_rng([recipe.seed, step // slices]).permutation(60)
+        begin = step % slices * size
+        own = torch.from_numpy(order[begin : begin + size])
+        own = own[stays[rows.owner[own]]]
+        if len(own):
+            optimizer.param_groups[0]["lr"] = recipe.learning_rate * _rates(recipe)[step]
+            optimizer.zero_grad()
+            functional.cross_entropy(model(rows.x[own]), rows.y[own]).backward()
+            optimizer.step()
     return dict(model.named_parameters())
 
 
 def _rates(recipe: PretrainSettings) -> list[float]:
-    """Factor on the learning rate of every step, and of one after the last."""
+    """Factor on the learning rate of every step."""
     rising = round(recipe.steps * recipe.warmup)
     rise = [k / (rising + 1) for k in range(1, rising + 1)]
     falling = torch.linspace(0, torch.pi, recipe.steps - rising + 1).cos().tolist()
     fall = [(1 + cosine) / 2 if recipe.schedule == "cosine" else 1.0 for cosine in falling]
-    return rise + fall
+    return rise + fall[:-1]
 
 
 def test_a_cosine_falls_from_the_learning_rate_to_nearly_zero():
@@ -107,6 +118,59 @@ def test_retraining_everybody_gives_the_pretrained_model(options):
         assert torch.equal(tensor[0], pretrained.trained[name])
 
 
+def test_a_batch_of_all_rows_is_a_full_batch():
+    full = by_recipe(PretrainSettings(steps=5))
+    for size in (60, 1000):
+        for name, tensor in by_recipe(PretrainSettings(steps=5, batch_size=size)).items():
+            assert torch.equal(tensor, full[name])
+
+
+def test_a_model_is_the_same_whichever_other_rows_can_be_read():
+    recipe, rows = PretrainSettings(steps=20, batch_size=9), some_rows()
+    staying = torch.tensor([[1, 0, 1], [0, 0, 1]], dtype=torch.bool)
+    kept = rows.owner != 1
+    fewer = TrainingRows(rows.x[kept], rows.y[kept], rows.owner[kept])
+    expected = by_recipe(recipe, staying)
+    for name, tensor in by_recipe(recipe, staying, fewer).items():
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-5, atol=1e-6)
+
+
+def test_without_a_row_in_a_mini_batch_a_model_takes_no_step():
+    """Nobody's model never moves, not even by weight decay."""
+    nobody = torch.zeros(1, 3, dtype=torch.bool)
+    initial = dict(small_model().named_parameters())
+    for optimizer in OF_TORCH:
+        recipe = PretrainSettings(steps=5, batch_size=7, optimizer=optimizer, weight_decay=0.5)
+        for name, tensor in by_recipe(recipe, nobody).items():
+            assert torch.equal(tensor[0], initial[name])
+
+
+def test_a_model_that_cannot_be_batched_is_trained_the_same():
+    recipe, model = PretrainSettings(steps=20, batch_size=9), small_model()
+    model.unshapley_sequential = True
+    one_by_one = by_recipe(recipe, model=model)
+    for name, tensor in by_recipe(recipe).items():
+        torch.testing.assert_close(one_by_one[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("size", "steps"), [(None, 7), (100, 7), (7, 4), (7, 9), (7, 10), (60, 3)])
+def test_passes_are_the_rows_that_are_read(size, steps):
+    recipe = PretrainSettings(steps=steps, batch_size=size)
+    batches = MiniBatches(some_rows(), COUNTS, STAYING[:1], min(size or 60, 60), 0)
+    read = sum(batches(step)[0].shape[1] for step in range(steps))
+    assert passes(recipe, 60) == pytest.approx(read / 60)
+
+
+def test_an_epoch_takes_every_row_once():
+    batches = MiniBatches(some_rows(), COUNTS, STAYING[:1], 7, 0)
+    orders = []
+    for number in range(2):
+        steps = range(9 * number, 9 * number + 9)
+        orders.append(torch.cat([batches(step)[0][0] for step in steps])[:, 0])
+        assert torch.equal(orders[-1].sort().values, some_rows().x[:, 0].sort().values)
+    assert not torch.equal(*orders)
+
+
 def test_adamw_minimises_the_loss_without_a_penalty():
     """What `newton` assumes of it: its weights are where the gradient of the loss alone is zero."""
     by_optimizer = {}
@@ -116,7 +180,7 @@ def test_adamw_minimises_the_loss_without_a_penalty():
         torch.nn.init.zeros_(model.weight)
         rows = TrainingRows(rows.x, rows.y.float(), rows.owner)
         start = stack(dict(model.state_dict()), 1)
-        trained = train_by_recipe(model, start, rows, STAYING[:1], recipe)
+        trained = train_by_recipe(model, start, rows, COUNTS, STAYING[:1], recipe)
         residuals = rows.x @ trained["weight"][0, 0] + trained["bias"][0] - rows.y
         gradient = residuals @ rows.x / len(rows.y)
         by_optimizer[name] = float(gradient.norm())
@@ -149,6 +213,7 @@ def _with(pretrained, recipe):
         ({"optimizer": "lbfgs"}, "pretrain.optimizer = 'lbfgs'.*'adam', 'adamw' or 'sgd'"),
         ({"momentum": 0.9}, "pretrain: momentum = 0.9 is of sgd, and optimizer is adam"),
         ({"schedule": "step"}, "pretrain.schedule = 'step'.*'constant' or 'cosine'"),
+        ({"batch_size": 0}, "pretrain.batch_size = 0"),
         ({"warmup": 1}, "pretrain.warmup = 1"),
         ({"optimizer": "sgd", "momentum": 1}, "pretrain.momentum = 1"),
     ],
