@@ -118,7 +118,13 @@ class PretrainSettings(Section):
     weight_decay: float = Field(
         0.01, ge=0, description="L2 penalty on the mean loss; for adamw the decay of the weights"
     )
-    seed: int = Field(0, ge=0, description="seed of the initialisation")
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="stop after so many passes over the rows without a smaller loss on the "
+        "reference set, and keep the best weights; none: take all steps",
+    )
+    seed: int = Field(0, ge=0, description="seed of the initialisation and of mini-batches")
     rewind: Share = Field(
         0.1, description="share of the steps after which weights are saved for rewind_finetune"
     )

@@ -125,6 +125,8 @@ def pretrain(project: ProjectOption = Path()) -> None:
         preflight(paths, params, Step.PRETRAIN)
         record = train(paths, params, phases)
     print(", ".join(f"{name} {value:.4f}" for name, value in record.score.items()))
+    if record.recipe.patience is not None:
+        print(f"weights of step {record.steps} of {record.recipe.steps}: best on the reference set")
     for provider, reason in record.quarantined.items():
         warn(f"quarantined {provider}: {reason}")
 

@@ -18,7 +18,8 @@ from unshapley.unlearning import Unlearner
 PROBE = 17
 """Number of rows for counting activations; a prime, so that it differs from layer widths."""
 COPIES = 6
-"""Tensors of the size of the weights in training: weights, gradient, 2 of Adam, 2 temporary."""
+"""Tensors of the size of the weights in training: weights, gradient, 2 of Adam, 2 temporary; one
+more where the best weights are kept."""
 CHOOSING = 12
 """The same while a mask is chosen: gradients in float64, their order, memory for sorting."""
 
@@ -64,7 +65,8 @@ def bytes_per_coalition(game: Game, unlearner: Unlearner, coalitions: Coalitions
             rows += len(pretrained.reference[1])
         # activations: saved ones, their gradients, temporary ones
         row = game.test_x[0].nbytes + 3 * activations + 16
-        training = rows * row + (COPIES + unlearner.masks) * weights
+        copies = COPIES + unlearner.masks + (pretrained.recipe.patience is not None)
+        training = rows * row + copies * weights
         choosing = CHOOSING * weights if unlearner.masks else 0
     if unlearner.needs == "curvature" and pretrained.curvature is not None:
         stored = 3 * pretrained.curvature.hessian[0].nbytes

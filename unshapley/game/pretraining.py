@@ -59,6 +59,7 @@ def pretrain(
         files=files,
         noise=pretrained.noise,
         score=score,
+        steps=pretrained.steps,
     )
     record.save(project.model)
     write_curvature(

@@ -142,8 +142,21 @@ def check_noise(model: nn.Module, state: State, x: Tensor) -> None:
 @contextmanager
 def training(model: nn.Module) -> Iterator[None]:
     """The module in training mode."""
+    with _in_mode(model, training=True):
+        yield
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The module in evaluation mode, without noise."""
+    with _in_mode(model, training=False):
+        yield
+
+
+@contextmanager
+def _in_mode(model: nn.Module, *, training: bool) -> Iterator[None]:
     before = model.training
-    model.train()
+    model.train(training)
     try:
         yield
     finally:

@@ -29,7 +29,8 @@ def fit(
     outputs: int,
     progress: Progress = silent,
 ) -> Pretrained:
-    """Train the recipe's model on rows `{provider: (x, y)}`; `reference` only standardises inputs.
+    """Train the recipe's model on rows `{provider: (x, y)}`; `reference` standardises inputs, and
+    stops training where the recipe has `patience`.
 
     outputs: number of outputs, one per class, or 1 for a numeric label; progress: of the steps.
     Raises `InputError` if there is no provider, one without rows, or an architecture that cannot be
@@ -49,17 +50,20 @@ def fit(
     initial = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
     rewind: dict[str, Tensor] = {}
+    early = max(1, round(recipe.rewind * recipe.steps))
     with progress(recipe.steps) as advance:
 
         def stepped(count: int, theta: State) -> None:
-            if count == max(1, round(recipe.rewind * recipe.steps)):
+            if count == early:
                 rewind.update({name: tensor[0].detach().clone() for name, tensor in theta.items()})
             advance(1)
 
         everybody = torch.ones(1, len(counts), dtype=torch.bool)
         start = stack(initial, 1)
-        parameters = train_by_recipe(model, start, rows, counts, everybody, recipe, stepped)
-    final = {**initial, **{name: tensor[0] for name, tensor in parameters.items()}}
+        result = train_by_recipe(model, start, rows, counts, everybody, recipe, reference, stepped)
+    final = {**initial, **{name: tensor[0] for name, tensor in result.parameters.items()}}
+    if result.steps[0] < early:  # it stopped before, and what came later is not to be kept
+        rewind = final
     model.load_state_dict(final)
     return Pretrained(
         model=model,
@@ -70,6 +74,7 @@ def fit(
         rows=rows,
         reference=reference,
         rewind={**initial, **rewind},
+        steps=int(result.steps[0]),
         noise=_noise(model, x, y),
     )
 

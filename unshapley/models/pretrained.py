@@ -31,7 +31,8 @@ class Pretrained:
     """The pretrained model of n providers, with the data and statistics that unlearners use.
 
     model: the module that runs the states; trained, initial: its weights after and before training;
-    rewind: its weights early in training; recipe: how it was trained; counts: number of training
+    rewind: its weights early in training; recipe: how it was trained; steps: after how many it had
+    its weights, where that is known; counts: number of training
     rows of each provider `(n,)`, readable or not; rows: the rows that can be read; reference: rows
     `(x, y)` for regularisers and tuning; noise: variance of the training rows' residuals, in units
     of the label as the model learns it, 1 for classes; curvature, features: stored statistics;
@@ -47,6 +48,7 @@ class Pretrained:
     reference: tuple[Tensor, Tensor]
     rewind: State | None = None
     noise: float = 1.0
+    steps: int | None = None
     curvature: CurvatureStatistics | None = None
     features: HeadFeatures | None = None
     test: tuple[Tensor, Tensor] | None = None

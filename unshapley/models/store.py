@@ -55,6 +55,8 @@ class ModelRecord(BaseModel):
     classes"""
     score: dict[str, float]
     """utilities of the pretrained model on the test set"""
+    steps: int | None = None
+    """after how many steps the model had its weights; none in records of earlier versions"""
 
     def save(self, folder: Path) -> None:
         write_json(folder / "model.json", self.model_dump(mode="json"))

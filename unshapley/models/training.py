@@ -22,8 +22,9 @@ from unshapley.models.optimizers import MakeOptimizer, Schedule, adam
 Objective = Callable[[State, State], Tensor | Iterator[Tensor]]
 """(trained tensors `(models, …)`, tensors shared by all models) → loss summed over models, or its
 summands, which are differentiated one after the other"""
-Stepped = Callable[[int, State], None]
-"""Called after each step with the number of steps and the trained tensors as they are."""
+Stepped = Callable[[int, State], bool]
+"""Called after each step with the number of steps and the trained tensors as they are; says whether
+training ends."""
 LARGEST_ACTIVATION = 4 * 2**20
 """Bytes of a layer's outputs for one model; more rows go through the model in blocks. The C library
 gives larger pieces of memory back to the system after every step, which took more time than the
@@ -151,8 +152,8 @@ def descend(
             steps_of.step()
         else:
             _step_shorter(steps_of, theta, length)
-        if stepped is not None:
-            stepped(step + 1, theta)
+        if stepped is not None and stepped(step + 1, theta):
+            break
     return {n: t.detach() for n, t in theta.items()}
 
 

@@ -13,9 +13,12 @@ from torch import Tensor
 from unshapley.models.batching import State
 from unshapley.models.fitting import initialised
 from unshapley.models.pretrained import Pretrained
-from unshapley.models.recipes import batch_size, passes, train_by_recipe
+from unshapley.models.recipes import batch_size, checks, passes, train_by_recipe
 from unshapley.models.training import stack
 from unshapley.unlearning.base import Unlearner, reachable_rows, train_on_retained
+
+FORWARD = 1 / 3
+"""Work of a forward pass, in that of a training step."""
 
 
 class RetrainUnlearner(Unlearner):
@@ -36,12 +39,15 @@ class RetrainUnlearner(Unlearner):
         return pretrained.recipe.steps
 
     def rows_of_step(self, pretrained: Pretrained, rows: int) -> int:
-        size = batch_size(pretrained.recipe, int(pretrained.counts.sum()))
-        return rows if size is None else min(rows, size)
+        recipe, reference = pretrained.recipe, len(pretrained.reference[1])
+        rows = min(rows, batch_size(recipe, int(pretrained.counts.sum())) or rows)
+        return rows if recipe.patience is None else max(rows, reference)
 
     def flop(self, pretrained: Pretrained, staying: Tensor, row_step: float) -> Tensor:
         shorter = full_steps(pretrained) / pretrained.recipe.steps
-        return super().flop(pretrained, staying, row_step) * shorter
+        looks = checks(pretrained.recipe, int(pretrained.counts.sum()))
+        checked = FORWARD * row_step * looks * len(pretrained.reference[1])
+        return super().flop(pretrained, staying, row_step) * shorter + checked
 
     def exact(self, pretrained: Pretrained, staying: Tensor) -> Tensor:
         return torch.ones(len(staying), dtype=torch.bool, device=staying.device)
@@ -51,9 +57,9 @@ class RetrainUnlearner(Unlearner):
             pretrained = _reseeded(pretrained, self.seed)
         start = stack(pretrained.initial, len(staying))
         rows = reachable_rows(pretrained, staying, self.name)
-        return train_by_recipe(
-            pretrained.model, start, rows, pretrained.counts, staying, pretrained.recipe
-        )
+        model, counts, recipe = pretrained.model, pretrained.counts, pretrained.recipe
+        reference = pretrained.reference
+        return train_by_recipe(model, start, rows, counts, staying, recipe, reference).parameters
 
 
 def full_steps(pretrained: Pretrained) -> float:

@@ -45,6 +45,20 @@ def test_a_mini_batch_takes_less_memory_than_all_rows():
     assert sizes[0] == sizes[1] > sizes[2] > sizes[3]
 
 
+def test_the_best_weights_and_the_reference_set_are_counted():
+    coalitions = from_masks([1], 3)
+    retrain = build_unlearner("retrain")
+    plain, kept, small = (
+        digits_game(**options)
+        for options in ({}, {"patience": 2}, {"patience": 2, "batch_size": 2})
+    )
+    weights = sum(plain.pretrained.trained[n].nbytes for n in trainable(plain.pretrained.model))
+    before = bytes_per_coalition(plain, retrain, coalitions)
+    # p0 has as many rows as the reference set, which are gone through for a mini-batch of two, too
+    assert bytes_per_coalition(kept, retrain, coalitions) == before + weights
+    assert bytes_per_coalition(small, retrain, coalitions) == before + weights
+
+
 def test_memory_for_not_even_one_coalition_is_refused():
     game = digits_game(hidden=[512])
     coalitions = from_masks(range(1, 7), 3)

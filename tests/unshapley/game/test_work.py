@@ -52,6 +52,17 @@ def test_mini_batches_are_counted_by_the_rows_they_take():
     assert work(mini, "finetune", all_stay, steps=1) - test == pytest.approx(of_a_pass / 7)
 
 
+def test_looking_at_the_reference_set_is_counted():
+    rules = ({}, {"patience": 3}, {"patience": 3, "batch_size": 100})
+    games = [digits_game(steps=7, **rule) for rule in rules]
+    both = np.vstack([nobody(3), everybody(3)])
+    forward = forward_flop(games[0])
+    base, looked, batched = (work(game, "retrain", both) for game in games)
+    np.testing.assert_allclose(looked - base, 7 * 80 * forward)  # each step is a pass
+    test = forward * 80
+    np.testing.assert_allclose(batched[0] - test, 3 * 80 * forward)  # after 3, 6 and 7 steps
+
+
 def test_hybrid_costs_what_its_parts_cost(inputs):
     coalitions = np.array([[1, 0, 0, 0, 0], [1, 1, 1, 1, 0]], dtype=bool)
     options = {"retrain_up_to": 0, "retrain_below": 0.3, "steps": 8}

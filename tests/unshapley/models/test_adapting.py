@@ -73,6 +73,18 @@ def test_a_coalitions_dropout_does_not_depend_on_its_batch():
         torch.testing.assert_close(both[key][0], tensor[0], rtol=1e-4, atol=1e-5)
 
 
+def test_a_look_at_the_reference_set_has_no_noise_and_leaves_that_of_training():
+    rows = some_rows(40, 4, 3)
+    kwargs = {"layer": "Dropout", "p": 0.5}
+    recipe = PretrainSettings(architecture=f"{__name__}:plain", kwargs=kwargs, steps=12, patience=9)
+    looked = fit(recipe, {"a": rows}, rows, outputs=3)
+    assert looked.steps > 1
+    plain_recipe = recipe.model_copy(update={"steps": looked.steps, "patience": None})
+    shorter = fit(plain_recipe, {"a": rows}, rows, outputs=3)
+    for name, tensor in shorter.trained.items():
+        assert torch.equal(looked.trained[name], tensor)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

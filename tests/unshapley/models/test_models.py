@@ -1,3 +1,4 @@
+import json
 import pickle
 from contextlib import contextmanager
 
@@ -112,6 +113,18 @@ def test_a_model_that_misses_its_recorded_score_is_refused(project):
     record.model_copy(update={"score": {"accuracy": 0.123}}).save(project.model)
     with pytest.raises(InputError, match=r"expected: the recorded 0\.123"):
         load_game(project, tuple(project.providers()))
+
+
+def test_a_record_from_before_there_were_optimizers_is_read(project):
+    record = ModelRecord.load(project.model)
+    assert record.steps == record.recipe.steps
+    content = json.loads((project.model / "model.json").read_text())
+    del content["steps"]
+    for key in ("optimizer", "momentum", "batch_size", "schedule", "warmup", "patience"):
+        del content["recipe"][key]
+    (project.model / "model.json").write_text(json.dumps(content))
+    game = load_game(project, tuple(project.providers()))
+    assert game.record == record.model_copy(update={"steps": None})
 
 
 def test_the_output_layer_is_the_one_that_gives_the_logits():

@@ -29,6 +29,8 @@ RECIPES = [
     {"optimizer": "adam", "batch_size": 7},
     {"optimizer": "adamw", "weight_decay": 1.0, "batch_size": 13, "schedule": "cosine"},
     {"optimizer": "sgd", "learning_rate": 0.1, "batch_size": 7, "seed": 3},
+    {"optimizer": "adam", "learning_rate": 0.1, "patience": 2},
+    {"optimizer": "adamw", "learning_rate": 0.1, "batch_size": 25, "patience": 1},
 ]
 COUNTS = torch.tensor([30, 20, 10])
 STAYING = torch.tensor([[1, 1, 1], [1, 0, 0], [0, 1, 1], [0, 0, 1]], dtype=torch.bool)
@@ -39,23 +41,33 @@ OF_TORCH = {
 }
 
 
-def some_rows() -> TrainingRows:
+def some_rows(seed: int = 0) -> TrainingRows:
     """Three providers of 30, 20 and 10 rows."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(60, 4, generator=generator)
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(60, 4, generator=generator).double()
     y = (x[:, 0] + 0.5 * torch.randn(60, generator=generator) > 0).long()
     return TrainingRows(x, y, torch.repeat_interleave(torch.arange(3), COUNTS))
 
 
 def small_model() -> torch.nn.Module:
     torch.manual_seed(0)
-    return mlp(4, 2, [5])
+    return mlp(4, 2, [5]).double()
 
 
-def by_recipe(recipe: PretrainSettings, staying=STAYING, rows=None, model=None):
+def trained(recipe: PretrainSettings, staying=STAYING, rows=None, model=None):
     model = model or small_model()
     start = stack(dict(model.state_dict()), len(staying))
-    return train_by_recipe(model, start, rows or some_rows(), COUNTS, staying, recipe)
+    rows = rows or some_rows()
+    return train_by_recipe(model, start, rows, COUNTS, staying, recipe, reference())
+
+
+def by_recipe(*args, **kwargs):
+    return trained(*args, **kwargs).parameters
+
+
+def reference() -> tuple[torch.Tensor, torch.Tensor]:
+    rows = some_rows(seed=1)
+    return rows.x, rows.y
 
 
 def by_torch(recipe: PretrainSettings, stays):
@@ -63,6 +75,7 @@ def by_torch(recipe: PretrainSettings, stays):
     model, rows = small_model(), some_rows()
     size = recipe.batch_size or 60
     slices = -(-60 // size)
+    best, least, waited = {}, torch.inf, 0
     options = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
     if recipe.optimizer == "sgd":
         options["momentum"] = 0.9 if recipe.momentum is None else recipe.momentum
@@ -77,14 +90,22 @@ def by_torch(recipe: PretrainSettings, stays):
             optimizer.zero_grad()
             functional.cross_entropy(model(rows.x[own]), rows.y[own]).backward()
             optimizer.step()
-    return dict(model.named_parameters())
+        if recipe.patience and ((step + 1) % slices == 0 or step + 1 == recipe.steps):
+            x, y = reference()
+            loss, waited = functional.cross_entropy(model(x), y).item(), waited + 1
+            if loss < least:
+                best = {name: t.detach().clone() for name, t in model.named_parameters()}
+                least, waited = loss, 0
+            if waited == recipe.patience:
+                break
+    return best or dict(model.named_parameters())
 
 
 def _rates(recipe: PretrainSettings) -> list[float]:
     """Factor on the learning rate of every step."""
     rising = round(recipe.steps * recipe.warmup)
     rise = [k / (rising + 1) for k in range(1, rising + 1)]
-    falling = torch.linspace(0, torch.pi, recipe.steps - rising + 1).cos().tolist()
+    falling = np.cos(np.linspace(0, np.pi, recipe.steps - rising + 1)).tolist()
     fall = [(1 + cosine) / 2 if recipe.schedule == "cosine" else 1.0 for cosine in falling]
     return rise + fall[:-1]
 
@@ -106,7 +127,7 @@ def test_every_model_is_what_torch_trains_on_its_rows_alone(options):
     together = by_recipe(recipe)
     for k, stays in enumerate(STAYING):
         for name, expected in by_torch(recipe, stays).items():
-            torch.testing.assert_close(together[name][k], expected, rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(together[name][k], expected, rtol=1e-9, atol=1e-10)
 
 
 @pytest.mark.parametrize("options", RECIPES, ids=str)
@@ -116,6 +137,47 @@ def test_retraining_everybody_gives_the_pretrained_model(options):
     retrained = build_unlearner("retrain")(pretrained, everybody)
     for name, tensor in retrained.items():
         assert torch.equal(tensor[0], pretrained.trained[name])
+
+
+def test_each_model_stops_by_itself():
+    recipe = PretrainSettings(steps=200, learning_rate=0.1, patience=5)
+    result = trained(recipe)
+    assert len(set(result.steps.tolist())) > 1
+    assert 0 < result.steps.min() <= result.steps.max() < 100
+    for k, step in enumerate(result.steps.tolist()):
+        # the best of the steps up to there, and what training for so many steps gives
+        shorter = by_recipe(PretrainSettings(steps=step, learning_rate=0.1), STAYING[k : k + 1])
+        for name, tensor in shorter.items():
+            torch.testing.assert_close(result.parameters[name][k], tensor[0])
+    assert trained(recipe.model_copy(update={"patience": None})).steps.tolist() == [200] * 4
+
+
+def test_with_patience_for_all_steps_the_best_of_all_is_kept():
+    recipe = PretrainSettings(steps=60, learning_rate=0.1, patience=60)
+    short = trained(recipe.model_copy(update={"patience": 20}))
+    assert torch.equal(trained(recipe).steps, short.steps)
+
+
+def test_a_model_that_diverges_keeps_weights_from_before():
+    options = {"steps": 300, "optimizer": "sgd", "learning_rate": 30, "weight_decay": 1}
+    diverged = by_recipe(PretrainSettings(**options))
+    assert not diverged["head.weight"].isfinite().any()
+    kept = by_recipe(PretrainSettings(**options, patience=300))
+    assert all(tensor.isfinite().all() for tensor in kept.values())
+
+
+def test_the_weights_early_in_training_are_no_later_than_the_best():
+    options = {"learning_rate": 0.1, "patience": 3}
+    stopped = digits_game(steps=400, hidden=(), **options).pretrained
+    assert stopped.steps < 200
+    late = digits_game(steps=400, hidden=(), rewind=0.6, **options).pretrained
+    for name, tensor in late.trained.items():
+        assert torch.equal(late.rewind[name], tensor)
+        assert torch.equal(stopped.trained[name], tensor)
+    early = digits_game(steps=4, hidden=(), learning_rate=0.1).pretrained
+    other = digits_game(steps=400, hidden=(), rewind=0.01, **options).pretrained
+    for name, tensor in early.trained.items():
+        assert torch.equal(other.rewind[name], tensor)
 
 
 def test_a_batch_of_all_rows_is_a_full_batch():
@@ -176,15 +238,16 @@ def test_adamw_minimises_the_loss_without_a_penalty():
     by_optimizer = {}
     for name in ("adam", "adamw"):
         recipe = PretrainSettings(optimizer=name, steps=3000, weight_decay=0.1)
-        model, rows = torch.nn.Linear(4, 1), some_rows()
+        model, rows = torch.nn.Linear(4, 1).double(), some_rows()
         torch.nn.init.zeros_(model.weight)
-        rows = TrainingRows(rows.x, rows.y.float(), rows.owner)
+        rows = TrainingRows(rows.x, rows.y.double(), rows.owner)
         start = stack(dict(model.state_dict()), 1)
-        trained = train_by_recipe(model, start, rows, COUNTS, STAYING[:1], recipe)
-        residuals = rows.x @ trained["weight"][0, 0] + trained["bias"][0] - rows.y
+        everybody, test = STAYING[:1], reference()
+        result = train_by_recipe(model, start, rows, COUNTS, everybody, recipe, test).parameters
+        residuals = rows.x @ result["weight"][0, 0] + result["bias"][0] - rows.y
         gradient = residuals @ rows.x / len(rows.y)
         by_optimizer[name] = float(gradient.norm())
-        penalised = gradient + recipe.penalty * trained["weight"][0, 0]
+        penalised = gradient + recipe.penalty * result["weight"][0, 0]
         assert float(penalised.norm()) < 1e-3
     assert by_optimizer["adam"] > 0.01
 
@@ -214,6 +277,7 @@ def _with(pretrained, recipe):
         ({"momentum": 0.9}, "pretrain: momentum = 0.9 is of sgd, and optimizer is adam"),
         ({"schedule": "step"}, "pretrain.schedule = 'step'.*'constant' or 'cosine'"),
         ({"batch_size": 0}, "pretrain.batch_size = 0"),
+        ({"patience": 0}, "pretrain.patience = 0"),
         ({"warmup": 1}, "pretrain.warmup = 1"),
         ({"optimizer": "sgd", "momentum": 1}, "pretrain.momentum = 1"),
     ],
