@@ -127,6 +127,8 @@ def pretrain(project: ProjectOption = Path()) -> None:
     print(", ".join(f"{name} {value:.4f}" for name, value in record.score.items()))
     if record.recipe.patience is not None:
         print(f"weights of step {record.steps} of {record.recipe.steps}: best on the reference set")
+    if record.convergence is not None:
+        print(record.convergence.sentence())
     for provider, reason in record.quarantined.items():
         warn(f"quarantined {provider}: {reason}")
 

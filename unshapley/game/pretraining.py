@@ -13,6 +13,7 @@ from unshapley.files import sha256
 from unshapley.game.game import Game
 from unshapley.game.utilities import evaluate, scores_of
 from unshapley.models.building import source_of_architecture
+from unshapley.models.convergence import convergence_of
 from unshapley.models.fitting import fit
 from unshapley.models.pretrained import Pretrained
 from unshapley.models.rows import Rows, read_rows, read_set
@@ -60,6 +61,7 @@ def pretrain(
         noise=pretrained.noise,
         score=score,
         steps=pretrained.steps,
+        convergence=convergence_of(pretrained),
     )
     record.save(project.model)
     write_curvature(

@@ -20,6 +20,7 @@ from unshapley.errors import InputError
 from unshapley.files import sha256, write_json
 from unshapley.models.batching import State
 from unshapley.models.building import build, source_of_architecture
+from unshapley.models.convergence import Convergence
 from unshapley.models.rows import Rows, read_rows
 from unshapley.models.tensors import fit_state, load_state, save_state
 from unshapley.project import Project
@@ -57,6 +58,8 @@ class ModelRecord(BaseModel):
     """utilities of the pretrained model on the test set"""
     steps: int | None = None
     """after how many steps the model had its weights; none in records of earlier versions"""
+    convergence: Convergence | None = None
+    """gradient at these weights; none in records of earlier versions, and for a single row"""
 
     def save(self, folder: Path) -> None:
         write_json(folder / "model.json", self.model_dump(mode="json"))
