@@ -37,8 +37,7 @@ class MiniBatches:
         self, rows: TrainingRows, counts: Tensor, staying: Tensor, size: int, seed: int
     ) -> None:
         self._rows, self._staying, self._seed = rows, staying, seed
-        self._slices = torch.split(torch.arange(int(counts.sum())), size)
-        self.steps_of_pass = len(self._slices)
+        self._size, self.steps_of_pass = size, -(-int(counts.sum()) // size)
         self._owner = torch.repeat_interleave(torch.arange(len(counts)), counts.cpu())
         self._owner = self._owner.to(rows.owner.device)
         self._readable = _readable(rows.owner, counts)
@@ -48,7 +47,8 @@ class MiniBatches:
 
     def __call__(self, step: int) -> Batch:
         number, slice_of_pass = divmod(step, self.steps_of_pass)
-        chosen = self._order(number)[self._slices[slice_of_pass]]
+        begin = slice_of_pass * self._size
+        chosen = self._order(number)[begin : begin + self._size]
         index = self._readable[chosen]
         rows = TrainingRows(self._rows.x[index], self._rows.y[index], self._owner[chosen])
         x, y, weights = padded(rows, self._staying)

@@ -49,6 +49,9 @@ def test_what_is_undefined_is_left_out_and_its_share_reported(tmp_path):
     for command in ("pretrain", "run"):
         done = unshapley(command, "-p", project.root)
         assert done.returncode == 0, done.stderr
+        assert ("times its sampling noise: training ended" in done.stdout) == (
+            command == "pretrain"
+        )
     metrics = json.loads((project.valuation / "metrics.json").read_text())
     assert 0 < metrics["undefined_samples"] <= 0.25
     assert metrics["largest_test_error"] > 0

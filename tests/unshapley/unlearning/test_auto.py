@@ -55,6 +55,10 @@ def test_equal_providers_do_not_make_equal_coalitions():
 def test_candidates_take_no_more_steps_than_a_short_recipe_warrants():
     assert candidates(GAME.pretrained)["finetune"].steps == round(LONGEST * 40)
     assert CANDIDATES["finetune"].steps > round(LONGEST * 40)
+    # 240 rows: 200 steps of 12 rows are ten passes over them, as cheap as ten full-batch steps
+    batched = digits_game(steps=200, batch_size=12).pretrained
+    assert candidates(batched)["finetune"].steps == 1
+    assert candidates(digits_game(steps=200).pretrained)["finetune"].steps == round(LONGEST * 200)
 
 
 def test_it_does_nothing_before_calibration():

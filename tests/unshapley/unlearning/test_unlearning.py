@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.unshapley.games import from_masks
+from tests.unshapley.games import digits_game, from_masks
 from unshapley.config import CurvatureSettings, PretrainSettings
 from unshapley.curvature.statistics import with_statistics
 from unshapley.errors import InputError, UnshapleyError
@@ -173,6 +173,21 @@ def test_hybrid_spends_at_most_its_cost(inputs, cost):
     assert hybrid.fitted(pretrained, staying[:3]) == hybrid
     if cost == 1.0:
         assert small.all()
+
+
+@pytest.mark.parametrize("cost", [0.05, 0.2, 0.5])
+def test_with_mini_batches_hybrid_spends_at_most_its_cost(cost):
+    """In rows: a mini-batch of the recipe has fewer of them than a step of fine-tuning."""
+    pretrained = digits_game(providers=5, steps=600, batch_size=12).pretrained
+    staying = torch.from_numpy(ALL)
+    hybrid = make("hybrid", cost=cost, retrain_up_to=0).fitted(pretrained, staying)
+    work = [
+        make(name, **options).flop(pretrained, staying, 1.0)
+        for name, options in (("retrain", {}), ("finetune", {"steps": hybrid.steps}))
+    ]
+    spent = torch.where(hybrid.exact(pretrained, staying), *work).sum()
+    assert spent <= cost * work[0].sum() + 1e-6
+    assert spent > 0.5 * cost * work[0].sum()
 
 
 def test_unlearning_beats_no_unlearning(inputs):
