@@ -47,7 +47,7 @@ valuation-faulty: setup
 	$(BIN)/unshapley run --project .faulty
 
 test: setup
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 3 --dist loadgroup
 
 test-fast: setup
 	$(BIN)/pytest -q -n 2 --dist loadgroup -m "not process and not drill"

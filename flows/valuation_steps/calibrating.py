@@ -23,7 +23,7 @@ from unshapley.unlearning.retrain import RetrainUnlearner
 log = logging.getLogger("unshapley.run")
 
 CHUNK = 8
-"""Coalitions of a chunk: retraining takes long, so chunks are small."""
+"""Coalitions of a chunk: they are few and take long, and all workers should have some."""
 
 
 def calibrate_unlearner(run: ValuationRun, setup: MeasuringPlan) -> MeasuringPlan:
@@ -58,15 +58,15 @@ def _measure(
     run: ValuationRun, setup: MeasuringPlan, unlearner: Unlearner, coalitions: Coalitions
 ) -> Measured:
     """Kept chunk by chunk, like the coalitions of a plan."""
-    retrains = isinstance(unlearner, RetrainUnlearner)
+    kind = RETRAINED if isinstance(unlearner, RetrainUnlearner) else TRIED
     size = chunk_size(setup.game, unlearner, coalitions, run.params.valuation)
     return measure_chunks(
         run,
         setup,
         coalitions,
-        Series(RETRAINED if retrains else TRIED, "calibration", run.params.calibration.seed),
+        Series(kind, "calibration", run.params.calibration.seed),
         unlearner=unlearner,
-        size=min(CHUNK, size) if retrains else size,
+        size=min(CHUNK, size),
     )
 
 

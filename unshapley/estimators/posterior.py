@@ -58,6 +58,8 @@ class Posterior:
         of their own instead of the process's, which is calibrated for all sizes together.
         """
         squares = self.solve(self.residual) ** 2 / np.diag(self.precision)
+        if not squares.any():  # a constant game
+            return 0.0
         count = np.bincount(self.size)
         mean = np.bincount(self.size, squares)[count > 0] / count[count > 0] / squares.mean()
         gain = np.maximum(mean, 1e-3) - 1 - np.log(np.maximum(mean, 1e-3))

@@ -300,7 +300,7 @@ def _measure_timed(
     advance: Callable[[int], None],
 ) -> tuple[Floats, float]:
     """Utilities `(m,)`, measured in chunks of similar cost, and the CPU seconds that this took."""
-    if isinstance(unlearner, AutoUnlearner):
+    if isinstance(unlearner, AutoUnlearner) and unlearner.method is None:
         return _measure_calibrated(game, unlearner, coalitions, utility, limits, advance)
     size = chunk_size(game, unlearner, coalitions, limits) if limits else CHUNK
     start = time.process_time()

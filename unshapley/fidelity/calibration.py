@@ -36,6 +36,9 @@ BORDER = 8
 which costs little and says much of where few rows are kept."""
 TIE = 1.05
 """Candidates whose expected errors differ by less than this factor are equal; the cheaper wins."""
+DEAR = 0.06
+"""Candidates that would cost more than this share of retraining the plan are not tried, unless all
+would: a tenth in all is what forgetting is to cost."""
 WHERE = "calibration.share"
 
 Mask = NDArray[np.bool_]
@@ -234,31 +237,44 @@ def _choose(
     measure: Measure,
 ) -> Calibration:
     rows, chosen_by = drawn
+    choice = candidates(game.pretrained)
     retraining = flop_of_coalitions(game, RetrainUnlearner(), plan)
+    work = {name: flop_of_coalitions(game, kind, plan) for name, kind in choice.items()}
+    share = {name: float(flop[~exact].sum() / retraining.sum()) for name, flop in work.items()}
+    dearest = max(DEAR, min(cost for name, cost in share.items() if name != "no_unlearning"))
+    smallest = float(retraining[exact].sum() / retraining.sum())
     expected = _ExpectedError(game, plan, exact, rows)
-    trials, utilities = [], {}
-    spent = float(retraining[rows[chosen_by]].sum())
-    for name, candidate in candidates(game.pretrained).items():
-        work = flop_of_coalitions(game, candidate, plan)
-        cost = float(np.where(exact, retraining, work).sum() / retraining.sum())
+    trials, unlearned = [], {}
+    for name, candidate in choice.items():
+        cost = smallest + share[name]
+        if share[name] > dearest:
+            reason = f"by itself it would cost more than {dearest:.0%} of retraining"
+            trials.append(Trial(name, None, None, cost, reason))
+            continue
         try:
-            utilities[name] = measure(candidate, plan[rows])
+            unlearned[name] = measure(candidate, plan[rows])
         except UnshapleyError as error:
             trials.append(Trial(name, None, None, cost, str(error).splitlines()[0]))
             continue
-        spent += float(work[rows].sum())
-        residuals = retrained - utilities[name]
+        residuals = retrained - unlearned[name]
         rmse = float(np.sqrt(np.mean(residuals[chosen_by] ** 2)))
         trials.append(Trial(name, expected(residuals), rmse, cost))
     best = _cheapest_of_best(trials)
-    unlearner = auto.model_copy(update={"method": best.method})
     reason = (
-        f"smallest expected error of the values, {best.error:.3g}, of {len(trials)} candidates "
+        f"smallest expected error of the values, {best.error:.3g}, of {len(unlearned)} candidates "
         f"tried on {len(rows)} retrained coalitions"
     )
-    share = spent / float(retraining.sum())
-    chosen = utilities[best.method]
-    return Calibration(unlearner, rows, retrained, chosen, chosen_by, tuple(trials), share, reason)
+    spent = retraining[rows[chosen_by]].sum() + sum(work[name][rows].sum() for name in unlearned)
+    return Calibration(
+        auto.model_copy(update={"method": best.method}),
+        rows,
+        retrained,
+        unlearned[best.method],
+        chosen_by,
+        tuple(trials),
+        float(spent / retraining.sum()),
+        reason,
+    )
 
 
 def _cheapest_of_best(trials: list[Trial]) -> Trial:

@@ -111,3 +111,11 @@ def test_games_of_different_players_are_refused(inputs, plan):
     other = replace(inputs, players=inputs.players[:2])
     with pytest.raises(InputError, match="different players"):
         compare([inputs, other], plan, [], MEASURED)
+
+
+def test_auto_is_calibrated_in_every_game_before_it_is_compared(inputs):
+    plan = make_plan("exact", 5, 30, 0)
+    auto = build_unlearner("auto", {"retrain_up_to": 0, "cost": 0.05})
+    rows = {row.unlearner: row for row in compare([inputs], plan, [auto], MEASURED)}
+    assert rows["auto"].reason == ""
+    assert 0 < rows["auto"].rmse < rows["no_unlearning"].rmse
