@@ -31,3 +31,14 @@ def curvature_root(outputs: Tensor, y: Tensor) -> Tensor:
         return torch.ones_like(outputs).unsqueeze(-1)
     p = torch.softmax(outputs, dim=-1)
     return torch.diag_embed(p.sqrt()) - p.unsqueeze(2) * p.sqrt().unsqueeze(1)
+
+
+def curvature_product(outputs: Tensor, y: Tensor, vectors: Tensor) -> Tensor:
+    """Hessian of each row's loss in its outputs, times vectors `(…, classes)`.
+
+    For cross-entropy: p ∘ v − p (p · v).
+    """
+    if y.is_floating_point():
+        return vectors
+    p = torch.softmax(outputs, dim=-1)
+    return p * vectors - p * (p * vectors).sum(dim=-1, keepdim=True)

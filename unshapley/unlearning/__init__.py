@@ -14,6 +14,7 @@ from unshapley.unlearning.base import Unlearner
 from unshapley.unlearning.finetune import FinetuneUnlearner
 from unshapley.unlearning.gradient_ascent import GradientAscentUnlearner
 from unshapley.unlearning.hybrid import HybridUnlearner
+from unshapley.unlearning.natural_gradient import NaturalGradientUnlearner
 from unshapley.unlearning.neggrad_plus import NegGradPlusUnlearner
 from unshapley.unlearning.newton import NewtonUnlearner
 from unshapley.unlearning.newton_finetune import NewtonFinetuneUnlearner
@@ -34,6 +35,7 @@ UNLEARNERS: Mapping[str, type[Unlearner]] = {
         AutoUnlearner,
         HybridUnlearner,
         NewtonFinetuneUnlearner,
+        NaturalGradientUnlearner,
         ShrinkFinetuneUnlearner,
         FinetuneUnlearner,
         RewindFinetuneUnlearner,

@@ -15,6 +15,7 @@ from unshapley.models.batching import State
 from unshapley.models.pretrained import Pretrained
 from unshapley.unlearning.base import Unlearner
 from unshapley.unlearning.finetune import FinetuneUnlearner
+from unshapley.unlearning.natural_gradient import NaturalGradientUnlearner
 from unshapley.unlearning.newton import NewtonUnlearner
 from unshapley.unlearning.newton_finetune import NewtonFinetuneUnlearner
 from unshapley.unlearning.none import NoUnlearning
@@ -29,6 +30,7 @@ from unshapley.unlearning.shrink_finetune import ShrinkFinetuneUnlearner
 CANDIDATES: Mapping[str, Unlearner] = {
     "no_unlearning": NoUnlearning(),
     "newton": NewtonUnlearner(),
+    "natural_gradient": NaturalGradientUnlearner(steps=3),
     "newton_finetune": NewtonFinetuneUnlearner(steps=8, learning_rate=0.02),
     "newton_finetune, slow": NewtonFinetuneUnlearner(steps=8, learning_rate=0.005),
     "finetune": FinetuneUnlearner(steps=12, learning_rate=0.02),

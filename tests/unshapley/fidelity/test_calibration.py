@@ -59,7 +59,9 @@ def test_the_one_that_gives_what_retraining_gives_is_chosen():
     assert [trial.method for trial in calibration.trials] == list(CANDIDATES)
     by_method = {trial.method: trial for trial in calibration.trials}
     assert by_method["shrink_finetune"].error == 0
-    assert all(t.error > 0 for m, t in by_method.items() if m != "shrink_finetune")
+    tried = [t for t in calibration.trials if t.error is not None]
+    assert len(tried) > 4
+    assert all(t.error > 0 for t in tried if t.method != "shrink_finetune")
 
 
 def test_an_error_that_is_the_same_for_all_of_a_size_is_not_held_against_a_candidate():

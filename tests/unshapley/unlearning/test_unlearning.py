@@ -28,7 +28,8 @@ def make(name: str, **options):
 
 
 @pytest.mark.parametrize(
-    "name", ["newton", "finetune", "newton_finetune", "no_unlearning", "retrain"]
+    "name",
+    ["newton", "finetune", "newton_finetune", "natural_gradient", "no_unlearning", "retrain"],
 )
 def test_forgetting_nobody_gives_the_pretrained_model(inputs, name):
     measured = measure(inputs, make(name), EVERYBODY, build_utilities(NAMES))
@@ -37,7 +38,16 @@ def test_forgetting_nobody_gives_the_pretrained_model(inputs, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["newton", "finetune", "shrink_finetune", "newton_finetune", "hybrid", "retrain"]
+    "name",
+    [
+        "newton",
+        "finetune",
+        "shrink_finetune",
+        "newton_finetune",
+        "natural_gradient",
+        "hybrid",
+        "retrain",
+    ],
 )
 def test_results_do_not_depend_on_the_chunking(inputs, name):
     unlearner = make(name).fitted(inputs.pretrained, torch.from_numpy(ALL))
