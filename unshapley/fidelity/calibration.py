@@ -172,12 +172,17 @@ def calibrate(
 def largest_affordable_share(game: Game, typical: Coalitions, cost: float) -> float:
     """Share of the rows up to which coalitions are retrained, so that this takes the share `cost`
     of the work of retraining all `typical` ones `(m, n)`; 0 where it pays for none.
+
+    It lies halfway between the last that is paid for and the next: the last bit of a coalition's
+    own share depends on the batch that it is computed in.
     """
     share = rows_kept(game.pretrained, game.staying(typical)).cpu().numpy()
     work = flop_of_coalitions(game, RetrainUnlearner(), typical)
     order = np.argsort(share, kind="stable")
-    paid = share[order][np.cumsum(work[order]) <= cost * work.sum()]
-    return float(paid[-1]) if len(paid) else 0.0
+    paid = int((np.cumsum(work[order]) <= cost * work.sum()).sum())
+    if not paid:
+        return 0.0
+    return float(np.append(share[order], 1.0)[paid - 1 : paid + 1].mean())
 
 
 def _is_small(game: Game, auto: AutoUnlearner, plan: Coalitions) -> bool:

@@ -19,7 +19,7 @@ from unshapley.game.coalitions import keys
 from unshapley.game.measuring import measure
 from unshapley.game.utilities import build_utilities
 from unshapley.game.work import flop_of_coalitions
-from unshapley.unlearning.auto import CANDIDATES, AutoUnlearner
+from unshapley.unlearning.auto import CANDIDATES, AutoUnlearner, rows_kept
 from unshapley.unlearning.retrain import RetrainUnlearner
 
 GAME = digits_game(providers=7, steps=100)
@@ -102,6 +102,13 @@ def test_the_smallest_are_paid_for_by_cost():
     assert 0.03 < work[exact].sum() / work.sum() <= 0.05
     assert work[exact].max() <= work[~exact].min() * 1.001
     assert largest_affordable_share(GAME, PLAN, 0.0) == 0.0
+
+
+def test_who_is_retrained_does_not_depend_on_the_last_bit_of_a_share():
+    """It depends on the batch that a share is computed in."""
+    share = np.sort(rows_kept(GAME.pretrained, GAME.staying(PLAN)).numpy())
+    below = largest_affordable_share(GAME, PLAN, 0.05)
+    assert np.abs(share - below).min() > 1e-9
 
 
 def test_a_candidate_that_diverges_is_left_out_with_the_reason():
