@@ -85,6 +85,12 @@ class Calibration:
     reason: str
 
     @property
+    def method(self) -> str:
+        """How coalitions are forgotten that are not retrained anyway; `retrain` if all are."""
+        retrains_all = (self.unlearner.retrain_below or 0.0) >= 1
+        return RetrainUnlearner.name if retrains_all else str(self.unlearner.method)
+
+    @property
     def extra(self) -> Ints:
         """Rows that the unlearner would not retrain itself."""
         out: Ints = self.rows[self.chosen_by]
@@ -115,7 +121,7 @@ class Calibration:
     def summary(self) -> dict[str, Any]:
         """For the manifest and metrics.json."""
         return {
-            "method": self.unlearner.method,
+            "method": self.method,
             "reason": self.reason,
             "retrained": len(self.extra),
             "cost_share": self.cost_share,
@@ -253,7 +259,7 @@ def _choose(
     for name, candidate in choice.items():
         cost = smallest + share[name]
         if share[name] > dearest:
-            reason = f"by itself it would cost more than {dearest:.0%} of retraining"
+            reason = f"by itself it would cost more than {100 * dearest:.0f} % of retraining"
             trials.append(Trial(name, None, None, cost, reason))
             continue
         try:

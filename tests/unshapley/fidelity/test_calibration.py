@@ -137,6 +137,7 @@ def test_few_coalitions_are_all_retrained_without_a_choice():
     calibration = calibrate(game, AutoUnlearner(), few, few, CalibrationSettings(), measuring)
     assert not measuring.asked
     assert calibration.unlearner.exact(game.pretrained, game.staying(few)).all()
+    assert calibration.summary()["method"] == "retrain"
 
 
 def test_without_rows_it_takes_the_one_that_reads_none():
@@ -147,7 +148,7 @@ def test_without_rows_it_takes_the_one_that_reads_none():
     measuring = Measuring()
     calibration = found(measuring, game=game)
     assert not measuring.asked
-    assert calibration.unlearner.method == "newton"
+    assert calibration.summary()["method"] == calibration.unlearner.method == "newton"
     assert not calibration.unlearner.exact(game.pretrained, game.staying(PLAN)).any()
 
 
