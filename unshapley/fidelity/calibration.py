@@ -169,6 +169,8 @@ def calibrate(
         return _decided(auto, 1.0, WITHOUT_ROWS, "every coalition is retrained")
     costs = flop_of_coalitions(game, RetrainUnlearner(), plan)
     extra = _draw(plan, exact, costs, settings)
+    if len(extra) == (~exact).sum():
+        return _decided(auto, 1.0, WITHOUT_ROWS, "every coalition is retrained")
     border = _largest(plan, game, np.flatnonzero(exact), BORDER)
     rows = np.union1d(extra, border)
     retrained = measure(RetrainUnlearner(), plan[rows])

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from tests.unshapley.games import diabetes_game, digits_game
 from unshapley.config import CalibrationSettings
@@ -138,6 +139,15 @@ def test_few_coalitions_are_all_retrained_without_a_choice():
     assert not measuring.asked
     assert calibration.unlearner.exact(game.pretrained, game.staying(few)).all()
     assert calibration.summary()["method"] == "retrain"
+
+
+def test_nothing_is_tried_where_calibration_retrains_all_that_is_left():
+    """Nobody in a partial game is no coalition of the plan, and must be retrained like them."""
+    measuring = Measuring()
+    calibration = found(measuring, auto=AutoUnlearner(cost=0.0), coalitions=len(PLAN))
+    assert not measuring.asked
+    nobody = torch.zeros(1, 7, dtype=torch.bool)
+    assert calibration.unlearner.exact(GAME.pretrained, nobody).all()
 
 
 def test_without_rows_it_takes_the_one_that_reads_none():
