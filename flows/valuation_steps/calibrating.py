@@ -71,7 +71,7 @@ def _measure(
 
 
 def _tell(found: Calibration) -> None:
-    log.info("auto: %s, %s", found.unlearner.method, found.reason)
+    log.info("auto: %s, %s", found.method, found.reason)
     for trial in found.trials:
         if trial.error is None:
             log.info("  %s: left out, %s", trial.method, trial.reason)

@@ -11,6 +11,7 @@ from flows.runtime.arguments import unvisited
 from flows.valuation_steps.aggregating import estimate_plan
 from flows.valuation_steps.chunks import Series, measure_chunks
 from flows.valuation_steps.measuring import MeasuredPlan
+from flows.valuation_steps.planning import MeasuringPlan
 from flows.valuation_steps.run import ValuationRun
 from tasks.check_fidelity import check_fidelity
 from tasks.correct import correct
@@ -58,7 +59,10 @@ def check_or_correct(run: ValuationRun, measured: MeasuredPlan) -> RetrainingChe
     if not measured.setup.game.all_rows:
         return _without_comparison(run, measured, ROWS_ABSENT)
     if measured.exact.all():
-        return _without_comparison(run, measured, ALL_RETRAINED)
+        by_itself = measured.setup.exact.all()
+        seed = run.params.calibration.seed
+        endpoints = measured.endpoints if by_itself else _with_true_none(run, measured, seed)
+        return _without_comparison(run, measured, ALL_RETRAINED, endpoints=endpoints)
     if run.params.correction.coalitions:
         return _correct(run, measured)
     return _check(run, measured)
@@ -94,13 +98,18 @@ def _check(run: ValuationRun, measured: MeasuredPlan) -> RetrainingCheck:
     values = unlearned_values(game, exact, plan, table, estimate)
     retraining = flop_of_coalitions(game, RetrainUnlearner(), values.coalitions)
     measuring = flop_of_coalitions(game, setup.unlearner, plan.coalitions).sum()
-    spent = setup.calibration.cost_share * retraining.sum() if setup.calibration else 0.0
+    spent = setup.calibration.cost_share * _retraining_all(setup) if setup.calibration else 0.0
     order = values.drawn(settings.seed)
-    rows = affordable(order, retraining, float(measuring), settings.coalitions, float(spent))
+    rows = affordable(order, retraining, float(measuring), settings.coalitions, spent)
     retrained = _retrain_twice(run, measured, values.coalitions, rows, settings.seed)
     with run.tracker.step("check"):
         fidelity = check_fidelity(unvisited(values), unvisited(retrained), settings.seed)
     return RetrainingCheck(estimate, fidelity, correction, endpoints)
+
+
+def _retraining_all(setup: MeasuringPlan) -> float:
+    """Work of retraining the whole plan, also what a rule of `valuation.stop` has left out."""
+    return float(flop_of_coalitions(setup.game, RetrainUnlearner(), setup.plan.coalitions).sum())
 
 
 def _by_calibration(

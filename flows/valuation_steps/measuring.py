@@ -81,7 +81,7 @@ def _measure_rounds(
     settings, plan = run.params.valuation, setup.plan
     begin, measured, rule_checked = time.monotonic(), None, False
     ids: tuple[int, ...] = ()
-    ends = rounds(len(plan.coalitions), WINDOW * setup.chunk_size, settings.stop)
+    ends = _ends_of_rounds(setup, settings)
     for end in ends:
         part = plan.coalitions[len(measured) if measured else 0 : end]
         new, chunks = _measure_part(run, setup, part)
@@ -102,6 +102,24 @@ def _measure_rounds(
         why = "no part of this plan gives values that valuation.stop could check"
         plan = replace(plan, reason=f"{plan.reason}; {why}")
     return plan, measured, ids
+
+
+def _ends_of_rounds(setup: MeasuringPlan, settings: ValuationSettings) -> list[int]:
+    """Coalitions of the plan that are known by the end of each round.
+
+    Rounds are whole windows of those that calibration has not retrained, so that a run without
+    rules continues with the same chunks.
+    """
+    plan, retrained = setup.plan.coalitions, setup.retrained
+    known = np.zeros(len(plan), bool) if retrained is None else _stand_in(plan, retrained)
+    new = np.flatnonzero(~known)
+    ends = rounds(len(new), WINDOW * setup.chunk_size, settings.stop)
+    return [*(int(new[end]) for end in ends[:-1]), len(plan)]
+
+
+def _stand_in(coalitions: Coalitions, measured: Measured) -> NDArray[np.bool_]:
+    known: NDArray[np.bool_] = positions(coalitions, measured.coalitions) >= 0
+    return known
 
 
 def _measure_part(

@@ -22,6 +22,7 @@ from unshapley.game.measuring import Measured
 from unshapley.game.memory import bytes_per_coalition, chunk_size
 from unshapley.game.work import coalitions_worth
 from unshapley.unlearning import Unlearner
+from unshapley.unlearning.auto import AutoUnlearner
 
 log = logging.getLogger("unshapley.run")
 
@@ -73,9 +74,15 @@ def in_chunks(run: ValuationRun, setup: MeasuringPlan) -> MeasuringPlan:
     settings, count = run.params.valuation, len(setup.plan.coalitions)
     size, bytes_each = _chunk_size(setup.game, setup.unlearner, settings, setup.fitting)
     run.tracker.estimated_mb = min(size, count) * bytes_each / 2**20
-    log.info("unlearner %s: %s", *setup.unlearner.described())
-    log.info("chunks of %d coalitions, about %.0f MiB each", size, run.tracker.estimated_mb)
+    if not _is_open(setup.unlearner):
+        log.info("unlearner %s: %s", *setup.unlearner.described())
+        log.info("chunks of %d coalitions, about %.0f MiB each", size, run.tracker.estimated_mb)
     return replace(setup, chunk_size=size)
+
+
+def _is_open(unlearner: Unlearner) -> bool:
+    """Whether calibration has yet to choose a method, and with it the size of chunks."""
+    return isinstance(unlearner, AutoUnlearner) and unlearner.method is None
 
 
 def _plan(settings: ValuationSettings, n: int) -> Plan:

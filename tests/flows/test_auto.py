@@ -82,6 +82,17 @@ def test_a_larger_budget_measures_only_what_is_new(project):
         assert run["coalitions_recalled"] + run["chunks"]["resumed"] > 0
 
 
+def test_a_run_without_rules_continues_with_the_chunks_of_one_with_rules(project):
+    rules = {"half_width": 1e-9}
+    settings = {**AUTO, "valuation__chunk_size": 2, "valuation__stop": rules}
+    set_params(project, **settings)
+    valuation(project=project.root)
+    assert chunks_of(project)["computed"] > 4
+    set_params(project, valuation__stop={})
+    valuation(project=project.root)
+    assert chunks_of(project)["computed"] == 0
+
+
 def test_without_rows_nothing_is_retrained_and_newton_is_taken(project):
     targets = project.providers()[:3]
     set_params(project, valuation__targets=targets, fidelity__publish_unchecked=True, **AUTO)

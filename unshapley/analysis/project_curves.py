@@ -16,6 +16,7 @@ from unshapley.project import Project
 from unshapley.results.published import Published, read_published
 from unshapley.results.report.plots import curves as draw
 from unshapley.unlearning import build_unlearner
+from unshapley.unlearning.auto import AutoUnlearner
 
 BATCH = 32
 """Most coalitions in a batch: larger batches of retraining are hardly faster and hide progress."""
@@ -33,6 +34,12 @@ def project_curves(
     name, resolved = published.manifest["unlearner"]
     configured = settings.options if by == settings.unlearner else {}
     unlearner = build_unlearner(by, resolved if by == name else configured)
+    if isinstance(unlearner, AutoUnlearner) and unlearner.method is None:
+        raise InputError(
+            "auto is calibrated by a run, and the published values are not by auto",
+            where="valuation.unlearner",
+            do="name another unlearner, or run `unshapley run` with valuation.unlearner: auto",
+        )
     _check_model(project, published)
     if unlearner.needs:
         check_settings(project, params.curvature)

@@ -85,6 +85,12 @@ class Calibration:
     reason: str
 
     @property
+    def method(self) -> str:
+        """How coalitions are forgotten that are not retrained anyway; `retrain` if all are."""
+        retrains_all = (self.unlearner.retrain_below or 0.0) >= 1
+        return RetrainUnlearner.name if retrains_all else str(self.unlearner.method)
+
+    @property
     def extra(self) -> Ints:
         """Rows that the unlearner would not retrain itself."""
         out: Ints = self.rows[self.chosen_by]
@@ -115,7 +121,7 @@ class Calibration:
     def summary(self) -> dict[str, Any]:
         """For the manifest and metrics.json."""
         return {
-            "method": self.unlearner.method,
+            "method": self.method,
             "reason": self.reason,
             "retrained": len(self.extra),
             "cost_share": self.cost_share,
@@ -163,6 +169,8 @@ def calibrate(
         return _decided(auto, 1.0, WITHOUT_ROWS, "every coalition is retrained")
     costs = flop_of_coalitions(game, RetrainUnlearner(), plan)
     extra = _draw(plan, exact, costs, settings)
+    if len(extra) == (~exact).sum():
+        return _decided(auto, 1.0, WITHOUT_ROWS, "every coalition is retrained")
     border = _largest(plan, game, np.flatnonzero(exact), BORDER)
     rows = np.union1d(extra, border)
     retrained = measure(RetrainUnlearner(), plan[rows])
@@ -172,12 +180,17 @@ def calibrate(
 def largest_affordable_share(game: Game, typical: Coalitions, cost: float) -> float:
     """Share of the rows up to which coalitions are retrained, so that this takes the share `cost`
     of the work of retraining all `typical` ones `(m, n)`; 0 where it pays for none.
+
+    It lies halfway between the last that is paid for and the next: the last bit of a coalition's
+    own share depends on the batch that it is computed in.
     """
     share = rows_kept(game.pretrained, game.staying(typical)).cpu().numpy()
     work = flop_of_coalitions(game, RetrainUnlearner(), typical)
     order = np.argsort(share, kind="stable")
-    paid = share[order][np.cumsum(work[order]) <= cost * work.sum()]
-    return float(paid[-1]) if len(paid) else 0.0
+    paid = int((np.cumsum(work[order]) <= cost * work.sum()).sum())
+    if not paid:
+        return 0.0
+    return float(np.append(share[order], 1.0)[paid - 1 : paid + 1].mean())
 
 
 def _is_small(game: Game, auto: AutoUnlearner, plan: Coalitions) -> bool:
@@ -248,7 +261,7 @@ def _choose(
     for name, candidate in choice.items():
         cost = smallest + share[name]
         if share[name] > dearest:
-            reason = f"by itself it would cost more than {dearest:.0%} of retraining"
+            reason = f"by itself it would cost more than {100 * dearest:.0f} % of retraining"
             trials.append(Trial(name, None, None, cost, reason))
             continue
         try:

@@ -69,6 +69,7 @@ def test_curves_are_measured_drawn_and_judged(valued, tmp_path):
 def test_mistakes_of_curves(published, tmp_path):
     at = ["-p", published.root, "--out", tmp_path / "out"]
     refused("--by: there is no unlearner 'magic'", "curves", *at, "--by", "magic")
+    refused("--by: auto is calibrated by a run", "curves", *at, "--by", "auto")
     assert unshapley("curves", *at, "--random", 1).returncode == 2
     model = published.model / "model.json"
     model.write_text(model.read_text() + "\n")

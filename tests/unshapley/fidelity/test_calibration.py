@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from tests.unshapley.games import diabetes_game, digits_game
 from unshapley.config import CalibrationSettings
@@ -19,7 +20,7 @@ from unshapley.game.coalitions import keys
 from unshapley.game.measuring import measure
 from unshapley.game.utilities import build_utilities
 from unshapley.game.work import flop_of_coalitions
-from unshapley.unlearning.auto import CANDIDATES, AutoUnlearner
+from unshapley.unlearning.auto import CANDIDATES, AutoUnlearner, rows_kept
 from unshapley.unlearning.retrain import RetrainUnlearner
 
 GAME = digits_game(providers=7, steps=100)
@@ -106,6 +107,13 @@ def test_the_smallest_are_paid_for_by_cost():
     assert largest_affordable_share(GAME, PLAN, 0.0) == 0.0
 
 
+def test_who_is_retrained_does_not_depend_on_the_last_bit_of_a_share():
+    """It depends on the batch that a share is computed in."""
+    share = np.sort(rows_kept(GAME.pretrained, GAME.staying(PLAN)).numpy())
+    below = largest_affordable_share(GAME, PLAN, 0.05)
+    assert np.abs(share - below).min() > 1e-9
+
+
 def test_a_candidate_that_diverges_is_left_out_with_the_reason():
     def diverged(coalitions):
         raise UnshapleyError("finetune gave 3 of 16 models that are not finite\n  do: something")
@@ -132,6 +140,16 @@ def test_few_coalitions_are_all_retrained_without_a_choice():
     calibration = calibrate(game, AutoUnlearner(), few, few, CalibrationSettings(), measuring)
     assert not measuring.asked
     assert calibration.unlearner.exact(game.pretrained, game.staying(few)).all()
+    assert calibration.summary()["method"] == "retrain"
+
+
+def test_nothing_is_tried_where_calibration_retrains_all_that_is_left():
+    """Nobody in a partial game is no coalition of the plan, and must be retrained like them."""
+    measuring = Measuring()
+    calibration = found(measuring, auto=AutoUnlearner(cost=0.0), coalitions=len(PLAN))
+    assert not measuring.asked
+    nobody = torch.zeros(1, 7, dtype=torch.bool)
+    assert calibration.unlearner.exact(GAME.pretrained, nobody).all()
 
 
 def test_without_rows_it_takes_the_one_that_reads_none():
@@ -142,7 +160,7 @@ def test_without_rows_it_takes_the_one_that_reads_none():
     measuring = Measuring()
     calibration = found(measuring, game=game)
     assert not measuring.asked
-    assert calibration.unlearner.method == "newton"
+    assert calibration.summary()["method"] == calibration.unlearner.method == "newton"
     assert not calibration.unlearner.exact(game.pretrained, game.staying(PLAN)).any()
 
 
