@@ -235,7 +235,7 @@ class CalibrationSettings(Section):
         gt=0,
         le=1,
         description="share of the cost of retraining the whole plan that is spent on coalitions to "
-        "choose and to correct by; 8 coalitions at least",
+        "choose and to correct by; 8 to 200 coalitions",
     )
     coalitions: int | None = Field(
         None, ge=0, description="number of these coalitions, at least 4; none: set by share"

@@ -39,6 +39,10 @@ TIE = 1.05
 DEAR = 0.06
 """Candidates that would cost more than this share of retraining the plan are not tried, unless all
 would: a tenth in all is what forgetting is to cost."""
+MOST = 200
+"""Most coalitions that a share pays for: more would hardly change the choice, and what is learnt
+from k coalitions takes time that grows with the plan times k."""
+SET = "the method is set in valuation.options"
 WHERE = "calibration.share"
 
 Mask = NDArray[np.bool_]
@@ -53,8 +57,8 @@ class Trial:
 
     error: expected error of the values, after correction, in units of the utility (root of the
     summed variance of all values); rmse: root mean squared error of the utilities that were
-    retrained to choose by; cost_share: its work on the plan in shares of that of retraining it,
-    with what is retrained anyway; reason: why there are no figures.
+    retrained to choose by; cost_share: its work on what is not retrained anyway, in shares of that
+    of retraining the plan; reason: why there are no figures.
     """
 
     method: str
@@ -152,24 +156,19 @@ def calibrate(
     measures utilities. Raises `InputError` where `settings` pay for too few coalitions, and
     `UnshapleyError` where all candidates diverge.
     """
-    if not game.all_rows:
-        return _decided(
-            auto, 0.0, WITHOUT_ROWS, "rows are out of reach, so nothing can be retrained"
-        )
-    if _is_small(game, auto, plan):
-        return _decided(auto, 1.0, WITHOUT_ROWS, "so few coalitions are all retrained")
+    decided = _without_rows(game, auto) or _where_few(game, auto, plan)
+    if decided is not None:
+        return decided
     below = auto.retrain_below
     if below is None:
         below = largest_affordable_share(game, typical, auto.cost)
     auto = auto.model_copy(update={"retrain_below": below})
     if auto.method is not None:
-        return _decided(auto, below, auto.method, "the method is set in valuation.options")
+        return _decided(auto, below, auto.method, SET)
     exact = auto.exact(game.pretrained, game.staying(plan)).cpu().numpy()
-    if exact.all():
-        return _decided(auto, 1.0, WITHOUT_ROWS, "every coalition is retrained")
     costs = flop_of_coalitions(game, RetrainUnlearner(), plan)
     extra = _draw(plan, exact, costs, settings)
-    if len(extra) == (~exact).sum():
+    if len(extra) == (~exact).sum():  # it may be none
         return _decided(auto, 1.0, WITHOUT_ROWS, "every coalition is retrained")
     border = _largest(plan, game, np.flatnonzero(exact), BORDER)
     rows = np.union1d(extra, border)
@@ -193,9 +192,21 @@ def largest_affordable_share(game: Game, typical: Coalitions, cost: float) -> fl
     return float(np.append(share[order], 1.0)[paid - 1 : paid + 1].mean())
 
 
-def _is_small(game: Game, auto: AutoUnlearner, plan: Coalitions) -> bool:
-    """Whether retraining all of the plan costs no more than calibration and check would."""
-    return len(game.providers) <= auto.retrain_up_to or len(plan) <= 2 * LEAST
+def _without_rows(game: Game, auto: AutoUnlearner) -> Calibration | None:
+    """Where rows are out of reach, so that nothing can be retrained to choose by."""
+    if game.all_rows:
+        return None
+    if auto.method is not None:  # it says itself if it reads rows that are out of reach
+        return _decided(auto, 0.0, auto.method, SET)
+    return _decided(auto, 0.0, WITHOUT_ROWS, "rows are out of reach, so nothing can be retrained")
+
+
+def _where_few(game: Game, auto: AutoUnlearner, plan: Coalitions) -> Calibration | None:
+    """Where retraining all of the plan costs no more than calibration and check would."""
+    few = len(game.providers) <= auto.retrain_up_to or len(plan) <= 2 * LEAST
+    if auto.method is not None or not few:
+        return None
+    return _decided(auto, 1.0, WITHOUT_ROWS, "so few coalitions are all retrained")
 
 
 def _decided(auto: AutoUnlearner, below: float, method: str, reason: str) -> Calibration:
@@ -222,7 +233,7 @@ def _draw(
     count = settings.coalitions
     if count is None:
         paid = int((np.cumsum(costs[order]) <= settings.share * costs.sum()).sum())
-        count = max(LEAST, paid)
+        count = max(LEAST, min(paid, MOST))
     elif count < FEWEST:
         needed = float(costs[order[:LEAST]].sum() / costs.sum())
         raise InputError(
@@ -255,11 +266,10 @@ def _choose(
     work = {name: flop_of_coalitions(game, kind, plan) for name, kind in choice.items()}
     share = {name: float(flop[~exact].sum() / retraining.sum()) for name, flop in work.items()}
     dearest = max(DEAR, min(cost for name, cost in share.items() if name != "no_unlearning"))
-    smallest = float(retraining[exact].sum() / retraining.sum())
     expected = _ExpectedError(game, plan, exact, rows)
     trials, unlearned = [], {}
     for name, candidate in choice.items():
-        cost = smallest + share[name]
+        cost = share[name]
         if share[name] > dearest:
             reason = f"by itself it would cost more than {100 * dearest:.0f} % of retraining"
             trials.append(Trial(name, None, None, cost, reason))

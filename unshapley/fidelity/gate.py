@@ -15,7 +15,8 @@ from unshapley.fidelity.implied import ImpliedErrors
 from unshapley.game.coalitions import Coalitions, everybody
 
 WEAK = 0.75
-"""If `explained` is below this, values are published with a warning."""
+"""If `explained` is below this, and values are not known to rank well, they are published with a
+warning."""
 ALL_RETRAINED = "every coalition was really retrained, so there is no unlearning to check"
 ROWS_ABSENT = "rows of providers are absent, so nothing can be retrained to check unlearning"
 
@@ -63,6 +64,14 @@ class Fidelity:
             return None
         return 1 - (self.rmse / self.rmse_no_unlearning) ** 2
 
+    @property
+    def is_weak(self) -> bool:
+        """Whether unlearning explains little of what forgetting does, and the values were not found
+        to be good for more than telling the extremes apart.
+        """
+        explained = self.explained is not None and self.explained < WEAK
+        return explained and self.grade not in ("values", "ranks")
+
     def summary(self) -> dict[str, Any]:
         """The figures that metrics.json holds."""
         return {
@@ -74,7 +83,7 @@ class Fidelity:
             "rmse_no_unlearning": self.rmse_no_unlearning,
             "spearman": self.spearman,
             "explained": self.explained,
-            "weak": self.explained is not None and self.explained < WEAK,
+            "weak": self.is_weak,
             "implied": None if self.implied is None else self.implied.summary(),
         }
 

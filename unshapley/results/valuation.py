@@ -76,7 +76,9 @@ class Valuation:
 
 def calibration_summary(valuation: Valuation) -> dict[str, Any] | None:
     """How `auto` chose, for manifest and metrics; None for other unlearners."""
-    return None if valuation.calibration is None else valuation.calibration.summary()
+    if valuation.calibration is None:
+        return None
+    return {**valuation.calibration.summary(), "corrected": valuation.correction is not None}
 
 
 def utility_table(

@@ -194,3 +194,13 @@ def test_numbers_are_calibrated_too():
     calibration = calibrate(game, AutoUnlearner(), plan, plan, CalibrationSettings(), measuring)
     assert calibration.unlearner.method in CANDIDATES
     assert calibration.summary()["candidates"][0]["method"] == "no_unlearning"
+
+
+def test_a_method_that_is_set_is_kept_also_where_few_coalitions_are():
+    game = digits_game(providers=3, steps=20)
+    few = make_plan("exact", 3, 6, 0).coalitions
+    auto = AutoUnlearner(method="newton", retrain_below=0.4)
+    measuring = Measuring()
+    calibration = calibrate(game, auto, few, few, CalibrationSettings(), measuring)
+    assert calibration.unlearner == auto
+    assert not measuring.asked
