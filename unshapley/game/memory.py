@@ -20,6 +20,9 @@ PROBE = 17
 COPIES = 6
 """Tensors of the size of the weights in training: weights, gradient, 2 of Adam, 2 temporary; one
 more where the best weights are kept."""
+DIRECTIONS = 12
+"""Copies of the weights that a natural-gradient step holds: three directions in single and double
+precision, and their sum."""
 CHOOSING = 12
 """The same while a mask is chosen: gradients in float64, their order, memory for sorting."""
 
@@ -70,6 +73,8 @@ def bytes_per_coalition(game: Game, unlearner: Unlearner, coalitions: Coalitions
         choosing = CHOOSING * weights if unlearner.masks else 0
     if unlearner.needs == "curvature" and pretrained.curvature is not None:
         stored = 3 * pretrained.curvature.hessian[0].nbytes
+        if unlearner.holds_curvature:
+            training += stored + DIRECTIONS * weights
     return total + max(training, choosing, stored)  # these happen one after the other
 
 

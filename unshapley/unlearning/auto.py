@@ -84,6 +84,10 @@ class AutoUnlearner(Unlearner):
             raise ValueError(f"the candidates are {', '.join(CANDIDATES)}")
         return method
 
+    @property
+    def holds_curvature(self) -> bool:
+        return self.method is not None and CANDIDATES[self.method].holds_curvature
+
     def candidate(self, pretrained: Pretrained) -> Unlearner:
         """The unlearner of the coalitions that are not retrained."""
         if self.method is None:

@@ -37,6 +37,11 @@ class Unlearner(BaseModel):
         """Whether each coalition has its own mask over the weights, which takes a sort of them."""
         return False
 
+    @property
+    def holds_curvature(self) -> bool:
+        """Whether each coalition's matrix of stored curvature is in memory while it is trained."""
+        return False
+
     def __call__(self, pretrained: Pretrained, staying: Tensor) -> State:
         """Tensors that differ from the pretrained model, stacked `(m, …)`.
 

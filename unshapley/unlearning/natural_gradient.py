@@ -56,6 +56,10 @@ class NaturalGradientUnlearner(NewtonUnlearner):
     )
     steps: int = Field(3, ge=1, description="natural-gradient steps on the retained rows")
 
+    @property
+    def holds_curvature(self) -> bool:
+        return True
+
     def flop(self, pretrained: Pretrained, staying: Tensor, row_step: float) -> Tensor:
         work = super().flop(pretrained, staying, PASSES * row_step)
         if pretrained.curvature is None:

@@ -70,6 +70,7 @@ def test_memory_for_not_even_one_coalition_is_refused():
     ("name", "hidden", "count", "recipe"),
     [
         ("finetune", 64, 400, {}),
+        ("natural_gradient", 64, 200, {}),
         ("retrain", 64, 600, {"batch_size": 50}),
         pytest.param("random_label", 2048, 50, {}, marks=pytest.mark.drill),
     ],
