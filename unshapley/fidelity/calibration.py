@@ -166,14 +166,15 @@ def calibrate(
     if auto.method is not None:
         return _decided(auto, below, auto.method, SET)
     exact = auto.exact(game.pretrained, game.staying(plan)).cpu().numpy()
-    costs = flop_of_coalitions(game, RetrainUnlearner(), plan)
-    extra = _draw(plan, exact, costs, settings)
+    work = flop_of_coalitions(game, RetrainUnlearner(), plan)
+    extra = _draw(plan, exact, work, settings)
     if len(extra) == (~exact).sum():  # it may be none
         return _decided(auto, 1.0, WITHOUT_ROWS, "every coalition is retrained")
     border = _largest(plan, game, np.flatnonzero(exact), BORDER)
     rows = np.union1d(extra, border)
     retrained = measure(RetrainUnlearner(), plan[rows])
-    return _choose(game, auto, plan, exact, (rows, np.isin(rows, extra)), retrained, measure)
+    drawn = rows, np.isin(rows, extra), retrained
+    return _choose(game, auto, plan, exact, drawn, work, measure)
 
 
 def largest_affordable_share(game: Game, typical: Coalitions, cost: float) -> float:
@@ -256,13 +257,15 @@ def _choose(
     auto: AutoUnlearner,
     plan: Coalitions,
     exact: Mask,
-    drawn: tuple[Ints, Mask],
-    retrained: Floats,
+    drawn: tuple[Ints, Mask, Floats],
+    retraining: Floats,
     measure: Measure,
 ) -> Calibration:
-    rows, chosen_by = drawn
+    """drawn: rows, chosen_by and retrained, as `Calibration` has them; retraining: work of
+    retraining each coalition `(m,)`.
+    """
+    rows, chosen_by, retrained = drawn
     choice = candidates(game.pretrained)
-    retraining = flop_of_coalitions(game, RetrainUnlearner(), plan)
     work = {name: flop_of_coalitions(game, kind, plan) for name, kind in choice.items()}
     share = {name: float(flop[~exact].sum() / retraining.sum()) for name, flop in work.items()}
     dearest = max(DEAR, min(cost for name, cost in share.items() if name != "no_unlearning"))
@@ -270,7 +273,7 @@ def _choose(
     trials, unlearned = [], {}
     for name, candidate in choice.items():
         cost = share[name]
-        if share[name] > dearest:
+        if cost > dearest:
             reason = f"by itself it would cost more than {100 * dearest:.0f} % of retraining"
             trials.append(Trial(name, None, None, cost, reason))
             continue
