@@ -17,10 +17,25 @@ Batches = Callable[[int], Batch]
 """(step, from 0) → the rows of that step"""
 
 
-def full_batch(x: Tensor, y: Tensor, weights: Tensor) -> Batches:
+class FullBatch:
     """The same rows in every step; weights: non-negative `(m, rows)`."""
-    batch = x, y, _shares(weights)
-    return lambda _step: batch
+
+    def __init__(self, x: Tensor, y: Tensor, weights: Tensor) -> None:
+        self._batch = x, y, _shares(weights)
+
+    def __call__(self, step: int) -> Batch:
+        return self._batch
+
+    def lengths(self) -> Tensor:
+        """Rows of each model up to its last one with a share in the loss, at least 1 `(m,)`."""
+        share = self._batch[2]
+        number = torch.arange(1, share.shape[1] + 1, device=share.device)
+        return (number * (share > 0)).amax(dim=1).clamp(min=1)
+
+    def take(self, models: Tensor) -> FullBatch:
+        """Some of the models, up to the last row that one of them has a share in."""
+        longest = int(self.lengths()[models].max())
+        return FullBatch(*(tensor[models, :longest] for tensor in self._batch))
 
 
 class MiniBatches:
