@@ -39,13 +39,13 @@ class ChainGradients:
     def __init__(self, chain: Chain, batches: Batches) -> None:
         self._chain, self._batches = chain, batches
         self._steps_begun = count()
-        self._last: tuple[Batch, _Rows] | None = None
+        self._last: tuple[Tensor, _Rows] | None = None
 
     @torch.no_grad()
     def __call__(self, theta: State, shared: State) -> None:
         batch = self._batches(next(self._steps_begun))
-        if self._last is None or self._last[0] is not batch:  # a full batch is the same each time
-            self._last = batch, _rows(self._chain, theta, shared, batch)
+        if self._last is None or self._last[0] is not batch[0]:  # not the same full batch
+            self._last = batch[0], _rows(self._chain, theta, shared, batch)
         _differentiate(self._chain, theta, self._last[1])
 
 

@@ -50,7 +50,7 @@ def train_by_recipe(
     """
     optimizer = optimizer_of(recipe)
     if (size := batch_size(recipe, int(counts.sum()))) is None:
-        batches: Batches = FullBatch(*padded(rows, staying))
+        batches: Batches = FullBatch.weighted(*padded(rows, staying))
     else:
         batches = mini = MiniBatches(rows, counts, staying, size, recipe.seed)
         optimizer = skipping(recipe, lambda: mini.moving)

@@ -113,7 +113,7 @@ def train_on_retained(
     return train(
         pretrained.model,
         start,
-        FullBatch(x, y, weights),
+        FullBatch.weighted(x, y, weights),
         steps=steps,
         learning_rate=rate,
         weight_decay=pretrained.recipe.penalty,

@@ -76,7 +76,7 @@ def test_gradients_by_hand_are_those_of_torch(kind: str) -> None:
     weights = torch.rand(MODELS, ROWS, dtype=torch.float64)
     weights[1, 4:] = 0
     weights[2] = 0
-    batch = FullBatch(x, y, weights)
+    batch = FullBatch.weighted(x, y, weights)
     for tensor in theta.values():
         tensor.requires_grad_()
     loss = (batch(0)[2] * row_loss(by_torch(model, theta, shared, x), y)).sum()
@@ -101,7 +101,7 @@ def test_models_that_train_in_parts_are_those_that_train_at_once(
 
     def trained(cache: int) -> State:
         monkeypatch.setattr("unshapley.models.training.CACHE", cache)
-        rows = FullBatch(x, y, weights)
+        rows = FullBatch.weighted(x, y, weights)
         return train(
             model, start, rows, steps=4, learning_rate=0.1, weight_decay=0.1, length=length
         )

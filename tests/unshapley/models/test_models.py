@@ -144,7 +144,7 @@ def test_rows_in_blocks_train_the_same_model(monkeypatch):
     weights[1, 40:] = 0
     options = {"steps": 20, "learning_rate": 0.02, "weight_decay": 0.01}
     start = stack(dict(model.state_dict()), 2)
-    rows = FullBatch(x, y, weights)
+    rows = FullBatch.weighted(x, y, weights)
     whole = train(model, start, rows, **options)
     monkeypatch.setattr(training, "LARGEST_ACTIVATION", 7 * 5 * 4)
     assert training.rows_of_block(model, start, x) == 7
