@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import subprocess
 from functools import cache
@@ -34,6 +35,8 @@ CODE = (
     "constraints.txt",
     "dvc.yaml",
 )
+KERNELS = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "OPENBLAS_CORETYPE")
+"""Environment variables by which kernels are chosen that give other last digits."""
 
 _HOME = Path(__file__).resolve().parent.parent
 
@@ -62,7 +65,38 @@ def numerics(device: str = "cpu") -> dict[str, Any]:
         "dtype": "float32",
         "torch": importlib.metadata.version("torch"),
         "sources": SOURCES,
+        **processor(device),
     }
+
+
+def processor(device: str = "cpu") -> dict[str, Any]:
+    """Kind of processor, the vector width that torch uses on it, and what the user has set of it.
+
+    Other kinds, widths and settings give other last digits.
+    """
+    import torch
+
+    kind = torch.cuda.get_device_name() if device == "cuda" else _cpu()
+    settings = {name: os.environ[name] for name in KERNELS if os.environ.get(name)}
+    return {
+        "processor": kind,
+        "vector": torch.backends.cpu.get_cpu_capability(),
+        "kernels": settings,
+    }
+
+
+def _cpu() -> str:
+    """Name, family and model of the processor; virtual machines may call many kinds alike."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    facts = {
+        key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)
+    }
+    name = facts.get("model name", platform.machine())
+    numbers = [f"{key.split()[-1]} {facts[key]}" for key in ("cpu family", "model") if key in facts]
+    return ", ".join([name, *numbers])
 
 
 def check_sources() -> None:

@@ -1,0 +1,1 @@
+"""Repeat a recorded valuation: what is derived and measured again is held against the record."""
