@@ -27,7 +27,7 @@ class Altered:
     problem: str
 
 
-def check_schema(manifest: Mapping[str, Any], where: Path) -> None:
+def check_schema(manifest: Mapping[str, Any], where: Path | str) -> None:
     """Raise `InputError` unless this version of unshapley can read the manifest."""
     version = manifest.get("schema_version")
     if isinstance(version, int) and 1 <= version <= SCHEMA_VERSION:
@@ -83,16 +83,17 @@ def _parameters(project: Project, recorded: Mapping[str, Any]) -> Iterator[str]:
     except InputError as error:
         yield str(error).splitlines()[0]
         return
-    flat_recorded, flat_current = _flat(recorded), _flat(current)
+    flat_recorded, flat_current = flat(recorded), flat(current)
     for key in sorted({*flat_recorded, *flat_current}):
         if flat_recorded.get(key) != flat_current.get(key):
             yield f"{key} is {flat_current.get(key)}, recorded is {flat_recorded.get(key)}"
 
 
-def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
+def flat(content: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one mapping: `{"a.b": 1}` for `{"a": {"b": 1}}`."""
     if not isinstance(content, Mapping) or not content:
         return {prefix: content}
-    flat: dict[str, Any] = {}
+    out: dict[str, Any] = {}
     for key, value in content.items():
-        flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
-    return flat
+        out |= flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return out

@@ -18,7 +18,7 @@ from unshapley.project import Project
 from unshapley.results.chain import committed, predecessor
 from unshapley.results.layout import MANIFEST
 from unshapley.results.manifest import describe, hash_inputs
-from unshapley.results.report import render_report
+from unshapley.results.report.page import render_report
 from unshapley.results.tables import all_tables, metrics, utilities_table
 from unshapley.results.valuation import Valuation
 
