@@ -11,7 +11,7 @@ from typing import Any
 
 from unshapley.project import Project
 from unshapley.results.published import PublishedValue
-from unshapley.results.revisions import RecordedValuation
+from unshapley.results.revisions import TrackedValuation
 
 NORMAL = 1.959963984540054
 HEAD = "provider,rows,value,std_error,ci_low,ci_high,rank,status,sampling_error,test_error,correction_error"
@@ -62,10 +62,10 @@ def entry(
 
 def recorded(
     name: str, manifest: dict[str, Any], *entries: PublishedValue, **metrics: Any
-) -> RecordedValuation:
+) -> TrackedValuation:
     """A valuation in memory."""
     whole = hashlib.sha256(json.dumps([manifest, metrics, repr(entries)]).encode()).hexdigest()
-    return RecordedValuation(name, manifest, {**METRICS, **metrics}, entries, whole)
+    return TrackedValuation(name, manifest, {**METRICS, **metrics}, entries, whole)
 
 
 def write(

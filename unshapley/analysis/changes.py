@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unshapley.results.integrity import flat
-from unshapley.results.revisions import RecordedValuation
+from unshapley.results.revisions import TrackedValuation
 
 DATA, MODEL, PARAMETERS, METHOD = "data", "model", "parameters", "method"
 CODE, ENVIRONMENT, FIDELITY = "code", "environment", "fidelity"
@@ -47,7 +47,7 @@ class Change:
         return f"{self.item}: {self.before} → {self.after}"
 
 
-def changes_between(before: RecordedValuation, after: RecordedValuation) -> tuple[Change, ...]:
+def changes_between(before: TrackedValuation, after: TrackedValuation) -> tuple[Change, ...]:
     """All that differs in what the two valuations were made of, and how, by `KINDS`."""
     return (
         *_data(before, after),
@@ -60,7 +60,7 @@ def changes_between(before: RecordedValuation, after: RecordedValuation) -> tupl
     )
 
 
-def renamed(before: RecordedValuation, after: RecordedValuation) -> dict[str, str]:
+def renamed(before: TrackedValuation, after: TrackedValuation) -> dict[str, str]:
     """New name by old name of providers whose rows are the same, byte for byte."""
     gone, new = _only(before, after), _only(after, before)
     rows = {_partition(after, name): name for name in new}
@@ -81,7 +81,7 @@ def summary(changes: Sequence[Change]) -> str:
     return "; ".join(parts) or "nothing"
 
 
-def _data(before: RecordedValuation, after: RecordedValuation) -> Iterator[Change]:
+def _data(before: TrackedValuation, after: TrackedValuation) -> Iterator[Change]:
     yield from _who(before, after)
     old, new = before.by_provider, after.by_provider
     for name in sorted(old.keys() & new.keys()):
@@ -101,7 +101,7 @@ def _data(before: RecordedValuation, after: RecordedValuation) -> Iterator[Chang
     yield from _files(DATA, {name: f"expectations {name[18:-5]}" for name in suites}, before, after)
 
 
-def _who(before: RecordedValuation, after: RecordedValuation) -> Iterator[Change]:
+def _who(before: TrackedValuation, after: TrackedValuation) -> Iterator[Change]:
     same = renamed(before, after)
     for old, new in sorted(same.items()):
         yield Change(DATA, f"{old} is now called {new} (the same rows)")
@@ -123,11 +123,11 @@ def _plain(name: str) -> str:
     return re.sub(r"[\W_]+|(?<=\D)0+(?=\d)", "", name).casefold()
 
 
-def _only(these: RecordedValuation, others: RecordedValuation) -> list[str]:
+def _only(these: TrackedValuation, others: TrackedValuation) -> list[str]:
     return sorted(these.by_provider.keys() - others.by_provider.keys())
 
 
-def _partition(valuation: RecordedValuation, provider: str) -> str | None:
+def _partition(valuation: TrackedValuation, provider: str) -> str | None:
     hashed: str | None = valuation.manifest["inputs"].get(f"{PARTITIONS}{provider}.parquet")
     return hashed
 
@@ -145,7 +145,7 @@ def _model(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Chan
         yield Change(MODEL, "statistics")
 
 
-def _method(before: RecordedValuation, after: RecordedValuation) -> Iterator[Change]:
+def _method(before: TrackedValuation, after: TrackedValuation) -> Iterator[Change]:
     was, now = before.manifest, after.manifest
     if _unlearner(before) == _unlearner(after):
         yield from _entry(METHOD, "unlearner", before.method, after.method)
@@ -155,7 +155,7 @@ def _method(before: RecordedValuation, after: RecordedValuation) -> Iterator[Cha
     )
 
 
-def _unlearner(valuation: RecordedValuation) -> str:
+def _unlearner(valuation: TrackedValuation) -> str:
     return str(valuation.manifest["config"]["valuation"]["unlearner"])
 
 
@@ -183,7 +183,7 @@ def _environment(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterato
 
 
 def _settings(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
-    was, now = flat(before), flat(after)
+    was, now = ({k: v for k, v in flat(side).items() if v != {}} for side in (before, after))
     for key in sorted({*was, *now}):
         if key not in was:
             yield Change(kind, key, ABSENT, _text(now[key]))
@@ -199,16 +199,16 @@ def _entry(kind: str, item: str, before: Any, after: Any) -> Iterator[Change]:
 
 
 def _text(value: Any) -> str:
-    return "none" if value is None or value == {} else str(value)
+    return "none" if value is None else str(value)
 
 
-def _names(before: RecordedValuation, after: RecordedValuation, folder: str) -> list[str]:
+def _names(before: TrackedValuation, after: TrackedValuation, folder: str) -> list[str]:
     both = {*before.manifest["inputs"], *after.manifest["inputs"]}
     return sorted(name for name in both if name.startswith(folder))
 
 
 def _files(
-    kind: str, names: Mapping[str, str], before: RecordedValuation, after: RecordedValuation
+    kind: str, names: Mapping[str, str], before: TrackedValuation, after: TrackedValuation
 ) -> Iterator[Change]:
     for path, item in names.items():
         if before.manifest["inputs"].get(path) != after.manifest["inputs"].get(path):

@@ -8,7 +8,7 @@ from typing import Any
 from unshapley.analysis.changes import Change, changes_between, renamed
 from unshapley.analysis.differences import half_width, holm, interval
 from unshapley.results.published import PublishedValue
-from unshapley.results.revisions import RecordedValuation
+from unshapley.results.revisions import TrackedValuation
 
 LEVEL = 0.05
 """Probability that any difference at all is called one though there is none."""
@@ -68,8 +68,8 @@ def _value(entry: PublishedValue | None) -> float | None:
 class Comparison:
     """before, after: the valuations; notes: what the intervals assume and leave out."""
 
-    before: RecordedValuation
-    after: RecordedValuation
+    before: TrackedValuation
+    after: TrackedValuation
     changes: tuple[Change, ...]
     values: tuple[ValueChange, ...]
     notes: tuple[str, ...]
@@ -81,7 +81,7 @@ class Comparison:
         return {finding: findings.count(finding) for finding in dict.fromkeys(findings)}
 
 
-def compare(before: RecordedValuation, after: RecordedValuation) -> Comparison:
+def compare(before: TrackedValuation, after: TrackedValuation) -> Comparison:
     """What changed from one valuation to the other, and which values by more than noise."""
     pairs = _pairs(before, after)
     comparable = before.utility == after.utility
@@ -129,7 +129,7 @@ def _finding(p_value: float | None, on_test: float | None) -> str:
     return ON_TEST if on_test is not None and on_test < LEVEL else WITHIN
 
 
-def _pairs(before: RecordedValuation, after: RecordedValuation) -> list[ValueChange]:
+def _pairs(before: TrackedValuation, after: TrackedValuation) -> list[ValueChange]:
     """All providers by their present names, in order, not compared yet."""
     old, new, names = before.by_provider, after.by_provider, renamed(before, after)
     former = {present: name for name, present in names.items()}
@@ -141,18 +141,18 @@ def _pairs(before: RecordedValuation, after: RecordedValuation) -> list[ValueCha
     return pairs
 
 
-def _same_test(before: RecordedValuation, after: RecordedValuation) -> bool:
+def _same_test(before: TrackedValuation, after: TrackedValuation) -> bool:
     was, now = (v.manifest["inputs"].get("data/test.parquet") for v in (before, after))
     return bool(was) and bool(was == now)
 
 
-def _same_game(before: RecordedValuation, after: RecordedValuation) -> bool:
+def _same_game(before: TrackedValuation, after: TrackedValuation) -> bool:
     """Whether both measured one game of the same players, so that the true values are equal."""
     was, now = before.manifest, after.manifest
     return bool(was.get("game")) and all(was.get(k) == now.get(k) for k in ("game", "players"))
 
 
-def _same_plan(before: RecordedValuation, after: RecordedValuation) -> bool:
+def _same_plan(before: TrackedValuation, after: TrackedValuation) -> bool:
     was, now = before.manifest, after.manifest
     return bool(
         was["players"] == now["players"]
@@ -161,13 +161,13 @@ def _same_plan(before: RecordedValuation, after: RecordedValuation) -> bool:
     )
 
 
-def _range(valuation: RecordedValuation) -> float:
+def _range(valuation: TrackedValuation) -> float:
     return abs(float(valuation.metrics["u_all"]) - float(valuation.metrics["u_none"]))
 
 
 def _notes(
-    before: RecordedValuation,
-    after: RecordedValuation,
+    before: TrackedValuation,
+    after: TrackedValuation,
     comparable: bool,
     shared: bool,
     same_game: bool,
@@ -223,7 +223,7 @@ def describe(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _side(valuation: RecordedValuation) -> dict[str, Any]:
+def _side(valuation: TrackedValuation) -> dict[str, Any]:
     commit = valuation.commit
     return {
         "name": valuation.name,

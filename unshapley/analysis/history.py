@@ -13,7 +13,7 @@ from unshapley.errors import UnshapleyError
 from unshapley.project import Project
 from unshapley.results.revisions import (
     Commit,
-    RecordedValuation,
+    TrackedValuation,
     Unreadable,
     valuations,
     working_tree,
@@ -29,7 +29,7 @@ class HistoryEntry:
 
     name: str
     commit: Commit | None
-    valuation: RecordedValuation | None
+    valuation: TrackedValuation | None
     changes: tuple[Change, ...] | None = None
     problem: str = ""
 
@@ -60,9 +60,9 @@ def history(
 
 
 def _uncommitted(
-    project: Project, committed: Sequence[RecordedValuation | Unreadable]
-) -> list[RecordedValuation]:
-    known = {entry.sha256 for entry in committed if isinstance(entry, RecordedValuation)}
+    project: Project, committed: Sequence[TrackedValuation | Unreadable]
+) -> list[TrackedValuation]:
+    known = {entry.sha256 for entry in committed if isinstance(entry, TrackedValuation)}
     try:
         present = working_tree(project)
     except UnshapleyError:  # none, or edited: `unshapley verify` is there to tell
@@ -70,9 +70,9 @@ def _uncommitted(
     return [] if present.sha256 in known else [present]
 
 
-def _with_changes(found: Sequence[RecordedValuation | Unreadable]) -> list[HistoryEntry]:
+def _with_changes(found: Sequence[TrackedValuation | Unreadable]) -> list[HistoryEntry]:
     entries: list[HistoryEntry] = []
-    before: RecordedValuation | None = None
+    before: TrackedValuation | None = None
     for valuation in found:
         if isinstance(valuation, Unreadable):
             name, problem = valuation.commit.name, valuation.problem

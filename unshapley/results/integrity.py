@@ -11,11 +11,11 @@ from unshapley.config import load_params
 from unshapley.errors import InputError
 from unshapley.files import sha256
 from unshapley.project import Project
-from unshapley.results.layout import MANIFEST, RUN, SCHEMA_VERSION
+from unshapley.results.layout import MANIFEST, RUN, SCHEMA_VERSION, SIGNATURE
 
 COVERED = ("data/partitions", "data/curvature", "data/model", "data/expectations", "data/valuation")
 """Folders in which the manifest must list every file, if it lists any."""
-OTHERS = {MANIFEST, RUN, f"{MANIFEST}.sig", ".gitignore"}
+OTHERS = {MANIFEST, RUN, SIGNATURE, ".gitignore"}
 """Names of files in these folders that no manifest lists."""
 
 
@@ -79,7 +79,7 @@ def _unexpected(project: Project, expected: Mapping[str, str]) -> Iterator[str]:
 
 def _parameters(project: Project, recorded: Mapping[str, Any]) -> Iterator[str]:
     try:
-        current = load_params(project.params).model_dump(mode="json", exclude={"run"})
+        current = load_params(project.params).recorded()
     except InputError as error:
         yield str(error).splitlines()[0]
         return

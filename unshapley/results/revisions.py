@@ -43,7 +43,7 @@ class Commit:
 
 
 @dataclass(frozen=True)
-class RecordedValuation:
+class TrackedValuation:
     """The readable part of a valuation; commit: that holds it, None for one in a folder."""
 
     name: str
@@ -83,7 +83,7 @@ class Unreadable:
     problem: str
 
 
-def find_valuation(project: Project, name: str) -> RecordedValuation:
+def find_valuation(project: Project, name: str) -> TrackedValuation:
     """A valuation by the name that a user gives: a revision or tag of git, else a path.
 
     The path is that of a manifest, of the folder that holds it, or of a project. Raises
@@ -105,7 +105,7 @@ def find_valuation(project: Project, name: str) -> RecordedValuation:
     )
 
 
-def valuation_at(project: Project, commit_id: str, name: str = "") -> RecordedValuation:
+def valuation_at(project: Project, commit_id: str, name: str = "") -> TrackedValuation:
     """The valuation that a commit holds, with the commit that brought it; `InputError` if none."""
     path = project.relative(project.valuation / MANIFEST)
     (files,) = _files(project, [commit_id])
@@ -120,7 +120,7 @@ def valuation_at(project: Project, commit_id: str, name: str = "") -> RecordedVa
     return _recorded(files, name or commit.name, commit)
 
 
-def valuation_in(path: Path) -> RecordedValuation:
+def valuation_in(path: Path) -> TrackedValuation:
     """The valuation in a folder: path of it, of its manifest, or of the project it belongs to."""
     folders = [path.parent] if path.is_file() else [path, Project(path).valuation]
     folder = next((folder for folder in folders if (folder / MANIFEST).is_file()), None)
@@ -138,12 +138,12 @@ def valuation_in(path: Path) -> RecordedValuation:
     return _recorded(files, str(path), None)
 
 
-def working_tree(project: Project) -> RecordedValuation:
+def working_tree(project: Project) -> TrackedValuation:
     """The valuation that stands in the project now; `InputError` if there is none."""
     return replace(valuation_in(project.valuation), name=WORKING_TREE)
 
 
-def valuations(project: Project, revision: str = "HEAD") -> list[RecordedValuation | Unreadable]:
+def valuations(project: Project, revision: str = "HEAD") -> list[TrackedValuation | Unreadable]:
     """The valuations of a revision and of all its ancestors, the oldest first.
 
     One for each commit that changed the manifest. One that cannot be read comes as `Unreadable`,
@@ -181,7 +181,7 @@ def is_shallow(root: Path) -> bool:
     return git(root, "rev-parse", "--is-shallow-repository") == b"true\n"
 
 
-def _readable(files: Mapping[str, bytes | None], commit: Commit) -> RecordedValuation | Unreadable:
+def _readable(files: Mapping[str, bytes | None], commit: Commit) -> TrackedValuation | Unreadable:
     try:
         return _recorded(files, commit.name, commit)
     except UnshapleyError as error:
@@ -190,7 +190,7 @@ def _readable(files: Mapping[str, bytes | None], commit: Commit) -> RecordedValu
 
 def _recorded(
     files: Mapping[str, bytes | None], name: str, commit: Commit | None
-) -> RecordedValuation:
+) -> TrackedValuation:
     content = files[MANIFEST]
     assert content is not None
     manifest = _json(content, f"{name}: {MANIFEST}")
@@ -200,7 +200,7 @@ def _recorded(
     values, metrics = files[VALUES], files[METRICS]
     assert values is not None
     assert metrics is not None
-    return RecordedValuation(
+    return TrackedValuation(
         name,
         manifest,
         _json(metrics, f"{name}: {METRICS}"),
