@@ -90,7 +90,8 @@ def chain_outputs(
     count = len(next(iter(batch.values())))
     rows_last = standardise(chain, batch, shared, x).transpose(-1, -2)
     for layer in chain.layers:
-        rows_last = activate(layer.activation, _layer_outputs(layer, batch, shared, rows_last))
+        out = _layer_outputs(layer, batch, shared, rows_last)
+        rows_last = (activate if out.requires_grad else activate_)(layer.activation, out)
     outputs = rows_last if rows_last.dim() == 3 else rows_last.expand(count, -1, -1)
     return outputs.transpose(1, 2)
 
@@ -109,11 +110,15 @@ def standardise(
 
 def activate(name: str, x: Tensor) -> Tensor:
     """An activation by its name in `ACTIVATIONS`."""
+    if name == "tanh":  # torch.tanh takes 3.5 times as long, for the last bit
+        return torch.sigmoid(2 * x) * 2 - 1
     return x if not name else getattr(torch, name)(x)
 
 
 def activate_(name: str, x: Tensor) -> Tensor:
-    """The same in place."""
+    """The same in place, where no gradient is to pass."""
+    if name == "tanh":
+        return x.mul_(2).sigmoid_().mul_(2).sub_(1)
     return x if not name else getattr(torch, f"{name}_")(x)
 
 
