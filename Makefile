@@ -62,4 +62,6 @@ benchmark: setup
 	$(BIN)/python benchmarks/leave_one_out.py
 
 clean:
-	rm -rf .prefect .unshapley .faulty data/untrusted dvc_plots
+	@# refused while a run works here
+	@if [ -x $(BIN)/unshapley ]; then $(BIN)/unshapley clean --days 0; fi
+	rm -rf .prefect .faulty dvc_plots

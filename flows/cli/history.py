@@ -41,7 +41,7 @@ def history(
     """
     from unshapley.analysis.history import describe, history_table
     from unshapley.analysis.history import history as valuations
-    from unshapley.results.revisions import is_shallow
+    from unshapley.results.githistory import is_shallow
 
     paths = Project(project)
     entries = valuations(paths, revision, last=last, tagged=tagged)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from unshapley.analysis.history import HistoryEntry
     from unshapley.analysis.payout import Payout
     from unshapley.fidelity.benchmark import UnlearnerRow
+    from unshapley.project import Project
     from unshapley.results.published import Published, PublishedValue
+    from unshapley.results.retention import Leftover
 
 WIDTH = 10_000
 """Columns where the output is no terminal: nothing is wrapped for a program."""
@@ -234,6 +237,34 @@ def _compared(change: ValueChange) -> list[str]:
     rank = ranks[0] if ranks[0] == ranks[1] else " → ".join(ranks)
     cells = [provider, shown(change.before), shown(change.after), *figures, rank, change.finding]
     return list(map(escape, cells))
+
+
+def print_leftovers(project: Project, items: Sequence[Leftover], *, removed: bool) -> None:
+    """Print what goes: kept results by their number, everything else by its path."""
+    from unshapley.results.retention import RESULTS, totals
+
+    out = _console()
+    table = _table("Removed" if removed else "Would be removed")
+    for column in ("what", "MB", "not used for"):
+        _column(table, column, left=("what",))
+    now = time.time()
+    results = [item for item in items if item.kind == RESULTS]
+    if results:
+        size, used = totals(results)[RESULTS]["bytes"], max(item.used for item in results)
+        table.add_row(f"{len(results)} {RESULTS}", *_size_and_age(size, now - used))
+    for item in items:
+        if item.kind != RESULTS:
+            name = escape(f"{item.kind}: {project.relative(item.path)}")
+            table.add_row(name, *_size_and_age(item.size, now - item.used))
+    if items:
+        out.print(table)
+    megabytes = sum(item.size for item in items) / 1e6
+    done = f"{'freed' if removed else 'would free'} {megabytes:.1f} MB"
+    out.print(done if items else "nothing to remove")
+
+
+def _size_and_age(size: float, seconds: float) -> tuple[str, str]:
+    return f"{size / 1e6:.1f}", f"{seconds / 86400:.1f} days"
 
 
 def _console() -> Console:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unshapley.results.integrity import flat
-from unshapley.results.revisions import TrackedValuation
+from unshapley.results.tracked import TrackedValuation
 
 DATA, MODEL, PARAMETERS, METHOD = "data", "model", "parameters", "method"
 CODE, ENVIRONMENT, FIDELITY = "code", "environment", "fidelity"

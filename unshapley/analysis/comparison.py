@@ -8,7 +8,7 @@ from typing import Any
 from unshapley.analysis.changes import Change, changes_between, renamed
 from unshapley.analysis.differences import half_width, holm, interval
 from unshapley.results.published import PublishedValue
-from unshapley.results.revisions import TrackedValuation
+from unshapley.results.tracked import TrackedValuation
 
 LEVEL = 0.05
 """Probability that any difference at all is called one though there is none."""

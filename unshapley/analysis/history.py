@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from unshapley.analysis.changes import Change, changes_between, summary
 from unshapley.errors import UnshapleyError
 from unshapley.project import Project
-from unshapley.results.revisions import (
-    Commit,
-    TrackedValuation,
-    Unreadable,
-    valuations,
-    working_tree,
-)
+from unshapley.results.githistory import Commit
+from unshapley.results.revisions import Unreadable, valuations, working_tree
+from unshapley.results.tracked import TrackedValuation
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -119,6 +116,8 @@ OF_PROVIDER = ("provider", "rows", "value", "std_error", "ci_low", "ci_high", "r
 
 def history_table(entries: Sequence[HistoryEntry]) -> pd.DataFrame:
     """One row for each valuation and provider: the valuation, what changed, and the value."""
+    import pandas as pd
+
     rows = []
     for entry in entries:
         content = describe(entry)

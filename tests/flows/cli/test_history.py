@@ -109,19 +109,25 @@ def test_history_of_tags_of_a_revision_and_of_the_newest(project):
 def test_a_valuation_that_cannot_be_read_hides_no_other(project):
     path = project.valuation / "manifest.json"
     content = json.loads(path.read_text())
-    for title, text in (("future", json.dumps({**content, "schema_version": 99})), ("torn", "{")):
+    texts = {
+        "future": json.dumps({**content, "schema_version": 99}),
+        "torn": "{",
+        "other": json.dumps({**content, "inputs": [1]}),
+    }
+    for title, text in texts.items():
         path.write_text(text)
         commit(project, title)
     path.unlink()
     commit(project, "none")
-    first, second, third, future, torn = json.loads(told(project, "history", "--json"))
+    first, second, third, future, torn, other = json.loads(told(project, "history", "--json"))
     assert not first["problem"]
     assert not second["problem"]
     assert not third["problem"]
     assert "schema version 99" in future["problem"]
     assert "not readable as JSON" in torn["problem"]
+    assert "key 'inputs'" in other["problem"]
     assert "schema version 99" in told(project, "history")
-    assert "schema version 99" in told(project, "compare", "HEAD~3", "HEAD~2", rc=2)
+    assert "schema version 99" in told(project, "compare", "HEAD~4", "HEAD~3", rc=2)
 
 
 def test_compare_takes_revisions_tags_and_paths(project, tmp_path):
@@ -145,6 +151,19 @@ def test_compare_takes_revisions_tags_and_paths(project, tmp_path):
     for path in (elsewhere, elsewhere / "manifest.json", project.root):
         assert "one and the same" in told(project, "compare", path, "HEAD")
     assert "A: HEAD" in told(project, "compare")
+
+
+def test_names_in_git_command_no_terminal_and_no_page(project, tmp_path):
+    write(project, manifest_of(ROWS, game="g9"), *ENTRIES)
+    git(project, "add", "-A")
+    author, title = "\x1b[2JEve[red] <eve@example.org>", "\x1b]0;x\x07 [bold] <b>forged</b>"
+    git(project, "commit", "-qm", title, "--author", author)
+    git(project, "tag", "tag{0}")
+    text = told(project, "history", "--html", tmp_path / "h.html")
+    assert "\x1b" not in text
+    assert "Eve[red]" in text
+    assert "tag{0}" in text
+    assert "<b>forged" not in (tmp_path / "h.html").read_text()
 
 
 def test_pages_stand_alone_and_show_a_picture(project, tmp_path):
