@@ -21,7 +21,7 @@ SETS = {
     "data/schema.json": "schema",
 }
 ABSENT = "absent"
-"""State of a setting that one of the two versions of unshapley does not know."""
+"""State of a setting that is not there."""
 SHOWN = 3
 """Most items of a kind that a summary names."""
 
@@ -30,8 +30,8 @@ SHOWN = 3
 class Change:
     """Something that differs between two valuations.
 
-    before, after: empty where there is nothing to say; `absent` for a setting that one of the two
-    versions of unshapley does not know.
+    before, after: empty where there is nothing to say; `absent` for a setting that is not there,
+    perhaps as that version of unshapley does not know it.
 
     kind: one of `KINDS`; item: what it is, for example `rows of form-03`.
     """
