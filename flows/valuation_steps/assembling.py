@@ -31,4 +31,5 @@ def valuation_of(
         unlearner=tuple(setup.unlearner.described()),
         game=game_key(game, setup.unlearner, game.utilities, numerics),
         unit=game.utilities[0].unit,
+        training=game.record.convergence,
     )
