@@ -122,15 +122,15 @@ def _who(before: TrackedValuation, after: TrackedValuation) -> Iterator[Change]:
     same = renamed(before, after)
     for old, new in sorted(same.items()):
         yield Change(DATA, f"{old} is now called {new} (the same rows)")
-    gone = [name for name in _only(before, after) if name not in same]
+    lost = [name for name in _only(before, after) if name not in same]
     come = [name for name in _only(after, before) if name not in same.values()]
-    for name in [name for name in gone if is_present(after, name)]:
+    for name in [name for name in lost if is_present(after, name)]:
         yield Change(DATA, f"{name} is no longer valued")
-        gone.remove(name)
+        lost.remove(name)
     for name in [name for name in come if is_present(before, name)]:
         yield Change(DATA, f"{name} is valued now")
         come.remove(name)
-    for name in gone:
+    for name in lost:
         alike = _alike(name, come)
         yield Change(DATA, f"{name} is gone" + (f" (perhaps now called {alike})" if alike else ""))
     for name in come:

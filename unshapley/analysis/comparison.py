@@ -85,10 +85,10 @@ def compare(before: TrackedValuation, after: TrackedValuation) -> Comparison:
     tiny = ROUNDING * max(_range(before), _range(after))
     differences = [pair.difference for pair in compared]
     adjusted, on_test = holm(differences, wide, tiny), holm(differences, narrow, tiny)
-    found = {}
+    compared_pairs = {}
     for pair, *figures in zip(compared, wide, narrow, adjusted, on_test, strict=True):
-        found[pair.provider] = _compared(pair, *figures)
-    values = tuple(found.get(pair.provider) or pair for pair in pairs)
+        compared_pairs[pair.provider] = _compared(pair, *figures)
+    values = tuple(compared_pairs.get(pair.provider) or pair for pair in pairs)
     notes = _notes(before, after, comparable, shared, same_game, len(compared))
     return Comparison(before, after, changes_between(before, after), values, notes)
 

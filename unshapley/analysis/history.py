@@ -47,12 +47,12 @@ def history(
     last: only so many of the newest; tagged: only those with a tag; changes are then those since
     the tagged one before. Raises `InputError` as `revisions.valuations` does.
     """
-    found = valuations(project, revision)
+    recorded = valuations(project, revision)
     if tagged:
-        found = [entry for entry in found if entry.commit and entry.commit.tags]
+        recorded = [entry for entry in recorded if entry.commit and entry.commit.tags]
     elif revision == "HEAD":
-        found += _uncommitted(project, found)
-    entries = _with_changes(found)
+        recorded += _uncommitted(project, recorded)
+    entries = _with_changes(recorded)
     return entries if last is None else entries[-last:]
 
 
@@ -67,10 +67,10 @@ def _uncommitted(
     return [] if present.sha256 in known else [present]
 
 
-def _with_changes(found: Sequence[TrackedValuation | Unreadable]) -> list[HistoryEntry]:
+def _with_changes(recorded: Sequence[TrackedValuation | Unreadable]) -> list[HistoryEntry]:
     entries: list[HistoryEntry] = []
     before: TrackedValuation | None = None
-    for valuation in found:
+    for valuation in recorded:
         if isinstance(valuation, Unreadable):
             name, problem = valuation.commit.name, valuation.problem
             entries.append(HistoryEntry(name, valuation.commit, None, problem=problem))

@@ -34,19 +34,19 @@ def resolve(root: Path, name: str) -> str | None:
     """Hash of the commit that a revision names; None if there is none."""
     if not name or name.startswith("-") or "\n" in name:
         return None
-    found = git(root, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
-    return found.decode().strip() if found else None
+    commit_id = git(root, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+    return commit_id.decode().strip() if commit_id else None
 
 
 def list_commits(root: Path, *arguments: str) -> list[Commit]:
     """The commits that `git log` lists with these arguments, without tags."""
     lines = (git(root, "log", f"--format={_FIELDS}", *arguments) or b"").decode(errors="replace")
-    found = []
+    commits = []
     for line in filter(None, lines.split("\n")):
         commit_id, date, *texts = line.split("\x1f", 3)
         author, title = map(_printable, texts)
-        found.append(Commit(commit_id, datetime.fromisoformat(date), author, title))
-    return found
+        commits.append(Commit(commit_id, datetime.fromisoformat(date), author, title))
+    return commits
 
 
 def _printable(text: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +19,12 @@ from typing import Any
 import yaml
 
 from unshapley.environment import git
-from unshapley.errors import InputError
+from unshapley.errors import BusyError, InputError
 from unshapley.files import unwritable
 from unshapley.project import Project
 
 RESULTS, REFUSED, KILLED = "kept results", "refused valuation", "left by a killed command"
+RUNS = "Prefect's record of runs"
 PARTIAL = re.compile(r"\.[^/]+\.[0-9a-f]{8}")
 """Names of files that are being written (`files.written_whole`)."""
 DAY = 24 * 3600.0
@@ -45,10 +47,10 @@ def leftovers(
 ) -> list[Leftover]:
     """What may go from a project in which nothing runs, in the order of paths.
 
-    days: results and refused valuations go that were not used for so many days; keep: of the other
-    results, the least recently used go until the rest has at most so many bytes. Files of killed
-    commands go in any case, but for single ones, which go after a day: a command without a lock may
-    be writing them. Raises `InputError` if the folder is no project.
+    days: what was not used for so many days goes; keep: of the other results, the least recently
+    used go until the rest has at most so many bytes, and Prefect's record of runs goes if it has
+    more. Files of killed commands go in any case, but for single ones, which go after a day: a
+    command without a lock may be writing them. Raises `InputError` if the folder is no project.
     """
     if not project.params.is_file():
         raise InputError(
@@ -67,8 +69,13 @@ def leftovers(
 
 
 def remove(project: Project, items: Iterable[Leftover]) -> None:
-    """Remove these; `InputError` names the first that cannot be."""
-    for item in items:
+    """Remove these; `InputError` names the first that cannot be.
+
+    Raises `BusyError` after all else is removed, if a server has Prefect's record of runs open.
+    """
+    for item in sorted(items, key=lambda item: item.kind == RUNS):
+        if item.kind == RUNS:
+            _close(item.path)
         try:
             if (item.path / ".git").is_file():  # a work tree, which git keeps a note of
                 path = str(item.path.resolve())
@@ -81,6 +88,24 @@ def remove(project: Project, items: Iterable[Leftover]) -> None:
             continue
         except OSError as error:
             raise unwritable(item.path, error) from None
+
+
+def _close(database: Path) -> None:
+    """Bring a database into one file; `BusyError` if another process has it open."""
+    connection = sqlite3.connect(database, timeout=0, isolation_level=None)
+    try:
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("ROLLBACK")
+    except sqlite3.OperationalError:
+        raise BusyError(
+            f"{database}: a Prefect server has it open; all else was removed\n"
+            "  do: stop the server, or leave the record to it"
+        ) from None
+    except sqlite3.DatabaseError:  # damaged: nobody can use it
+        return
+    finally:
+        connection.close()
 
 
 def totals(items: Sequence[Leftover]) -> dict[str, dict[str, int]]:
@@ -107,6 +132,12 @@ def _expired(project: Project, since: float, keep: float | None) -> Iterator[Lef
         refused = _measured(project.untrusted, REFUSED)
         if refused.used < since:
             yield refused
+    database = project.root / ".prefect" / "prefect.db"
+    if database.is_file():
+        files = [_measured(path, RUNS) for path in database.parent.glob("prefect.db*")]
+        size, used = sum(file.size for file in files), max(file.used for file in files)
+        if used < since or (keep is not None and size > keep):
+            yield Leftover(database, RUNS, size, used)
 
 
 def _killed(project: Project, since: float) -> Iterator[Leftover]:

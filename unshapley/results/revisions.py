@@ -107,18 +107,18 @@ def valuations(project: Project, revision: str = "HEAD") -> list[TrackedValuatio
     files = dict(zip(commits, _files(project, [c.id for c in commits]), strict=True))
     held = {commit.id: content[MANIFEST] for commit, content in files.items()}
     tagged = with_tags(project, commits, held)
-    found = [
+    listed = [
         _readable(files[commit], commit_with_tags)
         for commit, commit_with_tags in zip(commits, tagged, strict=True)
         if files[commit][MANIFEST] is not None  # else the commit removed it
     ]
-    if not found:
+    if not listed:
         raise InputError(
             "no commit holds a valuation",
             where=f"revision {revision}",
             do=f"run `unshapley run`, then commit {project.relative(project.valuation)}",
         )
-    return found
+    return listed
 
 
 def _readable(files: Mapping[str, bytes | None], commit: Commit) -> TrackedValuation | Unreadable:

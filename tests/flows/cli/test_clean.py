@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import time
 
@@ -95,6 +96,25 @@ def test_a_run_or_a_refresh_is_not_disturbed(project, lock):
     assert done.returncode == 6
     assert "works here" in done.stderr
     assert before <= files(project)
+
+
+def test_the_record_of_runs_goes_unless_a_server_has_it_open(project):
+    database = project.root / ".prefect" / "prefect.db"
+    database.parent.mkdir()
+    server = sqlite3.connect(database)
+    server.execute("PRAGMA journal_mode=WAL")
+    server.execute("CREATE TABLE runs (name)")
+    server.execute("SELECT * FROM runs").fetchall()
+    assert ".prefect/prefect.db" not in cleaned(project, "--dry-run", "--keep", "1")
+    assert ".prefect/prefect.db" in cleaned(project, "--dry-run", "--keep", "0.001")
+    assert ".prefect/prefect.db" in cleaned(project, "--dry-run", "--days", "0")
+    done = unshapley("clean", "-p", project.root, "--days", "0")
+    assert done.returncode == 6
+    assert "a Prefect server has it open; all else was removed" in done.stderr
+    assert not list(project.results.iterdir())
+    server.close()
+    assert cleaned(project, "--days", "0") == {".prefect/prefect.db"}
+    assert list(database.parent.iterdir()) == []
 
 
 def test_what_git_or_dvc_holds_stays(project):
