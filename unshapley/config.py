@@ -266,6 +266,25 @@ class RunSettings(Section):
     retries: int = Field(2, ge=0, description="retries of a failed task, with exponential backoff")
 
 
+class SigningSettings(Section):
+    """Who signs manifests, and whose signatures count; the values do not depend on it."""
+
+    key: str | None = Field(
+        None,
+        description="file of the key by which `unshapley refresh` signs; none: it does not sign",
+    )
+    allowed_signers: str | None = Field(
+        None,
+        description="file of the keys that may sign, as ssh-keygen takes it; none: the one that "
+        "git's gpg.ssh.allowedSignersFile names",
+    )
+    revoked: str | None = Field(
+        None,
+        description="list of revoked keys; none: the one that git's gpg.ssh.revocationFile names",
+    )
+    required: bool = Field(False, description="whether `unshapley verify` asks for a signature")
+
+
 class Params(Section):
     """All of params.yaml."""
 
@@ -279,6 +298,11 @@ class Params(Section):
     fidelity: FidelitySettings = FidelitySettings()
     correction: CorrectionSettings = CorrectionSettings()
     run: RunSettings = RunSettings()
+    signing: SigningSettings = SigningSettings()
+
+    def recorded(self) -> dict[str, Any]:
+        """What a manifest states of the parameters: all but sections that no value depends on."""
+        return self.model_dump(mode="json", exclude={"run", "signing"})
 
 
 def load_params(path: Path) -> Params:

@@ -135,13 +135,28 @@ def code() -> dict[str, Any]:
     }
 
 
-def git(folder: Path, *arguments: str) -> bytes | None:
-    """Output of a git command in a folder; None if it fails, or git is not installed."""
+def git(folder: Path, *arguments: str, given: bytes = b"") -> bytes | None:
+    """Output of a git command in a folder, with `given` as its input; None if it fails, or git is
+    not installed.
+    """
     try:
         command = ["git", "-C", str(folder), *arguments]
-        return subprocess.run(command, capture_output=True, check=True).stdout
+        return subprocess.run(command, input=given, capture_output=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def git_problem(folder: Path) -> str:
+    """Why git cannot be asked about a folder; empty if it can."""
+    try:
+        command = ["git", "-C", str(folder), "rev-parse", "--git-dir"]
+        asked = subprocess.run(command, capture_output=True, check=False)
+    except OSError:
+        return "git is not installed"
+    if asked.returncode == 0:
+        return ""
+    message = asked.stderr.decode(errors="replace").strip().splitlines()
+    return message[0].removeprefix("fatal: ") if message else "git fails here"
 
 
 def _git(*arguments: str) -> str | None:

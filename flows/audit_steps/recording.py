@@ -10,7 +10,8 @@ from unshapley.audit.verdict import DIFFERENT, IDENTICAL, UNEXAMINED, Check
 from unshapley.files import sha256
 from unshapley.results.chain import broken_links
 from unshapley.results.integrity import altered_files
-from unshapley.results.layout import MANIFEST
+from unshapley.results.layout import MANIFEST, SIGNATURE
+from unshapley.results.signatures import GOOD, check_signature, signing_time, trust_of
 
 
 def check_record(run: AuditRun) -> bool:
@@ -70,7 +71,21 @@ def check_files(run: AuditRun) -> Iterator[Check]:
         yield Check("inputs", "files, by their hashes", IDENTICAL, count)
 
 
-RECORD_CHECKS = (check_tag, check_chain, check_files)
+def check_signer(run: AuditRun) -> Iterator[Check]:
+    """Who signed the manifest, by whom the auditor trusts: not whom the audited revision names."""
+    trust, file = trust_of(run.user), run.project.valuation / SIGNATURE
+    content = file.read_bytes() if file.is_file() else None
+    manifest = (run.project.valuation / MANIFEST).read_bytes()
+    found = check_signature(manifest, content, trust, signing_time(run.project))
+    if found.status == GOOD:
+        yield Check("record", f"signature of {found.signer}", IDENTICAL)
+    elif found.fails(trust):
+        yield Check("record", "signature", DIFFERENT, 1, 1, details=(found.problem,))
+    else:
+        yield Check("record", "signature", UNEXAMINED, details=(found.problem,))
+
+
+RECORD_CHECKS = (check_tag, check_chain, check_signer, check_files)
 """What is checked of a record, in this order; each gives checks."""
 
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import typer
 
-from flows.cli import analysis, audit, fidelity, project, refresh, valuation, verify
+from flows.cli import (
+    analysis,
+    audit,
+    fidelity,
+    history,
+    project,
+    refresh,
+    valuation,
+    verify,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,7 +25,7 @@ app = typer.Typer(
     "4 files are not as recorded, or not reproduced, 5 not checkable, 6 another run works in the "
     "project, 130 and 143 stopped by Ctrl-C or SIGTERM.",
 )
-for group in (project, valuation, verify, audit, refresh, analysis, fidelity):
+for group in (project, valuation, verify, audit, history, refresh, analysis, fidelity):
     for command in group.COMMANDS:
         app.command()(command)
 

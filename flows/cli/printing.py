@@ -15,9 +15,11 @@ from flows.cli.common import escape
 if TYPE_CHECKING:
     import pandas as pd
 
+    from unshapley.analysis.comparison import Comparison, ValueChange
+    from unshapley.analysis.history import HistoryEntry
     from unshapley.analysis.payout import Payout
     from unshapley.fidelity.benchmark import UnlearnerRow
-    from unshapley.results.published import Published
+    from unshapley.results.published import Published, PublishedValue
 
 WIDTH = 10_000
 """Columns where the output is no terminal: nothing is wrapped for a program."""
@@ -187,6 +189,80 @@ def print_audit(summary: Mapping[str, Any]) -> None:
             out.print(f"  {escape(command)}", soft_wrap=True)
     out.print(f"repeat: {escape(summary['repeat'])}", soft_wrap=True)
     out.print(f"written: {escape(summary['folder'])}", soft_wrap=True)
+
+
+def print_history(entries: Sequence[HistoryEntry]) -> None:
+    """Print valuations over time, the newest last."""
+    table = _table("Valuations, the newest last")
+    texts = ("when", "valuation", "who", "unlearner", "fidelity", "changed")
+    heads = ("when", "valuation", "who", "score", "providers", "unlearner", "fidelity", "changed")
+    for column in heads:
+        _column(table, column, left=texts)
+    for entry in entries:
+        commit, valuation = entry.commit, entry.valuation
+        when = f"{commit.date:%Y-%m-%d %H:%M}" if commit else "not committed"
+        figures = ["", "", "", ""]
+        if valuation is not None:
+            valued, left_out = (len(valuation.manifest[k]) for k in ("players", "quarantined"))
+            providers = f"{valued} + {left_out} out" if left_out else str(valued)
+            score = f"{valuation.metrics['u_all']:.4f}"
+            figures = [score, providers, valuation.method, valuation.fidelity]
+        names = [entry.name, commit.author if commit else ""]
+        table.add_row(when, *map(escape, [*names, *figures, entry.changed]))
+    out = _console()
+    out.print(table)
+    utilities = dict.fromkeys(e.valuation.utility for e in entries if e.valuation)
+    out.print(f"score: U(all), the model's {', '.join(utilities)} on the test set")
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Print two valuations side by side, and what the intervals assume."""
+    out, before, after = _console(), comparison.before, comparison.after
+    for letter, side in (("A", before), ("B", after)):
+        commit = ""
+        if side.commit:
+            commit = (
+                f" ({side.commit.id[:8]}), {side.commit.date:%Y-%m-%d %H:%M}, {side.commit.author}"
+            )
+        figures = f"U(all) {side.metrics['u_all']:.4f}, U(none) {side.metrics['u_none']:.4f}"
+        line = f"{letter}: {side.name}{commit}; {side.utility}, {figures}; {side.method}"
+        out.print(escape(line), soft_wrap=True)
+    out.print("changed:" if comparison.changes else "nothing changed in what they were made of")
+    for change in comparison.changes:
+        out.print(escape(f"  {change.kind}: {change}"), soft_wrap=True)
+    if before.sha256 == after.sha256:
+        out.print("A and B are one and the same valuation")
+        return
+    table = _table(f"Values for {after.utility}")
+    for column in ("provider", "A", "B", "B − A", "95 % interval", "p", "rank", "finding"):
+        _column(table, column, left=("provider", "finding"))
+    for value in comparison.values:
+        table.add_row(*_compared(value))
+    out.print(table)
+    counts = ", ".join(f"{count} {finding}" for finding, count in comparison.counts.items())
+    out.print(counts)
+    for note in comparison.notes:
+        out.print(escape(f"note: {note}"), soft_wrap=True)
+
+
+def _compared(change: ValueChange) -> list[str]:
+    def shown(entry: PublishedValue | None) -> str:
+        if entry is None:
+            return "–"
+        return entry.status if entry.value is None else f"{entry.value:.4f}"
+
+    ranks = [
+        str(entry.rank) if entry and entry.rank else "–" for entry in (change.before, change.after)
+    ]
+    provider = f"{change.provider} (was {change.former})" if change.former else change.provider
+    figures = ["", "", ""]
+    if change.difference is not None:
+        figures = [f"{change.difference:+.4f}", "unknown", "unknown"]
+    if change.ci_low is not None:
+        figures[1:] = [f"{change.ci_low:+.4f} … {change.ci_high:+.4f}", f"{change.p_value:.3f}"]
+    rank = ranks[0] if ranks[0] == ranks[1] else " → ".join(ranks)
+    cells = [provider, shown(change.before), shown(change.after), *figures, rank, change.finding]
+    return list(map(escape, cells))
 
 
 def _console() -> Console:

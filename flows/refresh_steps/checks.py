@@ -9,7 +9,11 @@ from flows.refresh_steps import rawtables
 from flows.refresh_steps.job import RefreshJob
 from flows.refresh_steps.ownership import own_changes
 from flows.refresh_steps.repository import Repository, read_yaml
+from unshapley.config import load_params
 from unshapley.errors import BusyError, InputError
+from unshapley.project import Project
+from unshapley.results.signatures import path_of
+from unshapley.results.signing import make_signature
 
 
 def check(job: RefreshJob) -> None:
@@ -53,8 +57,22 @@ def check(job: RefreshJob) -> None:
         )
     rawtables.check_tables(project, repo)
     own_changes(repo, warn=True)
+    check_signing(project)
     if job.push:
         check_remotes(repo)
+
+
+def check_signing(project: Project) -> None:
+    """Raise `InputError` if valuations should be signed, and cannot be without a person."""
+    settings = load_params(project.params).signing
+    if settings.key:
+        make_signature(b"", path_of(project, settings.key), ask=False)
+    elif settings.required:
+        raise InputError(
+            "signing.required is true, and signing.key names no key",
+            where=project.params,
+            do="set signing.key to a key that refresh may use",
+        )
 
 
 def check_remotes(repo: Repository) -> None:

@@ -16,17 +16,19 @@ from pathlib import Path
 
 from flows.refresh_steps import rawtables
 from flows.refresh_steps.job import RefreshJob
-from flows.refresh_steps.ownership import own_changes
+from flows.refresh_steps.ownership import MANIFEST, own_changes
 from flows.refresh_steps.repository import CommandError, Repository
 from flows.runtime.locks import only_run
+from unshapley.config import load_params
 from unshapley.errors import InputError
 from unshapley.files import sha256
+from unshapley.results.signatures import path_of
+from unshapley.results.signing import sign_manifest
 
 log = logging.getLogger("unshapley.run")
 
 MARK = "Refreshed-by: unshapley"
 """Last line in the message of every commit that a refresh makes."""
-MANIFEST = "data/valuation/manifest.json"
 
 
 def follow_remote(job: RefreshJob) -> None:
@@ -57,6 +59,14 @@ def follow_remote(job: RefreshJob) -> None:
         repo.git("tag", "-d", name)
     repo.git("reset", "-q", "--hard", remote_head)
     rawtables.sync_with_dvc(job.project, repo)
+
+
+def sign(job: RefreshJob) -> None:
+    """Sign the manifest if it is new and `signing.key` is set."""
+    project, key = job.project, load_params(job.project.params).signing.key
+    path = project.root / MANIFEST
+    if key and path.is_file() and path.read_text(encoding="utf-8") != job.repo.file_at(MANIFEST):
+        sign_manifest(project, path_of(project, key), ask=False)
 
 
 def commit(job: RefreshJob) -> None:

@@ -21,6 +21,7 @@ from unshapley.errors import InputError
 log = logging.getLogger("unshapley.run")
 
 RAW = "data/raw/"
+MANIFEST = "data/valuation/manifest.json"
 WATCHED = ("data/", "unshapley/", "tasks/", "flows/")
 """Folders in which an untracked file could change a valuation."""
 
@@ -31,7 +32,8 @@ def own_changes(repo: Repository, *, warn: bool = False) -> list[Change]:
 
     warn: name the files in data/raw that are left alone.
     """
-    changes, owner = repo.changes(), _Ownership.of(repo)
+    changes = repo.changes()
+    owner = _Ownership.of(repo, is_valued=any(change.path == MANIFEST for change in changes))
     _refuse(
         repo,
         [change.path for change in changes if change.is_staged],
@@ -79,11 +81,13 @@ class _Ownership:
     in_git: frozenset[str]
 
     @staticmethod
-    def of(repo: Repository) -> _Ownership:
+    def of(repo: Repository, *, is_valued: bool) -> _Ownership:
+        """is_valued: whether there is a new manifest, whose signature a refresh makes too."""
         stages = read_yaml((repo.root / "dvc.yaml").read_text(encoding="utf-8")).get("stages", {})
         outputs = dict(output for stage in stages.values() for output in _outputs(stage))
         in_git = {path for path, is_cached in outputs.items() if not is_cached}
-        return _Ownership(repo, frozenset(outputs), frozenset({"dvc.lock", *in_git}))
+        signature = {f"{MANIFEST}.sig"} if is_valued else set()
+        return _Ownership(repo, frozenset(outputs), frozenset({"dvc.lock", *in_git, *signature}))
 
     def owns(self, change: Change) -> bool:
         path = PurePosixPath(change.path)

@@ -14,7 +14,7 @@ from typing import Any
 
 from flows.refresh_steps import dropfolder, rawtables, rollback
 from flows.refresh_steps.checks import check
-from flows.refresh_steps.commits import commit, follow_remote, push_valuation, tag
+from flows.refresh_steps.commits import commit, follow_remote, push_valuation, sign, tag
 from flows.refresh_steps.dropfolder import Drop
 from flows.refresh_steps.job import RefreshJob, RefreshOutcome, Value
 from flows.refresh_steps.ownership import own_changes
@@ -69,6 +69,7 @@ def refresh_project(
                 take_deliveries(job)
             run_stages_or_undo(job)
             with job.step("commit"):
+                sign(job)
                 commit(job)
             with job.step("tag"):
                 tag(job)

@@ -24,9 +24,11 @@ from flows.refresh_steps.job import RefreshJob, RefreshOutcome
 from flows.refresh_steps.repository import DEFAULT_SECONDS, CommandError, Repository
 from flows.refresh_steps.steps import refresh_project
 from flows.runtime.locks import only_refresh
+from tests.cli import unshapley
 from tests.conftest import made_once, set_params
 from tests.flows.checkouts import ENV, FORMS, NAMED, Checkout, build_checkout, copied, deliver
 from tests.flows.test_valuation import outputs
+from tests.unshapley.keys import make_key, needs_ssh_keygen, signer
 from unshapley.config import load_params
 from unshapley.data.encoding import Format
 from unshapley.errors import BusyError, InputError, UnshapleyError, UntrustedError
@@ -245,6 +247,41 @@ def test_what_one_that_died_has_committed_is_tagged_and_pushed_by_the_next(
     assert checkout.published()
     assert len(checkout.tags()) == 2
     assert list(drop.iterdir()) == []
+
+
+@needs_ssh_keygen
+def test_a_refresh_signs_what_it_values_and_commits_both(checkout, tmp_path, monkeypatch):
+    key = make_key(tmp_path, "robot")
+    (checkout.root / "signers").write_text(signer(key))
+    set_params(checkout, signing__allowed_signers="signers", signing__required=True)
+    checkout.commit("signers")
+    with pytest.raises(InputError, match="signing.key names no key"):
+        refresh_project(checkout, never)
+    set_params(checkout, signing__key=str(make_key(tmp_path, "locked", "secret")))
+    checkout.commit("a key that asks for a passphrase")
+    with pytest.raises(InputError, match="the key does not sign"):
+        refresh_project(checkout, never)
+    set_params(checkout, signing__key=str(key))
+    checkout.commit("key")
+    checkout.git("push", "-q")
+    assert not refresh_project(checkout, never).changed, "who signs changes no value"
+    set_params(checkout, valuation__seed=1)
+    checkout.commit("another seed")
+    checkout.git("push", "-q")
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(steps, "commit", dying)
+        refresh_project(checkout, value)
+    assert (checkout.valuation / "manifest.json.sig").exists(), "signed, not committed"
+    assert refresh_project(checkout, never).pushed
+    assert checkout.published()
+    assert "data/valuation/manifest.json.sig" in checkout.git("ls-files")
+    done = unshapley("verify", "-p", checkout.root)
+    assert done.returncode == 0, done.stderr
+    assert "signed by robot@example.org" in done.stdout
+
+
+def dying(*_):
+    raise Killed
 
 
 @pytest.mark.drill

@@ -14,6 +14,7 @@ from flows.preflight import preflight
 from flows.runtime.locks import only_run
 from flows.valuation import valuation
 from flows.valuation_steps.planning import fitting_coalitions
+from tests.cli import unshapley
 from tests.conftest import set_params
 from unshapley.analysis.summary import summarize_valuation
 from unshapley.config import ValuationSettings, load_params
@@ -175,6 +176,7 @@ def test_an_estimator_of_shapiq_is_published_without_errors(project, approximato
     assert values["std_error"].isna().all()
     metrics = json.loads((project.valuation / "metrics.json").read_text())
     assert metrics["largest_std_error"] is None
+    assert "unknown" in unshapley("report", "-p", project.root).stdout
 
 
 def test_all_coalitions_go_on_where_a_few_ended_and_rules_may_end_them(project):

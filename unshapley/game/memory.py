@@ -5,13 +5,14 @@ from __future__ import annotations
 from copy import deepcopy
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from unshapley.config import ValuationSettings
 from unshapley.errors import InputError
 from unshapley.game.coalitions import Coalitions
 from unshapley.game.game import Game
+from unshapley.models.chains import chain_of
 from unshapley.models.training import trainable
 from unshapley.unlearning import Unlearner
 
@@ -66,8 +67,7 @@ def bytes_per_coalition(game: Game, unlearner: Unlearner, coalitions: Coalitions
         rows = unlearner.rows_of_step(pretrained, rows)
         if unlearner.retain_free:
             rows += len(pretrained.reference[1])
-        # activations: saved ones, their gradients, temporary ones
-        row = game.test_x[0].nbytes + 3 * activations + 16
+        row = game.test_x[0].nbytes + _held(pretrained.model, unlearner) * activations + 16
         copies = COPIES + unlearner.masks + (pretrained.recipe.patience is not None)
         training = rows * row + copies * weights
         choosing = CHOOSING * weights if unlearner.masks else 0
@@ -76,6 +76,14 @@ def bytes_per_coalition(game: Game, unlearner: Unlearner, coalitions: Coalitions
         if unlearner.holds_curvature:
             training += stored + DIRECTIONS * weights
     return total + max(training, choosing, stored)  # these happen one after the other
+
+
+def _held(model: nn.Module, unlearner: Unlearner) -> int:
+    """Copies of a row's activations in training: saved ones, gradients, temporary ones; chains of
+    linear layers that minimise the training loss itself need few at a time.
+    """
+    other_loss = unlearner.retain_free or unlearner.reads_all or unlearner.holds_curvature
+    return 3 if other_loss or chain_of(model) is None else 1
 
 
 def activation_bytes(game: Game) -> int:

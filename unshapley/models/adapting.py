@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch.func import functional_call, vmap
 
 from unshapley.errors import InputError
 from unshapley.models.batching import State, is_batchable, name_of
+from unshapley.models.chains import Chain, chain_of
 
 Key = tuple[int, ...]
 """Seed, step and block of rows; with the number of the layer it decides the noise."""
@@ -50,6 +52,13 @@ class Standardised(StandardisedInputs):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.wrapped(self.standardised(x))  # type: ignore[no-any-return]
+
+    def chain(self) -> Chain | None:
+        """That of the module, with its inputs standardised."""
+        chain = chain_of(self.wrapped)
+        if chain is None or chain.inputs is not None:
+            return None
+        return replace(chain.inside("wrapped"), inputs=("mean", "scale"))
 
 
 class SeededDropout(nn.Module):

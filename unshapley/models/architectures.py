@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unshapley.models.adapting import StandardisedInputs
+from unshapley.models.chains import Chain, Layer
 
 
 class MLP(StandardisedInputs):
@@ -29,6 +30,14 @@ class MLP(StandardisedInputs):
         for layer in self.hidden:
             x = torch.tanh(layer(x))
         return self.head(x)  # type: ignore[no-any-return]
+
+    def chain(self) -> Chain | None:
+        """Its layers; None for a class derived from it, whose `forward` may be another."""
+        if type(self) is not MLP:
+            return None
+        hidden = [f"hidden.{i}" for i in range(len(self.hidden))]
+        layers = [Layer(f"{name}.weight", f"{name}.bias", "tanh") for name in hidden]
+        return Chain((*layers, Layer("head.weight", "head.bias")), ("mean", "scale"))
 
 
 def mlp(in_features: int, classes: int, hidden: Iterable[int] = (32,)) -> nn.Module:

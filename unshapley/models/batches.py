@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import torch
@@ -17,10 +19,32 @@ Batches = Callable[[int], Batch]
 """(step, from 0) → the rows of that step"""
 
 
-def full_batch(x: Tensor, y: Tensor, weights: Tensor) -> Batches:
-    """The same rows in every step; weights: non-negative `(m, rows)`."""
-    batch = x, y, _shares(weights)
-    return lambda _step: batch
+@dataclass(frozen=True)
+class FullBatch:
+    """The same rows in every step, as a `Batch` has them."""
+
+    x: Tensor
+    y: Tensor
+    share: Tensor
+
+    @classmethod
+    def weighted(cls, x: Tensor, y: Tensor, weights: Tensor) -> Self:
+        """Rows with non-negative weights `(m, rows)`."""
+        return cls(x, y, _shares(weights))
+
+    def __call__(self, step: int) -> Batch:
+        return self.x, self.y, self.share
+
+    def lengths(self) -> Tensor:
+        """Rows of each model up to its last one with a share in the loss, at least 1 `(m,)`."""
+        number = torch.arange(1, self.share.shape[1] + 1, device=self.share.device)
+        return (number * (self.share > 0)).amax(dim=1).clamp(min=1)
+
+    def take(self, models: Tensor) -> Self:
+        """Some of the models, up to the last row that one of them has a share in."""
+        longest = int(self.lengths()[models].max())
+        x, y, share = (tensor[models, :longest] for tensor in self(0))
+        return replace(self, x=x, y=y, share=share)
 
 
 class MiniBatches:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from unshapley.errors import InputError
+from unshapley.models.chains import chain_of, chain_outputs
 
 log = logging.getLogger("unshapley.models")
 
@@ -29,9 +30,12 @@ def batched_outputs(
     tensors `shared` in common; layers before the first that differs are computed once.
 
     x: `(rows, features)` for all models, or with `x_dim=0` one for each model `(models, rows, …)`.
+    Chains of linear layers are computed by their matrix products, others by `torch.func.vmap`.
     Models that `torch.func.vmap` cannot batch run one by one (`probe_batching` logs a warning). So
     does a single model with convolutions: as `vmap` writes them, they take longer to train.
     """
+    if (chain := chain_of(model)) is not None:
+        return chain_outputs(chain, batch, shared, x)
 
     def outputs(theta: State, x: Tensor) -> Tensor:
         return functional_call(model, {**shared, **theta}, (x,))  # type: ignore[no-any-return]

@@ -24,7 +24,7 @@ Schedule = Callable[[int], float]
 
 def adam(tensors: list[Tensor], learning_rate: float) -> torch.optim.Optimizer:
     """Adam without a decay of its own: a penalty is part of the loss."""
-    return torch.optim.Adam(tensors, lr=learning_rate)
+    return torch.optim.Adam(tensors, lr=learning_rate, fused=True)
 
 
 def optimizer_of(recipe: PretrainSettings) -> MakeOptimizer:
@@ -32,8 +32,9 @@ def optimizer_of(recipe: PretrainSettings) -> MakeOptimizer:
 
     def make(tensors: list[Tensor], learning_rate: float) -> torch.optim.Optimizer:
         if recipe.optimizer == "adamw":
-            return torch.optim.AdamW(tensors, lr=learning_rate, weight_decay=recipe.weight_decay)
-        return torch.optim.SGD(tensors, lr=learning_rate, momentum=momentum_of(recipe))
+            decay = recipe.weight_decay
+            return torch.optim.AdamW(tensors, lr=learning_rate, weight_decay=decay, fused=True)
+        return torch.optim.SGD(tensors, lr=learning_rate, momentum=momentum_of(recipe), fused=True)
 
     return adam if recipe.optimizer == "adam" else make
 

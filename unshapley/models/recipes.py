@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from unshapley.config import PretrainSettings
-from unshapley.models.batches import MiniBatches, full_batch, padded
+from unshapley.models.batches import Batches, FullBatch, MiniBatches, padded
 from unshapley.models.batching import State
 from unshapley.models.optimizers import optimizer_of, schedule_of, skipping
 from unshapley.models.pretrained import TrainingRows
@@ -50,7 +50,7 @@ def train_by_recipe(
     """
     optimizer = optimizer_of(recipe)
     if (size := batch_size(recipe, int(counts.sum()))) is None:
-        batches = full_batch(*padded(rows, staying))
+        batches: Batches = FullBatch.weighted(*padded(rows, staying))
     else:
         batches = mini = MiniBatches(rows, counts, staying, size, recipe.seed)
         optimizer = skipping(recipe, lambda: mini.moving)
@@ -78,7 +78,7 @@ def train_by_recipe(
         learning_rate=recipe.learning_rate,
         weight_decay=recipe.penalty,
         seed=recipe.seed,
-        stepped=after,
+        stepped=after if stepped or stop else None,
         optimizer=optimizer,
         schedule=schedule_of(recipe),
     )

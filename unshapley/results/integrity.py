@@ -11,11 +11,11 @@ from unshapley.config import load_params
 from unshapley.errors import InputError
 from unshapley.files import sha256
 from unshapley.project import Project
-from unshapley.results.layout import MANIFEST, RUN, SCHEMA_VERSION
+from unshapley.results.layout import MANIFEST, RUN, SCHEMA_VERSION, SIGNATURE
 
 COVERED = ("data/partitions", "data/curvature", "data/model", "data/expectations", "data/valuation")
 """Folders in which the manifest must list every file, if it lists any."""
-OTHERS = {MANIFEST, RUN, f"{MANIFEST}.sig", ".gitignore"}
+OTHERS = {MANIFEST, RUN, SIGNATURE, ".gitignore"}
 """Names of files in these folders that no manifest lists."""
 
 
@@ -27,7 +27,7 @@ class Altered:
     problem: str
 
 
-def check_schema(manifest: Mapping[str, Any], where: Path) -> None:
+def check_schema(manifest: Mapping[str, Any], where: Path | str) -> None:
     """Raise `InputError` unless this version of unshapley can read the manifest."""
     version = manifest.get("schema_version")
     if isinstance(version, int) and 1 <= version <= SCHEMA_VERSION:
@@ -79,20 +79,21 @@ def _unexpected(project: Project, expected: Mapping[str, str]) -> Iterator[str]:
 
 def _parameters(project: Project, recorded: Mapping[str, Any]) -> Iterator[str]:
     try:
-        current = load_params(project.params).model_dump(mode="json", exclude={"run"})
+        current = load_params(project.params).recorded()
     except InputError as error:
         yield str(error).splitlines()[0]
         return
-    flat_recorded, flat_current = _flat(recorded), _flat(current)
+    flat_recorded, flat_current = flat(recorded), flat(current)
     for key in sorted({*flat_recorded, *flat_current}):
         if flat_recorded.get(key) != flat_current.get(key):
             yield f"{key} is {flat_current.get(key)}, recorded is {flat_recorded.get(key)}"
 
 
-def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
+def flat(content: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one mapping: `{"a.b": 1}` for `{"a": {"b": 1}}`."""
     if not isinstance(content, Mapping) or not content:
         return {prefix: content}
-    flat: dict[str, Any] = {}
+    out: dict[str, Any] = {}
     for key, value in content.items():
-        flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
-    return flat
+        out |= flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return out

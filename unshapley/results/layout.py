@@ -7,5 +7,6 @@ from __future__ import annotations
 
 MANIFEST = "manifest.json"
 RUN = "run.json"
+SIGNATURE = f"{MANIFEST}.sig"
 SCHEMA_VERSION = 1
 """Version of the manifest's format."""

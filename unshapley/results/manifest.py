@@ -47,7 +47,7 @@ def hash_inputs(
 
 def describe(params: Params, valuation: Valuation, inputs: Mapping[str, str]) -> dict[str, Any]:
     """The manifest without its outputs: it depends on inputs, parameters, code and environment."""
-    config = params.model_dump(mode="json", exclude={"run"})
+    config = params.recorded()
     return {
         "schema_version": SCHEMA_VERSION,
         "code": environment.code(),

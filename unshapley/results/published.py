@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,13 +31,21 @@ TEXT = ("provider", "other", "status", "coalition")
 
 @dataclass(frozen=True)
 class PublishedValue:
-    """A row of values.csv; a quarantined provider has no value and no interval."""
+    """A row of values.csv; None where it is empty.
+
+    A quarantined provider has no value. Some estimators give no errors, and a part of the error
+    that does not apply is empty.
+    """
 
     provider: str
     status: str
     value: float | None = None
     ci_low: float | None = None
     ci_high: float | None = None
+    std_error: float | None = None
+    test_error: float | None = None
+    rank: int | None = None
+    rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +119,11 @@ def read_published(project: Project) -> Published:
     manifest = read_json(project.valuation / "manifest.json", do=RUN_FIRST)
     path = _as_published(project, "values.csv", manifest)
     figures = read_json(project.valuation / "metrics.json", do=RUN_FIRST)
-    return Published(read_values(path), figures["utility"], manifest)
+    providers = read_values(path)
+    for entry in providers:
+        if entry.value is not None and entry.ci_low is None:
+            raise _no_numbers(path, entry.provider)
+    return Published(providers, figures["utility"], manifest)
 
 
 def read_table(project: Project, name: str) -> pd.DataFrame:
@@ -148,27 +161,36 @@ def _as_published(project: Project, name: str, manifest: Mapping[str, Any]) -> P
 
 def read_values(path: Path) -> tuple[PublishedValue, ...]:
     """The rows of a values.csv; `InputError` if a value or interval is not a finite number."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return tuple(_entry(path, row) for row in csv.DictReader(file))
+    return parse_values(path.read_text(encoding="utf-8"), path)
 
 
-def _entry(path: Path, row: Mapping[str, str]) -> PublishedValue:
+def parse_values(text: str, where: Path | str) -> tuple[PublishedValue, ...]:
+    """The rows of the text of a values.csv, named `where` in an `InputError`."""
+    return tuple(_entry(where, row) for row in csv.DictReader(io.StringIO(text, newline="")))
+
+
+NUMBERS = ("value", "ci_low", "ci_high", "std_error", "test_error")
+
+
+def _entry(where: Path | str, row: Mapping[str, str]) -> PublishedValue:
     try:
         provider, status = from_text(row["provider"]), row["status"]
+        rows = int(row["rows"]) if row.get("rows") else None
         if status != "valued":
-            return PublishedValue(provider, status)
-        value, low, high = (float(row[name]) for name in ("value", "ci_low", "ci_high"))
+            return PublishedValue(provider, status, rows=rows)
+        numbers = {name: float(row[name]) for name in NUMBERS if row.get(name)}
+        rank = int(row["rank"]) if row.get("rank") else None
     except (KeyError, TypeError, ValueError):
-        raise _no_numbers(path, row.get("provider")) from None
-    if not all(map(math.isfinite, (value, low, high))):
-        raise _no_numbers(path, provider)
-    return PublishedValue(provider, status, value, low, high)
+        raise _no_numbers(where, row.get("provider")) from None
+    if "value" not in numbers or not all(map(math.isfinite, numbers.values())):
+        raise _no_numbers(where, provider)
+    return PublishedValue(provider, status, rank=rank, rows=rows, **numbers)
 
 
-def _no_numbers(path: Path, provider: str | None) -> InputError:
+def _no_numbers(where: Path | str, provider: str | None) -> InputError:
     return InputError(
         f"provider {provider!r} has no finite value and interval",
-        where=path,
+        where=where,
         expected="the columns provider, value, ci_low, ci_high, status of a published valuation",
         do=RUN_FIRST,
     )

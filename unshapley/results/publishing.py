@@ -16,9 +16,9 @@ from unshapley.files import sha256, unwritable, write_csv, write_json
 from unshapley.game.loading import LoadedGame
 from unshapley.project import Project
 from unshapley.results.chain import committed, predecessor
-from unshapley.results.layout import MANIFEST
+from unshapley.results.layout import MANIFEST, SIGNATURE
 from unshapley.results.manifest import describe, hash_inputs
-from unshapley.results.report import render_report
+from unshapley.results.report.page import render_report
 from unshapley.results.tables import all_tables, metrics, utilities_table
 from unshapley.results.valuation import Valuation
 
@@ -57,6 +57,8 @@ def publish_valuation(
         content = {**provenance, "outputs": outputs}
         content["previous"] = predecessor(content, committed(project.root, project.valuation))
         write_json(staging / MANIFEST, content)
+        if not _same(staging / MANIFEST, folder / MANIFEST):
+            (folder / SIGNATURE).unlink(missing_ok=True)  # it is of the manifest before
         # a valuation without a manifest counts as absent, so nobody reads a mix of two valuations
         (folder / MANIFEST).unlink(missing_ok=True)
         for name in [*outputs, MANIFEST]:
@@ -67,6 +69,10 @@ def publish_valuation(
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return folder
+
+
+def _same(new: Path, old: Path) -> bool:
+    return old.is_file() and new.read_bytes() == old.read_bytes()
 
 
 def _stage(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from unshapley.models.batches import padded
 from unshapley.models.batching import State, batched_outputs
 from unshapley.models.losses import row_loss
+from unshapley.models.optimizers import adam
 from unshapley.models.pretrained import Pretrained, TrainingRows
 from unshapley.models.training import stack, trainable
 from unshapley.unlearning.base import Unlearner, reachable_rows
@@ -102,7 +103,7 @@ def ascend(
     names = trainable(model)
     theta = {n: start[n].detach().clone().requires_grad_() for n in names}
     shared = {n: start[n][0] for n in start if n not in theta}
-    optimizer = torch.optim.Adam(list(theta.values()), lr=learning_rate)
+    optimizer = adam(list(theta.values()), learning_rate)
     last, last_forget = start, torch.zeros_like(ceiling)
     for step in range(steps + 1):
         current = {n: t.detach().clone() for n, t in theta.items()}

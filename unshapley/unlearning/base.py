@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from unshapley.errors import InputError
-from unshapley.models.batches import full_batch, padded
+from unshapley.models.batches import FullBatch, padded
 from unshapley.models.batching import State
 from unshapley.models.pretrained import Pretrained, TrainingRows
 from unshapley.models.training import train
@@ -113,7 +113,7 @@ def train_on_retained(
     return train(
         pretrained.model,
         start,
-        full_batch(x, y, weights),
+        FullBatch.weighted(x, y, weights),
         steps=steps,
         learning_rate=rate,
         weight_decay=pretrained.recipe.penalty,

@@ -212,7 +212,7 @@ def _best_combination(
     shift = SHIFT * (1 + theta.norm(dim=1, keepdim=True))
     moved = [(loss.outputs(theta + shift * d) - outputs) / shift.unsqueeze(2) for d in directions]
     along = torch.stack(moved).double()
-    curved = torch.stack([curvature_product(outputs.double(), loss.y, j) for j in along])
+    curved = curvature_product(outputs.double(), loss.y, along)
     d = directions.double()
     matrix = torch.einsum("amrc,bmrc,mr->mab", along, curved, loss.weights.double())
     matrix += loss.ridge.view(-1, 1, 1) * torch.einsum("amw,bmw->mab", d, d)

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from unshapley.config import PretrainSettings
 from unshapley.errors import InputError
-from unshapley.models.batches import full_batch
+from unshapley.models.batches import FullBatch
 from unshapley.models.building import build
 from unshapley.models.fitting import fit
 from unshapley.models.training import stack, train
@@ -47,7 +47,10 @@ def test_a_model_of_raw_features_has_them_standardised():
 def test_dropout_is_active_in_training_and_decided_by_the_seed():
     model = make(layer="Dropout", p=0.5)
     x, y = some_rows(40, 4, 3)
-    args = (stack(dict(model.state_dict()), 1), full_batch(x[None], y[None], torch.ones(1, 40)))
+    args = (
+        stack(dict(model.state_dict()), 1),
+        FullBatch.weighted(x[None], y[None], torch.ones(1, 40)),
+    )
     options = {"steps": 5, "learning_rate": 0.05, "weight_decay": 0.0}
     first, again = (train(model, *args, **options) for _ in range(2))
     other = train(model, *args, **options, seed=1)
@@ -63,11 +66,11 @@ def test_a_coalitions_dropout_does_not_depend_on_its_batch():
     x, y = some_rows(40, 4, 3)
     options = {"steps": 5, "learning_rate": 0.05, "weight_decay": 0.0}
     start = dict(model.state_dict())
-    own = full_batch(x[None, :30], y[None, :30], torch.ones(1, 30))
+    own = FullBatch.weighted(x[None, :30], y[None, :30], torch.ones(1, 30))
     alone = train(model, stack(start, 1), own, **options)
     weights = torch.ones(2, 40)
     weights[0, 30:] = 0
-    padded = full_batch(torch.stack([x, x]), torch.stack([y, y]), weights)
+    padded = FullBatch.weighted(torch.stack([x, x]), torch.stack([y, y]), weights)
     both = train(model, stack(start, 2), padded, **options)
     for key, tensor in alone.items():
         torch.testing.assert_close(both[key][0], tensor[0], rtol=1e-4, atol=1e-5)

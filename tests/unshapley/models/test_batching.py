@@ -123,13 +123,15 @@ def test_a_convolutional_model_runs_as_a_batch(name):
     assert len(found) == 4
 
 
-@pytest.mark.parametrize(("architecture", "batched"), [("cnn", False), ("mlp", True)])
+@pytest.mark.parametrize(("convolutions", "batched"), [(True, False), (False, True)])
 def test_a_single_model_runs_as_a_batch_only_without_convolutions(
-    monkeypatch, architecture, batched
+    monkeypatch, convolutions, batched
 ):
-    model = build(f"unshapley.models:{architecture}", in_features=16, classes=3, kwargs={}, seed=0)
-    state = {name: tensor.detach() for name, tensor in model.state_dict().items()}
+    first = nn.Unflatten(1, (1, 16)), nn.Conv1d(1, 2, 3), nn.Flatten()
+    model = nn.Sequential(*(first if convolutions else [nn.LayerNorm(16)]), nn.LazyLinear(3))
     x = torch.rand(5, 16)
+    model(x)
+    state = {name: tensor.detach() for name, tensor in model.state_dict().items()}
     calls = []
     vmap = batching.vmap
     monkeypatch.setattr(batching, "vmap", lambda *a, **kw: calls.append(a) or vmap(*a, **kw))

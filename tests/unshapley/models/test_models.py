@@ -11,7 +11,7 @@ from unshapley.errors import InputError
 from unshapley.game.loading import load_game
 from unshapley.models import training
 from unshapley.models.architectures import mlp
-from unshapley.models.batches import full_batch
+from unshapley.models.batches import FullBatch
 from unshapley.models.building import build
 from unshapley.models.fitting import fit
 from unshapley.models.layers import output_layer
@@ -144,7 +144,7 @@ def test_rows_in_blocks_train_the_same_model(monkeypatch):
     weights[1, 40:] = 0
     options = {"steps": 20, "learning_rate": 0.02, "weight_decay": 0.01}
     start = stack(dict(model.state_dict()), 2)
-    rows = full_batch(x, y, weights)
+    rows = FullBatch.weighted(x, y, weights)
     whole = train(model, start, rows, **options)
     monkeypatch.setattr(training, "LARGEST_ACTIVATION", 7 * 5 * 4)
     assert training.rows_of_block(model, start, x) == 7

@@ -38,7 +38,7 @@ def test_where_the_loss_is_convex_it_is_retraining():
     game = convex(directions=1000)
     true = utilities(game, RetrainUnlearner())
     found = utilities(game, NaturalGradientUnlearner(steps=12))
-    np.testing.assert_allclose(found, true, atol=2e-4)  # Adam ends a little above the minimum
+    np.testing.assert_allclose(found, true, atol=3e-4)  # Adam ends a little above the minimum
     assert np.abs(utilities(game, NewtonUnlearner()) - true).max() > 0.01
 
 

@@ -57,7 +57,7 @@ def test_results_do_not_depend_on_the_chunking(inputs, name):
         for c in chunks(ALL, 7)
         for u in measure(inputs, unlearner, c, build_utilities(NAMES))["neg_log_loss"]
     ]
-    np.testing.assert_allclose(parts, whole, atol=1e-5)
+    np.testing.assert_allclose(parts, whole, atol=3e-5 if name == "natural_gradient" else 1e-5)
 
 
 @pytest.mark.parametrize("name", ["newton", "newton_finetune", "shrink_finetune"])

@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-BLUE, RED, GREY, INK = "#2563a8", "#b3382c", "#9aa3ad", "#1c2530"
-STYLE: Any = {
-    "svg.fonttype": "none",  # real text: searchable, in the reader's own font
-    "svg.hashsalt": "unshapley",
-    "font.family": "sans-serif",
-    "text.parse_math": False,  # a name may hold two $
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": GREY,
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "figure.constrained_layout.use": True,
-}
+from unshapley.results.report.drawing import (
+    BLUE,
+    GREY,
+    INK,
+    RED,
+    as_svg,
+    name_ends,
+    new_figure,
+    palette,
+    styled,
+    zero_line,
+)
+
 SHOWN = 40
 """Most providers that a plot names: of more, half are the largest values, half the smallest."""
 
 
 def bars(table: pd.DataFrame, utility: str) -> str:
     """Value of every provider with its 95 % interval, largest on top."""
-    return _svg(_draw_bars(table, utility))
+    return as_svg(_draw_bars(table, utility))
 
 
 def bars_png(table: pd.DataFrame, utility: str) -> bytes:
@@ -46,8 +42,8 @@ def convergence(history: pd.DataFrame, table: pd.DataFrame) -> str:
 
     Of very many providers those with the largest and the smallest values are named.
     """
-    with _style():
-        figure, axes = _figure(7.6, 4.8)
+    with styled():
+        figure, axes = new_figure(7.6, 4.8)
         last = history["coalitions"].max()
         names = _named(table.dropna(subset=["value"]).sort_values("rank"))["provider"]
         colors = dict(zip(names, palette(len(names)), strict=True))
@@ -58,33 +54,17 @@ def convergence(history: pd.DataFrame, table: pd.DataFrame) -> str:
                 continue
             axes.plot(line["coalitions"], line["value"], color=colors[provider], lw=1.2)
             ends.append((float(line["value"].iloc[-1]), str(provider), colors[provider]))
-        low, high = axes.get_ylim()
-        if low < 0 < high:
-            axes.axhline(0, color=GREY, lw=0.8)
-        ends.sort()
-        positions = _spread([value for value, _, _ in ends], (high - low) / 22)
-        for y, (value, provider, color) in zip(positions, ends, strict=True):
-            axes.annotate(
-                provider,
-                (last, value),
-                (last * 1.03 + 1, y),
-                color=color,
-                fontsize=8,
-                va="center",
-                arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.4},
-                annotation_clip=False,
-            )
-        axes.set_xlim(right=last * 1.18 + 2)
-        axes.set_ylim(low, high)
+        zero_line(axes)
+        name_ends(axes, ends, last)
         axes.set_xlabel("measured coalitions")
         axes.set_ylabel("value so far")
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def fidelity(table: pd.DataFrame) -> str:
     """Unlearned against retrained utility; they are equal on the dashed line."""
-    with _style():
-        figure, axes = _figure(5.2, 4.2)
+    with styled():
+        figure, axes = new_figure(5.2, 4.2)
         both = pd.concat([table["retrained"], table["unlearned"], table["no_unlearning"]])
         ends = [both.min(), both.max()]
         axes.plot(ends, ends, color=GREY, ls="--", lw=1, label="agreement")
@@ -100,7 +80,7 @@ def fidelity(table: pd.DataFrame) -> str:
         axes.set_xlabel("utility after retraining")
         axes.set_ylabel("utility after unlearning")
         axes.legend(frameon=False, fontsize=8, loc="lower right")
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def errors_by_share(
@@ -116,8 +96,8 @@ def errors_by_share(
     drawn = {n: [float("nan") if e is None else e for e in line] for n, line in errors.items()}
     known = [n for n, line in errors.items() if any(e is not None for e in line)]
     known.sort(key=lambda n: max(e for e in errors[n] if e is not None))
-    with _style():
-        figure, axes = _figure(8.6, 0.24 * len(known) + 2.6)
+    with styled():
+        figure, axes = new_figure(8.6, 0.24 * len(known) + 2.6)
         noise = [float("nan") if e is None else e for e in floor]
         if any(e is not None for e in floor):
             axes.fill_between(range(len(bins)), 0, noise, color=GREY, alpha=0.35, lw=0)
@@ -132,7 +112,7 @@ def errors_by_share(
         axes.set_xlabel("share of the training rows that is forgotten")
         axes.set_ylabel("error of the utility (RMSE)")
         figure.legend(loc="outside right center", frameon=False, fontsize=8)
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def curves(table: pd.DataFrame, utility: str) -> str:
@@ -141,8 +121,8 @@ def curves(table: pd.DataFrame, utility: str) -> str:
 
     table: as `Curves.table` returns it. The band is a standard deviation of the random orders.
     """
-    with _style():
-        figure, both = _figure(9.2, 3.9, columns=2)
+    with styled():
+        figure, both = new_figure(9.2, 3.9, columns=2)
         for axes, direction in zip(both, ("remove", "add"), strict=True):
             part = table[table["direction"] == direction]
             _draw_orders(axes, part.pivot_table(index="step", columns="order", values="utility"))
@@ -152,7 +132,7 @@ def curves(table: pd.DataFrame, utility: str) -> str:
         both[1].sharey(both[0])
         handles, labels = both[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def _draw_orders(axes: Any, lines: pd.DataFrame) -> None:
@@ -172,18 +152,11 @@ def _smallest(lines: Iterable[Sequence[float | None]]) -> float:
     return max(min(errors), max(errors) / 1000) if errors else 1.0
 
 
-def palette(count: int) -> list[Any]:
-    """Colours for curves; neighbours in the list differ clearly."""
-    import matplotlib as mpl
-
-    return [mpl.colormaps["tab10"](i % 10) for i in range(count)]
-
-
 def _draw_bars(table: pd.DataFrame, utility: str) -> Any:
-    with _style():
+    with styled():
         every = table.dropna(subset=["value"]).sort_values("value")
         valued = _named(every)
-        figure, axes = _figure(7.6, 1.1 + 0.27 * len(valued))
+        figure, axes = new_figure(7.6, 1.1 + 0.27 * len(valued))
         colors = [BLUE if value >= 0 else RED for value in valued["value"]]
         axes.barh(valued["provider"], valued["value"], color=colors, height=0.66)
         spread = [valued["value"] - valued["ci_low"], valued["ci_high"] - valued["value"]]
@@ -210,38 +183,3 @@ def _named(ordered: pd.DataFrame) -> pd.DataFrame:
     if len(ordered) <= SHOWN:
         return ordered
     return pd.concat([ordered[: SHOWN // 2], ordered[-SHOWN // 2 :]])
-
-
-def _spread(values: list[float], gap: float) -> list[float]:
-    """Ascending positions at least `gap` apart, centred on `values` (ascending)."""
-    positions = list(values)
-    for _ in range(500):
-        for i in range(1, len(positions)):
-            missing = gap - (positions[i] - positions[i - 1])
-            if missing > 0:
-                positions[i - 1] -= missing / 2
-                positions[i] += missing / 2
-    return positions
-
-
-def _style() -> Any:
-    import matplotlib as mpl
-
-    return mpl.rc_context(STYLE)
-
-
-def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height))
-    return figure, figure.subplots(ncols=columns)
-
-
-def _svg(figure: Any) -> str:
-    out = io.StringIO()
-    with _style():
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    text = out.getvalue()
-    # the text before <svg> (a doctype with an external address) is not allowed inside HTML
-    svg = text[text.index("<svg") :]
-    return re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
