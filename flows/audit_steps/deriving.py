@@ -9,6 +9,7 @@ from flows.audit_steps.opening import OpenedRecord
 from flows.audit_steps.run import AuditRun
 from unshapley.audit.correcting import LearntAgain, learn_again
 from unshapley.audit.derivation import check_tables, derive
+from unshapley.audit.page import check_page
 from unshapley.audit.verdict import DIFFERENT, Check, compare_entries, compare_numbers
 from unshapley.errors import UnshapleyError
 from unshapley.estimators import CORRECTION, TEST_SET
@@ -33,9 +34,9 @@ def derive_again(run: AuditRun, opened: OpenedRecord, measured: Remeasured) -> N
         errors[TEST_SET] = with_test_noise(estimate, resampled).errors[TEST_SET]
     with run.tracker.step("derive"):
         try:
-            run.add(
-                *check_tables(recorded, derive(recorded, errors), measured.tolerance["unlearned"])
-            )
+            derived = derive(recorded, errors)
+            run.add(*check_tables(recorded, derived, measured.tolerance["unlearned"]))
+            run.add(check_page(recorded, derived))
         except UnshapleyError as error:  # a table that is none, though its hash is the recorded one
             run.add(Check("publish", "tables", DIFFERENT, 1, 1, details=(str(error),)))
 

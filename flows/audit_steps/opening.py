@@ -19,6 +19,8 @@ from tasks.load import WORKER, load
 from tasks.validate import validate
 from unshapley.audit.derivation import derive
 from unshapley.audit.recorded import RecordedValuation, check_plan, read_recorded
+from unshapley.audit.statements import check_statements
+from unshapley.audit.surroundings import differences, is_other_code
 from unshapley.audit.verdict import DIFFERENT, UNEXAMINED, Check, compare_entries
 from unshapley.errors import UnshapleyError, ValidationError
 from unshapley.files import read_json
@@ -54,6 +56,11 @@ def open_record(run: AuditRun) -> OpenedRecord | None:
             return None
         staying = setup.game.staying(recorded.coalitions)
         exact = setup.unlearner.exact(setup.game.pretrained, staying).cpu().numpy()
+        other = is_other_code(differences(run.manifest))
+        statements = check_statements(
+            recorded, setup.game, setup.unlearner, exact, other_code=other
+        )
+        run.add(*statements)
         return OpenedRecord(recorded, derived, setup, exact)
 
 

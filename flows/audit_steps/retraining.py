@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
+from flows.audit_steps.implied import check_implied
 from flows.audit_steps.measuring import Remeasured, measure_coalitions
 from flows.audit_steps.opening import OpenedRecord
 from flows.audit_steps.run import AuditRun
@@ -43,6 +44,7 @@ def retrain_again(run: AuditRun, opened: OpenedRecord, measured: Remeasured) -> 
     rows = positions(fidelity.coalitions, values.coalitions)
     _check_choice(run, values, rows)
     with run.tracker.step("retrain"):
+        check_implied(run, opened, measured, values, rows)
         _recorded_ones(run, opened, measured.tolerance["retrained"])
         _own_ones(run, opened, values, rows)
 

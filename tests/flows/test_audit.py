@@ -190,6 +190,35 @@ def test_a_forged_utility_with_all_hashes_and_tables_anew_is_measured_to_be_wron
     assert found.value.exit_code == 4
 
 
+@pytest.mark.parametrize(
+    ("name", "edited", "step"),
+    [
+        ("report.html", lambda text: text.replace("<td>1</td>", "<td>2</td>", 1), "publish"),
+        ("validation.json", lambda text: text.replace("true", "false", 1), "validate"),
+        ("metrics.json", lambda text: text.replace('"spearman": 0', '"spearman": 1', 1), "publish"),
+    ],
+)
+def test_an_edited_page_or_figure_with_its_hash_anew_is_found(committed, name, edited, step):
+    path = committed.valuation / name
+    path.write_text(edited(path.read_text()))
+    forge(committed, name)
+    with pytest.raises(NotReproducedError) as found:
+        audited(committed)
+    assert found.value.summary["since"] == step
+
+
+def test_an_edited_entry_of_the_manifest_is_found(committed):
+    path = committed.valuation / "manifest.json"
+    manifest = json.loads(path.read_text())
+    fidelity = {**manifest["fidelity"], "grade": "extremes"}
+    write_json(path, {**manifest, "game": "0" * 64, "fidelity": fidelity})
+    git(committed, "commit", "-qam", "forged")
+    with pytest.raises(NotReproducedError) as found:
+        audited(committed)
+    differing = {c["what"] for c in found.value.summary["checks"] if c["outcome"] == "different"}
+    assert {"key of the game", "verdict of the fidelity check"} <= differing
+
+
 def test_edited_and_missing_files_are_named(committed):
     edit(committed, "values.csv", "value", 0, 0.5)
     git(committed, "commit", "-qam", "edited")

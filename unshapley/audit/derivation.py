@@ -27,6 +27,7 @@ from unshapley.fidelity.correction import Correction
 from unshapley.fidelity.gate import Fidelity, check_fidelity, nothing_compared
 from unshapley.files import read_json
 from unshapley.game.coalitions import everybody, from_bits, nobody, positions
+from unshapley.game.utilities import build_utilities
 from unshapley.models.store import ModelRecord
 from unshapley.results.tables import all_tables, metrics
 from unshapley.results.valuation import Valuation
@@ -73,6 +74,7 @@ def derive(recorded: RecordedValuation, errors: Mapping[str, Floats] | None = No
         correction=correction,
         unlearner=tuple(manifest["unlearner"]),
         game=manifest["game"],
+        unit=build_utilities(recorded.params.valuation.utilities)[0].unit,
     )
 
 
