@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from flows.cli import analysis, clean, fidelity, history, project, refresh, valuation, verify
+from flows.cli import (
+    analysis,
+    audit,
+    clean,
+    fidelity,
+    history,
+    project,
+    refresh,
+    valuation,
+    verify,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -13,10 +23,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="What each provider's data is worth to a model: Shapley values by unlearning.\n\n"
     "Exit codes: 0 done, 1 failed, 2 wrong input, 3 not published because untrusted, "
-    "4 files are not as recorded, 5 not checkable, 6 another run works in the project, "
-    "130 and 143 stopped by Ctrl-C or SIGTERM.",
+    "4 files are not as recorded, or not reproduced, 5 not checkable, 6 another run works in the "
+    "project, 130 and 143 stopped by Ctrl-C or SIGTERM.",
 )
-for group in (project, valuation, verify, history, refresh, analysis, fidelity, clean):
+for group in (project, valuation, verify, audit, history, refresh, analysis, fidelity, clean):
     for command in group.COMMANDS:
         app.command()(command)
 

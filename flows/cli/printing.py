@@ -165,6 +165,35 @@ def print_benchmark(rows: Sequence[UnlearnerRow], folder: Path) -> None:
     out.print(f"written: {folder / 'fidelity.csv'}, {folder / 'fidelity.svg'}", soft_wrap=True)
 
 
+def print_audit(summary: Mapping[str, Any]) -> None:
+    """Print the outcome of an audit, as audit.json holds it."""
+    out, checks = _console(), summary["checks"]
+    table = _table(f"Audit of {summary['revision']['name']}: {summary['verdict']}")
+    columns = ("step", "what", "outcome", "entries", "differ", "by at most", "allowed")
+    for column in columns:
+        _column(table, column, left=("step", "what", "outcome"))
+    for check in checks:
+        if check["outcome"] == "identical":
+            continue
+        size, allowed = (
+            "" if check[name] is None else f"{check[name]:.2g}" for name in ("largest", "tolerance")
+        )
+        texts = escape(check["what"]), check["outcome"], str(check["compared"])
+        table.add_row(check["step"], *texts, str(check["differing"] or ""), size, allowed)
+    out.print(table)
+    same = sum(check["outcome"] == "identical" for check in checks)
+    out.print(f"identical: {same} more checks")
+    for row in summary["differences"]:
+        there, here = escape(row["recorded"]), escape(row["here"])
+        out.print(f"other {row['name']}: recorded {there}, here {here}", soft_wrap=True)
+    if summary["differences"] and summary["rebuild"]:
+        out.print("the recorded code and versions, from a clone of unshapley:")
+        for command in summary["rebuild"]:
+            out.print(f"  {escape(command)}", soft_wrap=True)
+    out.print(f"repeat: {escape(summary['repeat'])}", soft_wrap=True)
+    out.print(f"written: {escape(summary['folder'])}", soft_wrap=True)
+
+
 def print_history(entries: Sequence[HistoryEntry]) -> None:
     """Print valuations over time, the newest last."""
     table = _table("Valuations, the newest last")

@@ -1,4 +1,4 @@
-"""Locks: at most one valuation and one refresh at a time in a project."""
+"""Locks: at most one valuation, one refresh and one audit at a time in a project."""
 
 from __future__ import annotations
 
@@ -41,6 +41,15 @@ def nobody_else(project: Project) -> Iterator[None]:
         for name, work in works.items():
             stack.enter_context(_locked(folder / name, f"{project.root}: {work} works here"))
         yield
+
+
+@contextmanager
+def only_audit(project: Project) -> Iterator[int]:
+    """Hold the lock of audits; yield its file descriptor, as `only_refresh` does."""
+    with _locked(
+        project.results.parent / "audit.lock", f"{project.root}: another audit works here"
+    ) as lock:
+        yield lock
 
 
 @contextmanager

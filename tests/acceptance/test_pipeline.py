@@ -19,15 +19,15 @@ BIN = Path(sys.executable).parent
 class Clone(Project):
     """A clone in which commands are run as a user would."""
 
-    def run(self, *command: object) -> str:
+    def run(self, *command: object, rc: int = 0) -> str:
         environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
         environment |= dict.fromkeys(("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), "test")
         environment |= dict.fromkeys(("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"), "test@localhost")
         done = subprocess.run(
             [*map(str, command)], cwd=self.root, env=environment, capture_output=True, text=True
         )
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+        assert done.returncode == rc, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done.stderr if rc else done.stdout
 
     def changed(self) -> set[str]:
         return set(json.loads(self.run("dvc", "status", "--json")))
@@ -106,3 +106,20 @@ def test_what_is_computed_again_is_compared_with_what_was(committed, tmp_path):
     page = (other.root / "dvc_plots" / "index.html").read_text()
     assert page.count("vega") > 2
     assert "form-03" in page
+
+
+def test_a_stranger_audits_it_with_git_and_the_remote_alone(committed, tmp_path):
+    remote = committed.root.parent / "remote"
+    other = clone(committed.root, tmp_path / "other", remote)
+    found = json.loads(other.run("unshapley", "audit", "--sample", "12", "--seed", "1", "--json"))
+    assert found["verdict"].startswith("reproduced")
+    assert found["figures"]["measured"]["chunks_from_a_cache"] == 0
+    assert other.run("git", "status", "--porcelain") == ""
+    assert not other.test.exists()  # nothing was pulled
+    (away := tmp_path / "away").mkdir()
+    poor = clone(committed.root, tmp_path / "poor", away)
+    said = poor.run("unshapley", "audit", rc=5)
+    assert f"is neither in DVC's cache nor in the remote {away}" in said
+    away.rmdir()
+    said = poor.run("unshapley", "audit", rc=5)
+    assert f"the remote {away} is out of reach" in said

@@ -27,6 +27,7 @@ from unshapley.fidelity.correction import Correction
 from unshapley.fidelity.gate import Fidelity, check_fidelity, nothing_compared
 from unshapley.files import read_json
 from unshapley.game.coalitions import everybody, from_bits, nobody, positions
+from unshapley.game.utilities import build_utilities
 from unshapley.models.store import ModelRecord
 from unshapley.results.tables import all_tables, metrics
 from unshapley.results.valuation import Valuation
@@ -34,6 +35,8 @@ from unshapley.results.valuation import Valuation
 DERIVED = 1e-7
 """Relative tolerance of what is derived from equal utilities in float64: a kernel is fitted by
 steps, and other linear algebra takes slightly other ones. docs/auditing.md states what was seen."""
+MOVED = 10.0
+"""How much further an error may be, which depends on utilities, than one of them."""
 ADDED = 1e-13
 """Relative difference that the order of a few additions makes: it counts as none."""
 ERRORS = {"test_error": TEST_SET, "correction_error": CORRECTION}
@@ -71,34 +74,46 @@ def derive(recorded: RecordedValuation, errors: Mapping[str, Floats] | None = No
         correction=correction,
         unlearner=tuple(manifest["unlearner"]),
         game=manifest["game"],
+        unit=build_utilities(recorded.params.valuation.utilities)[0].unit,
     )
 
 
-def check_tables(recorded: RecordedValuation, derived: Valuation) -> list[Check]:
-    """Every published table and figure against what the stored utilities give."""
+def check_tables(
+    recorded: RecordedValuation, derived: Valuation, measured: float = 0.0
+) -> list[Check]:
+    """Every published table and figure against what the stored utilities give.
+
+    measured: tolerance of a utility that was measured again, where errors depend on such.
+    """
     tables, known = all_tables(derived), derived.estimate.errors
     scale = float(np.abs(recorded.table).max())
-    checks = [*_values(recorded, tables.pop("values.csv"), derived.estimate, scale)]
+    limit = DERIVED * max(scale, 1.0)
+    limits = dict.fromkeys((*ERRORS, *PAIRWISE), limit + MOVED * measured)
+    checks = [*_values(recorded, tables.pop("values.csv"), derived.estimate, limit, limits)]
     for name, table in tables.items():
         left = () if name != "differences.csv" or _all_errors(recorded, known) else PAIRWISE
-        checks += _table(name, recorded.csv(name), table, scale, left)
+        checks += _table(name, recorded.csv(name), table, limit, limits, left)
     checks += _figures(recorded, metrics(derived), scale)
     return checks
 
 
 def _values(
-    recorded: RecordedValuation, table: pd.DataFrame, found: Estimate, scale: float
+    recorded: RecordedValuation,
+    table: pd.DataFrame,
+    found: Estimate,
+    limit: float,
+    limits: Mapping[str, float],
 ) -> Iterator[Check]:
     """values.csv: what is derived, what the audit did not measure, and how the parts add up."""
     written = recorded.csv("values.csv")
     left = [column for column, part in ERRORS.items() if part not in found.errors]
     sums = _sums(written, found.quantile)
-    yield from _table("values.csv", written, table, scale, [*left, *sums])
+    yield from _table("values.csv", written, table, limit, limits, [*left, *sums])
     for column, numbers in sums.items():
         what, there = f"values.csv: {column}, from its parts", written[column].to_numpy(dtype=float)
         same = np.isclose(there, numbers, rtol=ADDED, atol=0, equal_nan=True)
         a, names = np.where(same, there, numbers), list(written["provider"])
-        yield compare_numbers("aggregate", what, there, a, DERIVED * scale, names)
+        yield compare_numbers("aggregate", what, there, a, limit, names)
     for column in left:
         if written[column].notna().any():
             yield Check("aggregate", f"values.csv: {column}", UNEXAMINED, len(written))
@@ -125,9 +140,16 @@ def _sums(written: pd.DataFrame, quantile: float) -> dict[str, Floats]:
 
 
 def _table(
-    name: str, written: pd.DataFrame, found: pd.DataFrame, scale: float, left: Sequence[str] = ()
+    name: str,
+    written: pd.DataFrame,
+    found: pd.DataFrame,
+    limit: float,
+    limits: Mapping[str, float],
+    left: Sequence[str] = (),
 ) -> Iterator[Check]:
-    """A CSV column by column; left: columns that are not compared."""
+    """A CSV column by column; limit: tolerance of a column that `limits` does not name; left:
+    columns that are not compared.
+    """
     yield compare_entries(
         "publish",
         f"{name}: columns",
@@ -146,7 +168,7 @@ def _table(
             yield compare_entries("publish", what, list(written[column]), list(found[column]), rows)
             continue
         a, b = (frame[column].to_numpy(dtype=float, na_value=np.nan) for frame in (written, found))
-        yield compare_numbers("aggregate", what, a, b, DERIVED * max(scale, 1.0), rows)
+        yield compare_numbers("aggregate", what, a, b, limits.get(column, limit), rows)
 
 
 def _figures(
@@ -158,6 +180,7 @@ def _figures(
     values, manifest = recorded.csv("values.csv"), recorded.manifest
     expected = {
         **{name: found[name] for name in ("u_all", "u_none", "sum_of_values")},
+        "gradient_over_noise": found["gradient_over_noise"],
         "largest_std_error": _largest(values["std_error"]),
         "largest_test_error": _largest(values["test_error"]),
         "largest_correction_error": _largest(values["correction_error"]),

@@ -7,12 +7,14 @@ differs tells since which step.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from unshapley.errors import AlteredError, UncheckableError, UnshapleyError
 
 Floats = NDArray[np.float64]
 
@@ -187,3 +189,37 @@ def compare_entries(
     details = tuple(f"{names[i]}: recorded {recorded[i]}, found {found[i]}" for i in differ[:NAMED])
     outcome = DIFFERENT if differ else IDENTICAL
     return Check(step, what, outcome, len(recorded), len(differ), details=details)
+
+
+class NotReproducedError(AlteredError):
+    """An audit found something else than was recorded; summary: the content of audit.json."""
+
+    def __init__(self, message: str, summary: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.summary = summary
+
+
+class NotCheckableError(UncheckableError):
+    """An audit lacked what it needs; summary: the content of audit.json."""
+
+    def __init__(self, message: str, summary: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.summary = summary
+
+
+def error_of(verdict: Verdict, summary: Mapping[str, Any]) -> UnshapleyError | None:
+    """The error that a verdict ends with; None where the valuation was reproduced."""
+    if not verdict.exit_code:
+        return None
+    checks = verdict.differing or verdict.missing
+    named = [line for check in checks[:NAMED] for line in (check.line(), *check.details)]
+    lines = [f"  {line}" for line in dict.fromkeys(named)]
+    more = [f"  and {len(checks) - NAMED} more, see audit.html"] if len(checks) > NAMED else []
+    head = f"{summary['revision']['name']} is {verdict.outcome}"
+    if verdict.since:
+        head += f", since step {verdict.since}"
+    if verdict.other_code:
+        head += "; other code or libraries computed it here than are recorded"
+    message = "\n".join([head, *lines, *more])
+    kind = NotReproducedError if verdict.outcome == NOT_REPRODUCED else NotCheckableError
+    return kind(message, summary)

@@ -85,7 +85,8 @@ def _stage(
     for name, table in tables.items():
         write_csv(table, staging / name)
     write_table(utilities_table(valuation), staging / "utilities.parquet")
-    write_json(staging / "metrics.json", metrics(valuation))
+    figures = metrics(valuation)
+    write_json(staging / "metrics.json", figures)
     write_json(staging / "validation.json", list(validation))
-    page = render_report(valuation, tables, validation, provenance)
+    page = render_report(valuation, tables, validation, provenance, figures)
     (staging / "report.html").write_text(page, encoding="utf-8")

@@ -10,7 +10,6 @@ import pandas as pd
 from unshapley.results.published import GRADES
 from unshapley.results.report import plots
 from unshapley.results.report.rendering import picture, render
-from unshapley.results.tables import metrics
 from unshapley.results.valuation import Valuation
 
 PAIRS = 6
@@ -22,8 +21,12 @@ def render_report(
     tables: Mapping[str, pd.DataFrame],
     validation: Sequence[Mapping[str, Any]],
     provenance: Mapping[str, Any],
+    figures: Mapping[str, Any],
 ) -> str:
-    """The page as HTML; the same valuation gives the same text. tables: those of `all_tables`."""
+    """The page as HTML; the same valuation gives the same text.
+
+    tables: those of `all_tables`; figures: those of `metrics`.
+    """
     table, pairs = tables["values.csv"], tables["interactions.csv"]
     extremes = pairs
     if len(pairs) > PAIRS:
@@ -33,7 +36,7 @@ def render_report(
     return render(
         "report.html.j2",
         valuation=valuation,
-        metrics=metrics(valuation),
+        metrics=figures,
         rows=table.sort_values("rank", na_position="last").to_dict("records"),
         pairs=extremes.to_dict("records"),
         pairs_in_all=players * (players - 1) // 2,

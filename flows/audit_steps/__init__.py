@@ -1,0 +1,1 @@
+"""The steps of the audit flow, one file each; `run` is what they share."""

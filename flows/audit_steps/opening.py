@@ -1,0 +1,101 @@
+"""Step: validate the tables again, and load the recorded game and what was measured of it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.audit_steps.run import AuditRun
+from flows.valuation_steps.loading import name_source
+from flows.valuation_steps.planning import MeasuringPlan, fitting_coalitions, in_chunks
+from flows.valuation_steps.validating import ValidatedTables
+from tasks.expectations.validation import state_of, verdict
+from tasks.keeping import retried
+from tasks.load import WORKER, load
+from tasks.validate import validate
+from unshapley.audit.derivation import derive
+from unshapley.audit.recorded import RecordedValuation, check_plan, read_recorded
+from unshapley.audit.statements import check_statements
+from unshapley.audit.surroundings import differences, is_other_code
+from unshapley.audit.verdict import DIFFERENT, UNEXAMINED, Check, compare_entries
+from unshapley.errors import UnshapleyError, ValidationError
+from unshapley.files import read_json
+from unshapley.results.valuation import Valuation
+from unshapley.unlearning import build_unlearner
+
+log = logging.getLogger("unshapley.run")
+
+
+@dataclass(frozen=True)
+class OpenedRecord:
+    """recorded: what the files hold; derived: what the stored utilities give; setup: the game, and
+    how it was measured; exact: coalitions that the unlearner itself retrained `(m,)`.
+    """
+
+    recorded: RecordedValuation
+    derived: Valuation
+    setup: MeasuringPlan
+    exact: NDArray[np.bool_]
+
+
+def open_record(run: AuditRun) -> OpenedRecord | None:
+    """None where what was recorded gives no valuation at all: a check says why."""
+    with run.tracker.step("open"):
+        tables = _validate(run)
+        recorded = read_recorded(run.project)
+        run.add(check_plan(recorded))
+        try:
+            derived = derive(recorded)
+            setup = _setup(run, recorded, tables)
+        except UnshapleyError as error:  # of the record: its files are there and whole
+            run.add(Check("plan", "values and game", DIFFERENT, 1, 1, details=(str(error),)))
+            return None
+        staying = setup.game.staying(recorded.coalitions)
+        exact = setup.unlearner.exact(setup.game.pretrained, staying).cpu().numpy()
+        other = is_other_code(differences(run.manifest))
+        statements = check_statements(
+            recorded, setup.game, setup.unlearner, exact, other_code=other
+        )
+        run.add(*statements)
+        return OpenedRecord(recorded, derived, setup, exact)
+
+
+def _validate(run: AuditRun) -> ValidatedTables:
+    """What Great Expectations finds, against validation.json and who is in quarantine."""
+    state = state_of(run.project)
+    found = validate(run.project, run.params.valuation.targets, state)
+    path = run.project.valuation / "validation.json"
+    written = read_json(path, do="restore it with `dvc checkout`")
+    version = run.manifest["versions"]["great-expectations"]
+    if version != importlib.metadata.version("great-expectations"):
+        why = (f"was written by Great Expectations {version}, which words findings otherwise",)
+        run.add(Check("validate", "validation.json", UNEXAMINED, len(written), details=why))
+    else:
+        names = [report["table"] for report in found]
+        run.add(compare_entries("validate", "validation.json", written, found, names))
+    try:
+        quarantined = verdict(found, run.params.validation.policy)
+    except ValidationError as error:
+        details = (str(error).splitlines()[0],)
+        run.add(Check("validate", "tables", DIFFERENT, 1, 1, details=details))
+        quarantined = dict(run.manifest["quarantined"])
+    recorded = run.manifest["quarantined"]
+    same = compare_entries("validate", "quarantined", [recorded], [quarantined], ["providers"])
+    run.add(same)
+    return ValidatedTables(state, found, recorded)
+
+
+def _setup(run: AuditRun, recorded: RecordedValuation, tables: ValidatedTables) -> MeasuringPlan:
+    """How the run measured, with the unlearner as calibration or a budget has set it."""
+    _, options = run.manifest["unlearner"]
+    unlearner = build_unlearner(run.params.valuation.unlearner, options)
+    source = name_source(run.valuation_run, tables, unlearner.needs)
+    source = replace(source, players=recorded.players)
+    load.with_options(**retried(run.params.run))(source)
+    fitting = fitting_coalitions(run.params.valuation, recorded.plan.n)
+    setup = MeasuringPlan(source, WORKER.load(source), unlearner, recorded.plan, fitting, 1)
+    return in_chunks(run.valuation_run, setup)

@@ -1,0 +1,35 @@
+"""The outcome of an audit as a file for programs and as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from unshapley.audit.verdict import DIFFERENT, IDENTICAL, MISSING, UNEXAMINED, WITHIN
+from unshapley.files import write_json, written_whole
+
+JSON, PAGE = "audit.json", "audit.html"
+CLASSES = {IDENTICAL: "good", WITHIN: "good", DIFFERENT: "bad", MISSING: "bad", UNEXAMINED: "note"}
+
+
+def write_audit(folder: Path, summary: Mapping[str, Any]) -> None:
+    """Write audit.json and audit.html; raises `InputError` where the folder cannot be written."""
+    page = render_audit(summary)
+    with written_whole(folder / PAGE) as part:
+        part.write_text(page, encoding="utf-8")
+    write_json(folder / JSON, summary)
+
+
+def render_audit(summary: Mapping[str, Any]) -> str:
+    """The page as HTML, from the content of audit.json; it needs no network and no scripts."""
+    env = Environment(
+        loader=PackageLoader("unshapley.audit", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return env.get_template("audit.html.j2").render(audit=summary, classes=CLASSES)

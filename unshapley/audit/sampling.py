@@ -1,0 +1,84 @@
+"""Which coalitions an audit measures again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from unshapley.audit.recorded import RecordedValuation
+from unshapley.estimators import Estimate
+from unshapley.estimators.base import Floats, Ints
+from unshapley.estimators.posterior import posterior
+from unshapley.fidelity.comparison import linear_map
+from unshapley.numerics import one_thread
+
+RANDOM, HEAVY, ODD = "random", "most weight in the values", "worst predicted"
+SHARES = {RANDOM: 0.5, HEAVY: 0.25, ODD: 0.25}
+"""Parts of a sample. A few large forgeries are found by the second and third, many small ones by
+the first, whatever the forger knows of the rule."""
+FITTED = 1000
+"""Most coalitions that the predicting process is fitted to: its cost grows with their cube."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows of the plan, ascending `(k,)`, and why each was taken `(k,)`."""
+
+    rows: Ints
+    why: tuple[str, ...]
+
+    def count(self, why: str) -> int:
+        return self.why.count(why)
+
+
+def draw(recorded: RecordedValuation, values: Estimate, count: int, seed: int) -> Sample:
+    """Half at random by the auditor's seed, a quarter of those with most weight in the values, and
+    a quarter of those whose utility the others predict worst, by what that does to the values.
+
+    values: estimated from the recorded utilities.
+    """
+    m = len(recorded.coalitions)
+    rng = np.random.default_rng(seed)
+    weight = np.linalg.norm(linear_map(recorded.plan, recorded.table, values)[:, 1:-1], axis=0)
+    surprise = np.abs(unexpected(recorded, rng)) * weight
+    shuffled = rng.permutation(m)
+    orders = {ODD: np.argsort(-surprise), HEAVY: np.argsort(-weight), RANDOM: shuffled}
+    taken: dict[int, str] = {}
+    for why, order in orders.items():
+        wanted = count - len(taken) if why == RANDOM else round(SHARES[why] * count)
+        new = [int(row) for row in order if int(row) not in taken][:wanted]
+        taken |= dict.fromkeys(new, why)
+    rows = np.array(sorted(taken), dtype=np.int64)
+    return Sample(rows, tuple(taken[int(row)] for row in rows))
+
+
+@one_thread()
+def unexpected(recorded: RecordedValuation, rng: np.random.Generator) -> Floats:
+    """Recorded utility of each coalition of the plan less what a Gaussian process expects of it
+    from others `(m,)`: from all others of those it is fitted to, else from these.
+    """
+    utilities, m = recorded.table[1:-1], len(recorded.coalitions)
+    fitted: NDArray[np.int64] = np.arange(m)
+    if m > FITTED:
+        fitted = np.sort(rng.choice(m, FITTED, replace=False))
+    process = posterior(recorded.coalitions[fitted], utilities[fitted])
+    weights = process.solve(process.residual)
+    out = np.empty(m)
+    others = np.setdiff1d(np.arange(m), fitted)
+    out[fitted] = process.scale * weights / np.diag(process.precision)
+    if len(others):
+        cross = process.kernel.gram(recorded.coalitions[others], recorded.coalitions[fitted])
+        expected = utilities[fitted].mean() + process.scale * cross @ weights
+        out[others] = utilities[others] - expected
+    return out
+
+
+def chance(m: int, forged: int, drawn: int) -> float:
+    """Probability that `drawn` of `m` coalitions, taken at random, hold one of the `forged`."""
+    if drawn > m - forged:
+        return 1.0
+    missed = special.gammaln([m - forged + 1, m - forged - drawn + 1, m + 1, m - drawn + 1])
+    return float(1 - np.exp(missed[0] - missed[1] - missed[2] + missed[3]))
