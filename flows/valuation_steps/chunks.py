@@ -50,17 +50,18 @@ def measure_chunks(
     series: Series,
     *,
     unlearner: Unlearner | None = None,
+    size: int | None = None,
     tracked: bool = False,
 ) -> Measured:
     """Utilities of coalitions `(m, n)` in their order, whatever order the chunks finish in.
 
-    unlearner: another than that of the plan; tracked: count the chunks in run.json, and show
-    progress.
+    unlearner, size: others than those of the plan, or of the kind of series; tracked: count the
+    chunks in run.json, and show progress.
     """
     unlearner = unlearner or plan.unlearner
-    size = plan.chunk_size
-    if (most := AT_MOST.get(series.kind)) is not None:
+    if size is None and (most := AT_MOST.get(series.kind)) is not None:
         size = min(most, chunk_size(plan.game, unlearner, coalitions, run.params.valuation))
+    size = size or plan.chunk_size
     batches = batches_by_size(coalitions, size)
     parts = [coalitions[batch] for batch in batches]
     calls = _calls(run, plan, parts, series, unlearner, size)
