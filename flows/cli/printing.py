@@ -235,6 +235,7 @@ def print_comparison(comparison: Comparison) -> None:
         out.print(escape(f"  {change.kind}: {change}"), soft_wrap=True)
     if before.sha256 == after.sha256:
         out.print("A and B are one and the same valuation")
+        _print_notes(out, comparison.notes[:-1])
         return
     table = _table(f"Values for {after.utility}")
     for column in ("provider", "A", "B", "B − A", "95 % interval", "p", "rank", "finding"):
@@ -244,7 +245,11 @@ def print_comparison(comparison: Comparison) -> None:
     out.print(table)
     counts = ", ".join(f"{count} {finding}" for finding, count in comparison.counts.items())
     out.print(counts)
-    for note in comparison.notes:
+    _print_notes(out, comparison.notes)
+
+
+def _print_notes(out: Console, notes: Sequence[str]) -> None:
+    for note in notes:
         out.print(escape(f"note: {note}"), soft_wrap=True)
 
 

@@ -89,8 +89,13 @@ def compare(before: TrackedValuation, after: TrackedValuation) -> Comparison:
     for pair, *figures in zip(compared, wide, narrow, adjusted, on_test, strict=True):
         compared_pairs[pair.provider] = _compared(pair, *figures)
     values = tuple(compared_pairs.get(pair.provider) or pair for pair in pairs)
-    notes = _notes(before, after, comparable, shared, same_game, len(compared))
-    return Comparison(before, after, changes_between(before, after), values, notes)
+    notes = [
+        f"tag {tag} was moved: the manifest that it holds has the hash {side.sha256[:8]}"
+        for side in (before, after)
+        for tag in side.moved_tags
+    ]
+    notes += _notes(before, after, comparable, shared, same_game, len(compared))
+    return Comparison(before, after, changes_between(before, after), values, tuple(notes))
 
 
 def _compared(

@@ -35,7 +35,9 @@ class HistoryEntry:
         """What changed, in a line."""
         if self.problem:
             return self.problem
-        return "the first" if self.changes is None else summary(self.changes)
+        changed = "the first" if self.changes is None else summary(self.changes)
+        moved = self.valuation.moved_tags if self.valuation else ()
+        return "; ".join([*(f"{tag} was moved here" for tag in moved), changed])
 
 
 def history(
@@ -91,6 +93,7 @@ def describe(entry: HistoryEntry) -> dict[str, Any]:
         "author": commit and commit.author,
         "title": commit and commit.title,
         "tags": list(commit.tags) if commit else [],
+        "moved_tags": list(valuation.moved_tags) if valuation else [],
         "problem": entry.problem,
     }
     if valuation is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from unshapley.results.layout import MANIFEST
 from unshapley.results.published import PublishedValue, parse_values
 
 VALUES, METRICS = "values.csv", "metrics.json"
+REFRESH_TAG = re.compile(r"valuation/\d{4}-\d\d-\d\d-([0-9a-f]{8})(?:\.\d+)?")
+"""Tags that `unshapley refresh` makes; they end with the first digits of the manifest's hash."""
 
 
 class _Form(BaseModel):
@@ -81,6 +84,13 @@ class TrackedValuation:
         """Status and grade of the fidelity check."""
         check = self.manifest["fidelity"]
         return ", ".join(filter(None, [check["status"], check.get("grade")]))
+
+    @property
+    def moved_tags(self) -> tuple[str, ...]:
+        """Tags of a refresh that name another manifest than they hold: they were moved."""
+        tags = self.commit.tags if self.commit else ()
+        named = [(tag, REFRESH_TAG.fullmatch(tag)) for tag in tags]
+        return tuple(tag for tag, match in named if match and not self.sha256.startswith(match[1]))
 
     @property
     def by_provider(self) -> dict[str, PublishedValue]:

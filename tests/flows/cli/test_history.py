@@ -1,6 +1,7 @@
 """Valuations over git's history and two side by side, in real repositories."""
 
 import csv
+import hashlib
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from tests.unshapley.recorded import entry, manifest_of, write
 from unshapley.project import Project
 
 ROWS = {"a": "r1", "b": "r2"}
+TAG = "team/november"
 ENTRIES = [entry("a", 0.3, 0.01, 0.02), entry("b", 0.2, 0.01, 0.02)]
 
 
@@ -49,7 +51,7 @@ def made(tmp_path_factory):
     commit(project, "second")
     (project.root / "params.yaml").write_text("run: {workers: 1}")
     commit(project, "workers")
-    git(project, "tag", "-am", "tagged", "valuation/2026-11-20-1234abcd")
+    git(project, "tag", "-am", "tagged", TAG)
     write(
         project, manifest_of({**ROWS, "c": "r3"}, game="g3"), *ENTRIES, entry("c", 0.1, 0.01, 0.02)
     )
@@ -74,7 +76,7 @@ def test_history_tells_when_who_and_what_changed(project, tmp_path):
     assert [v["title"] for v in valuations] == ["first", "second", "third"]
     assert {v["author"] for v in valuations} == {"Ada"}
     assert valuations[0]["date"] == "2026-11-20T03:00:00+01:00"
-    assert [v["tags"] for v in valuations] == [[], ["valuation/2026-11-20-1234abcd"], []]
+    assert [v["tags"] for v in valuations] == [[], [TAG], []]
     assert valuations[0]["changes"] is None
     assert [c["item"] for c in valuations[1]["changes"]] == ["rows of b"]
     assert [c["item"] for c in valuations[2]["changes"]] == ["c is new", "rows of b"]
@@ -126,14 +128,14 @@ def test_a_valuation_that_cannot_be_read_hides_no_other(project):
     assert "schema version 99" in future["problem"]
     assert "not readable as JSON" in torn["problem"]
     assert "key 'inputs'" in other["problem"]
-    assert "schema version 99" in told(project, "history")
+    assert "schema version 99" in told(project, "history", "--html", project.root / "h.html")
+    assert "schema version 99" in (project.root / "h.html").read_text()
     assert "schema version 99" in told(project, "compare", "HEAD~4", "HEAD~3", rc=2)
 
 
 def test_compare_takes_revisions_tags_and_paths(project, tmp_path):
-    tag = "valuation/2026-11-20-1234abcd"
     comparison = json.loads(
-        told(project, "compare", "main~3", tag, "--json", "--csv", tmp_path / "c.csv")
+        told(project, "compare", "main~3", TAG, "--json", "--csv", tmp_path / "c.csv")
     )
     assert comparison["before"]["name"] == "main~3"
     assert [v["finding"] for v in comparison["values"]] == ["within noise", "beyond noise"]
@@ -142,7 +144,7 @@ def test_compare_takes_revisions_tags_and_paths(project, tmp_path):
     )
     with (tmp_path / "c.csv").open() as file:
         assert [row["finding"] for row in csv.DictReader(file)] == ["within noise", "beyond noise"]
-    text = told(project, "compare", tag)
+    text = told(project, "compare", TAG)
     assert "B: working tree" in text
     assert "data: c is new" in text
     assert "Holm" in text
@@ -164,6 +166,19 @@ def test_names_in_git_command_no_terminal_and_no_page(project, tmp_path):
     assert "Eve[red]" in text
     assert "tag{0}" in text
     assert "<b>forged" not in (tmp_path / "h.html").read_text()
+
+
+def test_a_tag_that_was_moved_is_told(project):
+    manifest = hashlib.sha256((project.valuation / "manifest.json").read_bytes()).hexdigest()
+    right, moved = f"valuation/2026-11-21-{manifest[:8]}", "valuation/2026-11-21-0123abcd.2"
+    for tag in (right, moved):
+        git(project, "tag", tag)
+    last = json.loads(told(project, "history", "--json"))[-1]
+    assert last["moved_tags"] == [moved]
+    assert f"{moved} was moved here; data (c is new" in told(project, "history")
+    assert f"note: tag {moved} was moved" in told(project, "compare", "HEAD~2", moved)
+    assert f"tag {moved} was moved" in told(project, "compare", moved)
+    assert "moved" not in told(project, "compare", "HEAD~2", "HEAD~1")
 
 
 def test_pages_stand_alone_and_show_a_picture(project, tmp_path):
