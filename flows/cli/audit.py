@@ -16,6 +16,7 @@ from flows.cli.common import (
     reported,
     start,
 )
+from unshapley.project import Project
 
 
 @reported
@@ -46,9 +47,12 @@ def audit(
     Examples: `unshapley audit` · `unshapley audit valuation/2026-11-27-5f11f194 --all`
     """
     start(project, verbose=verbose)
+    from flows.runtime.locks import only_audit
     from flows.runtime.server import embedded_server
 
     with embedded_server() as server:
+        with only_audit(Project(project)):
+            pass  # told before a flow begins, which would still report to the server
         from flows.audit import audit as audit_flow
         from unshapley.audit.settings import AuditSettings, any_seed
         from unshapley.audit.verdict import NotCheckableError, NotReproducedError
