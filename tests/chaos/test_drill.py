@@ -47,7 +47,8 @@ def remove_a_result(project: Project) -> None:
 
 def alter_a_result(project: Project) -> None:
     path = next(project.results.glob("chunk-*"))
-    path.write_bytes(path.read_bytes().replace(b"0.1", b"0.2", 1))
+    before, after = path.read_text().split("utilities", 1)
+    path.write_text(f"{before}utilities{after.translate(str.maketrans('12', '21'))}")
 
 
 def alter_a_value(project: Project) -> None:
