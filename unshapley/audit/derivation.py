@@ -75,6 +75,7 @@ def derive(recorded: RecordedValuation, errors: Mapping[str, Floats] | None = No
         unlearner=tuple(manifest["unlearner"]),
         game=manifest["game"],
         unit=build_utilities(recorded.params.valuation.utilities)[0].unit,
+        training=record.convergence,
     )
 
 
