@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ class Valuation:
     plan's coalitions; endpoints: utilities of the
     empty and the full coalition; unlearner: name and options, as used for the plan; game: content
     key of the game: utilities can be reused only in a game with the same key; unit: of the primary
-    utility.
+    utility; tolerance: by how much numbers may differ elsewhere, by step.
     """
 
     players: tuple[str, ...]
@@ -45,6 +45,7 @@ class Valuation:
     unlearner: tuple[Any, ...] = ()
     game: str = ""
     unit: str = ""
+    tolerance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def primary(self) -> str:
