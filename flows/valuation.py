@@ -16,6 +16,7 @@ from flows.valuation_steps.measuring import measure_plan
 from flows.valuation_steps.planning import plan_coalitions
 from flows.valuation_steps.publishing import publish_values
 from flows.valuation_steps.run import running_valuation
+from flows.valuation_steps.tolerating import tolerances_of
 from flows.valuation_steps.validating import validate_tables
 from unshapley.config import Params
 
@@ -39,5 +40,5 @@ def valuation(project: Path = Path(), params: Params | None = None) -> dict[str,
         plan = calibrate_unlearner(run, plan_coalitions(run, opened))
         measured = measure_plan(run, plan)
         check = check_or_correct(run, measured)
-        values = valuation_of(measured, check, tables)
+        values = valuation_of(measured, check, tables, tolerances_of(run, measured))
         return publish_values(run, opened, values, tables)

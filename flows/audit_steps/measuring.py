@@ -14,14 +14,15 @@ from flows.audit_steps.run import AuditRun
 from flows.valuation_steps.chunks import AT_MOST, Series, measure_chunks
 from tasks.recall import RETRAINED
 from unshapley.audit.correcting import needs_candidate
-from unshapley.audit.recorded import CALIBRATED
 from unshapley.audit.remeasured import Kind, compare_utilities
 from unshapley.audit.sampling import SHARES, Sample, draw
+from unshapley.audit.verdict import compare_numbers
 from unshapley.estimators.base import Floats, Ints
 from unshapley.fidelity.correction import FEWEST
 from unshapley.game.coalitions import Coalitions
 from unshapley.game.measuring import Measured, measure_endpoints
 from unshapley.game.memory import chunk_size
+from unshapley.game.rounding import UNKNOWN, of_flipped_rows
 from unshapley.unlearning import Unlearner
 from unshapley.unlearning.auto import AutoUnlearner
 from unshapley.unlearning.retrain import RetrainUnlearner
@@ -52,44 +53,67 @@ def measure_again(run: AuditRun, opened: OpenedRecord) -> Remeasured:
     """Sample, measure and compare utilities; all of them, in the chunks of the run, where the
     auditor asks for it.
     """
-    recorded, setup, settings = opened.recorded, opened.setup, run.settings
-    m = len(recorded.coalitions)
-    rows, why = np.arange(m), dict.fromkeys(SHARES, 0)
-    if not settings.everything and settings.sample < m:
-        sample: Sample = draw(recorded, opened.derived.estimate, settings.sample, settings.seed)
-        rows, why = sample.rows, {name: sample.count(name) for name in SHARES}
     with run.tracker.step("measure"):
-        endpoints, of_ends = _check_endpoints(run, opened)
-        retrained = opened.exact | (recorded.chunks == CALIBRATED)
-        by_calibration = recorded.chunks[rows] == CALIBRATED
-        parts = [
-            (setup.unlearner, rows[~by_calibration]),
-            (RetrainUnlearner(), rows[by_calibration]),
-        ]
-        found = [measure_rows(run, opened, kind, part) for kind, part in parts if len(part)]
-        both = found[0].joined(found[1]) if len(found) > 1 else found[0]
-        order = np.argsort(np.concatenate([part for _, part in parts]))
-        measured = both.take(order)
-        tolerance = dict.fromkeys(("unlearned", "retrained"), of_ends)
-        for name, kind, among in (
-            ("unlearned", setup.unlearner, ~retrained[rows]),
-            ("retrained", RetrainUnlearner(), retrained[rows]),
-        ):
-            part = np.flatnonzero(among)
-            if len(part):
-                what = f"{len(part)} {name} coalitions"
-                tolerance[name] = compare(run, opened, kind, rows[part], measured.take(part), what)
+        sample = _sample(run, opened)
+        measured = _measure(run, opened, sample.rows)
+        tolerance = _compare(run, opened, sample.rows, measured)
+        endpoints = _endpoints(run, opened)
+        _check_endpoints(run, opened, endpoints, tolerance)
         candidate = _candidate(run, opened)
     run.figures["measured"] = {
-        "coalitions": len(rows),
-        "of": m,
-        "chosen": why,
+        "coalitions": len(sample.rows),
+        "of": len(opened.recorded.coalitions),
+        "chosen": {name: sample.count(name) for name in SHARES},
         "chunks_computed": run.tracker.computed,
         "chunks_from_a_cache": run.tracker.resumed + run.tracker.recalled.total(),
-        "tolerance": {name: float(value) for name, value in tolerance.items()},
+        "tolerance": tolerance,
     }
-    log.info("%d of %d coalitions measured again", len(rows), m)
-    return Remeasured(rows, measured, endpoints, tolerance, candidate)
+    log.info(
+        "%d of %d coalitions measured again", len(sample.rows), len(opened.recorded.coalitions)
+    )
+    return Remeasured(sample.rows, measured, endpoints, tolerance, candidate)
+
+
+def _sample(run: AuditRun, opened: OpenedRecord) -> Sample:
+    recorded, settings, m = opened.recorded, run.settings, len(opened.recorded.coalitions)
+    if settings.everything or settings.sample >= m:
+        return Sample(np.arange(m), ())
+    return draw(recorded, opened.derived.estimate, settings.sample, settings.seed)
+
+
+def _measure(run: AuditRun, opened: OpenedRecord, rows: Ints) -> Measured:
+    """Utilities of rows of the plan, each by what it was measured by."""
+    by_calibration = opened.recorded.by_calibration[rows]
+    unlearned, retrained = rows[~by_calibration], rows[by_calibration]
+    measured = None
+    for unlearner, part in ((opened.setup.unlearner, unlearned), (RetrainUnlearner(), retrained)):
+        if len(part):
+            new = measure_rows(run, opened, unlearner, part)
+            measured = measured.joined(new) if measured else new
+    assert measured is not None
+    return measured.take(np.argsort(np.concatenate([unlearned, retrained])))
+
+
+def _compare(
+    run: AuditRun, opened: OpenedRecord, rows: Ints, measured: Measured
+) -> dict[str, float]:
+    """Check what was measured; the tolerance of the primary utility by kind."""
+    recorded, setup = opened.recorded, opened.setup
+    retrained = (opened.exact | recorded.by_calibration)[rows]
+    scale = {name: float(np.abs(values).max()) for name, values in recorded.columns.items()}
+    tolerance = dict.fromkeys(("unlearned", "retrained"), UNKNOWN * scale[recorded.primary])
+    for name, unlearner, among in (
+        ("unlearned", setup.unlearner, ~retrained),
+        ("retrained", RetrainUnlearner(), retrained),
+    ):
+        part = np.flatnonzero(among)
+        if len(part):
+            what = f"{len(part)} {name} coalitions"
+            stored = recorded.measured.take(rows[part]).utilities
+            kind = Kind("measure", what, unlearner, stored, measured.take(part), setup.chunk_size)
+            checks, tolerance[name] = compare_utilities(setup.game, kind, scale)
+            run.add(*checks)
+    return tolerance
 
 
 def measure_rows(run: AuditRun, opened: OpenedRecord, unlearner: Unlearner, rows: Ints) -> Measured:
@@ -115,39 +139,29 @@ def measure_coalitions(
     )
 
 
-def compare(
-    run: AuditRun,
-    opened: OpenedRecord,
-    unlearner: Unlearner,
-    rows: Ints,
-    measured: Measured,
-    what: str,
-) -> float:
-    """Check utilities of coalitions of the plan; the tolerance of the primary one."""
-    planned = opened.recorded.measured.take(rows).utilities
-    return _compared(run, opened, Kind("measure", what, unlearner, planned, measured))
-
-
-def _compared(run: AuditRun, opened: OpenedRecord, kind: Kind) -> float:
-    game = opened.setup.game
-    scale = {name: float(np.abs(u).max()) for name, u in opened.recorded.columns.items()}
-    checks, tolerance = compare_utilities(game, game.utilities, kind, scale)
-    run.add(*checks)
-    return tolerance
-
-
-def _check_endpoints(run: AuditRun, opened: OpenedRecord) -> tuple[Measured, float]:
-    """U(none) and U(all), and the tolerance of the primary utility."""
-    recorded, setup = opened.recorded, opened.setup
-    game, unlearner = setup.game, setup.unlearner
-    found = measure_endpoints(game, unlearner, game.utilities)
-    calibrated = int((recorded.chunks == CALIBRATED).sum()) >= FEWEST
+def _endpoints(run: AuditRun, opened: OpenedRecord) -> Measured:
+    """U(none) and U(all)."""
+    recorded, game = opened.recorded, opened.setup.game
+    found = measure_endpoints(game, opened.setup.unlearner, game.utilities)
+    calibrated = int(recorded.by_calibration.sum()) >= FEWEST
     if game.partial and (calibrated or run.params.correction.coalitions):
         none = measure_coalitions(run, opened, RetrainUnlearner(), found.coalitions[:1])
         primary = [*none.primary_utilities, found.primary_utilities[1]]
         found.utilities[found.primary] = primary
-    kind = Kind("measure", "U(none) and U(all)", unlearner, recorded.endpoints.utilities, found)
-    return found, _compared(run, opened, kind)
+    return found
+
+
+def _check_endpoints(
+    run: AuditRun, opened: OpenedRecord, found: Measured, tolerance: Mapping[str, float]
+) -> None:
+    recorded = opened.recorded
+    for column, values in found.utilities.items():
+        stored = recorded.columns[column]
+        limit = UNKNOWN * float(np.abs(stored).max()) + of_flipped_rows(opened.setup.game, column)
+        if column == found.primary:
+            limit = max(limit, *tolerance.values())
+        what, names = f"{column}: U(none) and U(all)", ("U(none)", "U(all)")
+        run.add(compare_numbers("measure", what, stored[:2], values, limit, names))
 
 
 def _candidate(run: AuditRun, opened: OpenedRecord) -> Floats | None:

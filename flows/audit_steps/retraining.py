@@ -9,7 +9,6 @@ from flows.audit_steps.implied import check_implied
 from flows.audit_steps.measuring import Remeasured, measure_coalitions
 from flows.audit_steps.opening import OpenedRecord
 from flows.audit_steps.run import AuditRun
-from unshapley.audit.recorded import CALIBRATED
 from unshapley.audit.verdict import (
     DIFFERENT,
     UNEXAMINED,
@@ -36,7 +35,7 @@ def retrain_again(run: AuditRun, opened: OpenedRecord, measured: Remeasured) -> 
         return
     values = unlearned_values(
         opened.setup.game,
-        opened.exact | (recorded.chunks == CALIBRATED),
+        opened.exact | recorded.by_calibration,
         recorded.plan,
         recorded.table,
         opened.derived.estimate,

@@ -53,7 +53,7 @@ def clean(
         ]
         print_json({"removed": not dry_run, "kinds": totals(items), "items": listed})
     else:
-        from flows.cli.printing import print_leftovers
+        from flows.cli.printing_records import print_leftovers
 
         print_leftovers(paths, items, removed=not dry_run)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from flows.valuation_steps.checking import RetrainingCheck
 from flows.valuation_steps.measuring import MeasuredPlan
 from flows.valuation_steps.validating import ValidatedTables
@@ -11,7 +14,10 @@ from unshapley.results.valuation import Valuation
 
 
 def valuation_of(
-    measured: MeasuredPlan, check: RetrainingCheck, tables: ValidatedTables
+    measured: MeasuredPlan,
+    check: RetrainingCheck,
+    tables: ValidatedTables,
+    tolerance: Mapping[str, Any],
 ) -> Valuation:
     """The valuation, with all that it was computed from."""
     setup, game, plan = measured.setup, measured.setup.game, measured.plan
@@ -32,4 +38,5 @@ def valuation_of(
         game=game_key(game, setup.unlearner, game.utilities, numerics),
         unit=game.utilities[0].unit,
         training=game.record.convergence,
+        tolerance=tolerance,
     )

@@ -27,14 +27,12 @@ from unshapley.fidelity.correction import Correction
 from unshapley.fidelity.gate import Fidelity, check_fidelity, nothing_compared
 from unshapley.files import read_json
 from unshapley.game.coalitions import everybody, from_bits, nobody, positions
+from unshapley.game.rounding import DERIVED
 from unshapley.game.utilities import build_utilities
 from unshapley.models.store import ModelRecord
 from unshapley.results.tables import all_tables, metrics
 from unshapley.results.valuation import Valuation
 
-DERIVED = 1e-7
-"""Relative tolerance of what is derived from equal utilities in float64: a kernel is fitted by
-steps, and other linear algebra takes slightly other ones. docs/auditing.md states what was seen."""
 MOVED = 10.0
 """How much further an error may be, which depends on utilities, than one of them."""
 ADDED = 1e-13

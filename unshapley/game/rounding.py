@@ -6,7 +6,7 @@ orders. How much that can do to a game is seen without any of them: by what floa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
@@ -14,24 +14,34 @@ from typing import Any, TypeVar
 import numpy as np
 from torch import Tensor, nn
 
-from unshapley.game.coalitions import Coalitions
+from unshapley.game.coalitions import Coalitions, chunks
 from unshapley.game.game import Game
-from unshapley.game.measuring import Utilities, measure
-from unshapley.game.utilities import Utility
+from unshapley.game.loading import LoadedGame
+from unshapley.game.measuring import Measured, Utilities, measure
 from unshapley.unlearning import Unlearner
 
 FACTOR = 10.0
-"""Tolerance over the largest change that float64 makes to a few coalitions. What vector widths,
-kernels of MKL, chunk sizes and threads change was at most .4 of the largest over all coalitions
-(benchmarks/tolerance.py); of a few the largest is smaller."""
-FLOOR = 1e-6
-"""Least tolerance, relative to the size of the utilities: about ten units of float32's last bit."""
+"""Tolerance over the largest change that float64 makes to a few coalitions. Vector widths, kernels
+of MKL, chunk sizes and threads changed at most as much as float64, over 300 coalitions
+(benchmarks/tolerance.py); the largest of a few is smaller."""
+FLOOR = 2e-6
+"""Least tolerance, relative to the size of the utilities: seen were 1e-6."""
 UNKNOWN = 1e-5
 """The same where a model cannot be run in float64."""
 ROWS = 2
-"""Test rows that may change sides, for a utility that counts them."""
+"""Test rows of a model that may change sides, for a utility that counts them."""
+FLIPS = 0.05
+"""Largest share of the coalitions of which rows may change sides. Seen: none of 300."""
 LOSSES = ("neg_log_loss", "neg_brier", "neg_mse", "neg_mae", "r2")
 """Utilities that change little with a model's outputs; all others count rows, or may."""
+OF_ALL_ROWS = ("accuracy", "auroc")
+"""Those of the others in which a row counts as any other; in the rest it may count in its class."""
+
+DERIVED = 1e-7
+"""Relative tolerance of what is derived from equal utilities in float64: a kernel is fitted by
+steps, and other linear algebra takes slightly other ones. Seen: 1e-8 (benchmarks/tolerance.py)."""
+FEW, FEW_RETRAINED = 8, 2
+"""Coalitions that are measured in float64: unlearned ones, and retrained ones, which cost more."""
 
 T = TypeVar("T", bound=Game)
 
@@ -42,44 +52,54 @@ def in_double(game: T) -> T:
     return replace(game, **{name: _double(getattr(game, name)) for name in parts})
 
 
-def rounding(
-    game: Game,
+def tolerances(
+    game: LoadedGame,
     unlearner: Unlearner,
-    coalitions: Coalitions,
-    utilities: Sequence[Utility],
-    measured: Mapping[str, Sequence[float]],
-) -> dict[str, float] | None:
-    """Largest change that float64 makes to the utilities of coalitions `(m, n)`, by column; None
-    where the model cannot be run in it.
+    measured: Measured,
+    scale: Mapping[str, float],
+    size: int,
+) -> dict[str, float]:
+    """By how much each utility may differ elsewhere, by column, where no test row changes sides.
 
-    measured: utilities in float32, by column `(m,)`.
+    measured: a few coalitions, by this unlearner; scale: size of each utility; size: of a chunk.
     """
-    double = measured_in_double(game, unlearner, coalitions, utilities)
-    if double is None:
-        return None
-    return {n: float(np.abs(np.subtract(double[n], measured[n])).max()) for n in double}
+    double = measured_in_double(game, unlearner, measured.coalitions, size)
+    out = {}
+    for column, found in measured.utilities.items():
+        out[column] = UNKNOWN * scale[column]
+        if double is not None:
+            seen = float(np.abs(np.subtract(double[column], found)).max())
+            out[column] = max(FACTOR * seen, FLOOR * scale[column])
+    return out
 
 
 def measured_in_double(
-    game: Game, unlearner: Unlearner, coalitions: Coalitions, utilities: Sequence[Utility]
+    game: LoadedGame, unlearner: Unlearner, coalitions: Coalitions, size: int
 ) -> Utilities | None:
-    """Utilities of coalitions in float64; None where the model cannot be run in it."""
+    """Utilities of coalitions in float64; None where the model cannot be run in it.
+
+    size: of a chunk in float32, which takes half the memory.
+    """
+    double, columns = in_double(game), dict[str, list[float]]()
     try:
-        return measure(in_double(game), unlearner, coalitions, utilities)
+        for part in chunks(coalitions, max(1, size // 2)):
+            for name, values in measure(double, unlearner, part, game.utilities).items():
+                columns[name] = [*columns.get(name, []), *values]
+        return columns
     except (RuntimeError, TypeError):  # a module of the user's that holds float32 numbers itself
         return None
 
 
-def tolerance_of(column: str, seen: float | None, scale: float, rows: int) -> float:
-    """By how much a utility may differ elsewhere.
-
-    seen: largest change by float64, None if unknown; scale: size of the utility; rows: of the test
-    set, or of its rarest class.
-    """
-    least = FLOOR * scale
-    allowed = UNKNOWN * scale if seen is None else max(FACTOR * seen, least)
+def of_flipped_rows(game: Game, column: str) -> float:
+    """What a utility changes by where `ROWS` test rows change sides; 0 for one that counts none."""
     name = column.partition("[")[0].removesuffix("_per_class")
-    return allowed if name in LOSSES else max(allowed, ROWS / rows)
+    if name in LOSSES:
+        return 0.0
+    rows = len(game.test_y)
+    if game.task == "classification" and name not in OF_ALL_ROWS:
+        counts = game.test_y.bincount()
+        rows = int(counts[counts > 0].min())
+    return ROWS / rows
 
 
 def _double(value: Any) -> Any:

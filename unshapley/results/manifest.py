@@ -77,5 +77,6 @@ def describe(params: Params, valuation: Valuation, inputs: Mapping[str, str]) ->
             "measured": len(valuation.measured),
         },
         "calibration": calibration_summary(valuation),
+        "tolerance": dict(valuation.tolerance),
         "fidelity": valuation.fidelity.summary(),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,8 @@ class Valuation:
     plan's coalitions; endpoints: utilities of the
     empty and the full coalition; unlearner: name and options, as used for the plan; game: content
     key of the game: utilities can be reused only in a game with the same key; unit: of the primary
-    utility; training: how near the pretrained model is to an optimum, none where that is unknown.
+    utility; tolerance: by how much numbers may differ elsewhere, by step; training: how near the
+    pretrained model is to an optimum, none where that is unknown.
     """
 
     players: tuple[str, ...]
@@ -47,6 +48,7 @@ class Valuation:
     game: str = ""
     unit: str = ""
     training: Convergence | None = None
+    tolerance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def primary(self) -> str:

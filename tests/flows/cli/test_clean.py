@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from flows.runtime.locks import only_refresh, only_run
+from flows.runtime.locks import only_audit, only_refresh, only_run
 from tests.cli import unshapley
 from tests.flows.cli.test_verify import git
 from unshapley.project import Project
@@ -88,8 +88,8 @@ def test_the_list_is_for_people_too(project):
     assert "nothing to remove" in unshapley("clean", "-p", project.root).stdout
 
 
-@pytest.mark.parametrize("lock", [only_run, only_refresh])
-def test_a_run_or_a_refresh_is_not_disturbed(project, lock):
+@pytest.mark.parametrize("lock", [only_run, only_refresh, only_audit])
+def test_a_run_a_refresh_and_an_audit_are_not_disturbed(project, lock):
     before = files(project)
     with lock(project):
         done = unshapley("clean", "-p", project.root, "--days", "0")
