@@ -16,11 +16,12 @@ from pathlib import Path
 import tasks.expectations.validation  # noqa: F401
 from tests.chaos import record
 from tests.chaos.checks import whole_results
-from tests.chaos.faults import Fault, Surroundings
+from tests.chaos.faults import Fault
 from tests.chaos.processes import start
 from tests.chaos.record import Line
 from tests.chaos.services import NotHereError
 from tests.chaos.subjects import SUBJECTS, Subject, build_bases
+from tests.chaos.surroundings import Surroundings
 from tests.chaos.trial import Missed, Trial, Undisturbed
 from tests.flows.checkouts import ENV, Checkout
 from unshapley.environment import source_hash

@@ -8,60 +8,21 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import cached_property, partial
-from pathlib import Path
+from dataclasses import dataclass
+from functools import partial
 
 import psutil
 
 from tests.chaos import services
-from tests.chaos.checks import whole_results
-from tests.chaos.services import ApiServer, Postgres
-from tests.chaos.subjects import Subject
+from tests.chaos.checks import living, whole_results
+from tests.chaos.processes import PATIENCE
+from tests.chaos.surroundings import Surroundings
 from tests.chaos.trial import Missed, Trial
 from unshapley.errors import BusyError, InputError
 
 BUSY, WRONG_INPUT = BusyError.exit_code, InputError.exit_code
 FAILED = 1
 MIB = 2**20
-
-
-@dataclass
-class Surroundings:
-    """Services that live as long as the drill, each started when a fault first asks for it."""
-
-    folder: Path
-    started: list[Callable[[], None]] = field(default_factory=list)
-
-    @cached_property
-    def api(self) -> ApiServer:
-        """The one that nothing happens to."""
-        return self._server("api")
-
-    @cached_property
-    def fragile(self) -> ApiServer:
-        """The one that is killed, and whose database is locked."""
-        return self._server("fragile")
-
-    @cached_property
-    def postgres(self) -> Postgres:
-        database = Postgres()
-        self.started.append(database.remove)
-        return database
-
-    @cached_property
-    def on_postgres(self) -> ApiServer:
-        return self._server("on-postgres", self.postgres.address)
-
-    def _server(self, name: str, database: str = "") -> ApiServer:
-        server = ApiServer(self.folder / name, database)
-        self.started.append(server.kill)
-        return server.running()
-
-    def stop(self) -> None:
-        for stop in reversed(self.started):
-            with suppress(OSError):
-                stop()
 
 
 @dataclass(frozen=True)
@@ -146,6 +107,22 @@ def pool_process_killed(trial: Trial, _around: Surroundings) -> None:
         raise Missed
     trial.rng.choice(workers).kill()
     trial.end(command, {0, FAILED})
+    trial.go_on()
+
+
+def worker_killed(trial: Trial, around: Surroundings) -> None:
+    """Prefect's worker is killed; the run that it has started ends by itself, or with it."""
+    worker = around.worker
+    process = worker.start()
+    worker.ask_for(trial.project.root)
+    moment = trial.rng.uniform(5, 40)  # it looks for work every 10 s, and starts an interpreter
+    trial.note["moment"] = round(moment, 2)
+    time.sleep(moment)
+    family = process.children(recursive=True)
+    worker.kill()
+    if not family:
+        raise Missed
+    trial.problems += living(family, PATIENCE)
     trial.go_on()
 
 
@@ -253,6 +230,7 @@ FAULTS = [
     Fault("SQLite locked by another process", "run", sqlite_locked),
     Fault("PostgreSQL restarted", "run", postgres_restarted),
     Fault("measuring process killed", "run with processes", pool_process_killed, 3),
+    Fault("Prefect's worker killed", "run", worker_killed, 3),
     Fault("disk full", "run", disk_full, 10),
     Fault("results removed", "run", results_removed, 10),
     Fault("a result altered", "run", result_altered, 10),
@@ -263,7 +241,3 @@ FAULTS = [
     Fault("out of memory", "run", out_of_memory, 10),
     Fault("out of memory in an audit", "audit", out_of_memory, 5),
 ]  # fmt: skip
-
-
-def subject_of(fault: Fault, subjects: dict[str, Subject]) -> Subject:
-    return subjects[fault.subject]

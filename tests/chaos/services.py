@@ -15,8 +15,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 from flows.runtime.server import APP, SHORT, _end_with_parent, answers
 
+HOME = Path(__file__).resolve().parents[2]
 STARTS_WITHIN = 120.0
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
@@ -81,6 +84,45 @@ class ApiServer:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
+
+
+class Worker:
+    """A process worker of Prefect's that serves our deployments, on a server of its own."""
+
+    def __init__(self, server: ApiServer) -> None:
+        self.server = server.running()
+        self.process: subprocess.Popen[bytes] | None = None
+        self._prefect("work-pool", "create", "valuations", "--type", "process").wait()
+        file = ("--prefect-file", "deployments/prefect.yaml")
+        if self._prefect("--no-prompt", "deploy", "--all", *file).wait():
+            raise RuntimeError(f"cannot be deployed: {self.server.home / 'log'}")
+
+    def start(self) -> psutil.Process:
+        self.process = self._prefect("worker", "start", "--pool", "valuations")
+        return psutil.Process(self.process.pid)
+
+    def ask_for(self, project: Path) -> None:
+        """Let the worker value a project."""
+        where = ("--param", f"project={project}")
+        if self._prefect("deployment", "run", "valuation/on-demand", *where).wait():
+            raise RuntimeError(f"no run was made: {self.server.home / 'log'}")
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def _prefect(self, *words: str) -> subprocess.Popen[bytes]:
+        with (self.server.home / "log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "prefect", *words],
+                env={**os.environ, **self.server.env, "UNSHAPLEY_HOME": str(HOME)},
+                cwd=HOME,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 (no other thread runs)
+            )
 
 
 @contextmanager
