@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.runtime.stopping import Stopped, end, ending_on_signals, said
+from flows.runtime.stopping import Stopped, end, ending_on_signals, ending_without_memory, said
 from unshapley.errors import InputError, UnshapleyError
 from unshapley.extensions import look_in
 
@@ -38,7 +38,7 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
     def wrapper(*args: Any, **kwargs: Any) -> None:
         look_in(kwargs.get("project") or Path())  # for objects that params.yaml names
         try:
-            with ending_on_signals():
+            with ending_on_signals(), ending_without_memory():
                 command(*args, **kwargs)
         except UnshapleyError as error:
             _print_error(str(error))
