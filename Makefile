@@ -47,10 +47,10 @@ valuation-faulty: setup
 	$(BIN)/unshapley run --project .faulty
 
 test: setup
-	$(BIN)/pytest -n 3 --dist loadgroup
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-fast: setup
-	$(BIN)/pytest -q -n 2 --dist loadgroup -m "not process and not drill"
+	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not process and not drill"
 
 drill: setup
 	$(BIN)/pytest -v -m drill
@@ -62,4 +62,6 @@ benchmark: setup
 	$(BIN)/python benchmarks/leave_one_out.py
 
 clean:
-	rm -rf .prefect .unshapley .faulty data/untrusted dvc_plots
+	@# refused while a run works here
+	@if [ -x $(BIN)/unshapley ]; then $(BIN)/unshapley clean --days 0; fi
+	rm -rf .prefect .faulty dvc_plots

@@ -23,14 +23,14 @@ from truth import available, fill, partial_coalitions, plan_of, retrained
 
 from unshapley.environment import versions
 from unshapley.estimators import make_plan
-from unshapley.fidelity.benchmark import CHEAP, compare_unlearners
+from unshapley.fidelity.benchmark import CHEAP, OTHER_SEED, compare_unlearners
 from unshapley.game.game import Game
 from unshapley.game.utilities import build_utility
 from unshapley.unlearning import UNLEARNERS, Unlearner
 
 COLUMNS = (
     "dataset", "mode", "unlearner", "retain_free", "control", "seeds", "spearman", "rel_l2",
-    "utility_rmse", "noise_floor", "cost_share",
+    "utility_rmse", "noise_floor", "cost_share", "ceiling_ratio",
 )  # fmt: skip
 QUICK = ("hybrid", "shrink_finetune", "newton")
 Line = dict[str, Any]
@@ -50,7 +50,7 @@ def full(dataset: Dataset, games: Sequence[Game], *, quick: bool) -> list[Line]:
     rows = compare_unlearners(
         games, plan, unlearners(quick=quick), build_utility(dataset.utility), truth=truth
     )
-    return [_line(dataset.name, "full", asdict(row)) for row in rows]
+    return _lines(dataset.name, "full", [asdict(row) for row in rows])
 
 
 def partial(dataset: Dataset, games: Sequence[Game], *, quick: bool) -> list[Line]:
@@ -69,7 +69,7 @@ def partial(dataset: Dataset, games: Sequence[Game], *, quick: bool) -> list[Lin
             truth=truth,
         )
         tables.append([asdict(row) for row in rows])
-    found = []
+    found: list[dict[str, Any]] = []
     for rows in zip(*tables, strict=True):
         means = {
             key: None
@@ -77,19 +77,26 @@ def partial(dataset: Dataset, games: Sequence[Game], *, quick: bool) -> list[Lin
             else float(np.mean([r[key] for r in rows]))
             for key in ("rmse", "rel_l2", "noise_floor", "cost_share")
         }
-        found.append(_line(dataset.name, "partial", rows[0] | means))
-    return found
+        found.append(rows[0] | means)
+    return _lines(dataset.name, "partial", found)
 
 
 def _mean(found: Sequence[float | None]) -> float | None:
     return None if None in found else float(np.mean(np.array(found, dtype=float)))
 
 
-def _line(dataset: str, mode: str, row: dict[str, Any]) -> Line:
-    row = {**row, "dataset": dataset, "mode": mode, "utility_rmse": row["rmse"]}
-    if row["reason"]:
-        print(f"{dataset}, {mode}: {row['unlearner']} has no figures: {row['reason']}")
-    return {key: row[key] for key in COLUMNS}
+def _lines(dataset: str, mode: str, rows: Sequence[dict[str, Any]]) -> list[Line]:
+    """The table's lines; ceiling_ratio: error of the values over that of another seed."""
+    ceiling = next(row["rel_l2"] for row in rows if row["unlearner"] == OTHER_SEED)
+    found = []
+    for row in rows:
+        if row["reason"]:
+            print(f"{dataset}, {mode}: {row['unlearner']} has no figures: {row['reason']}")
+        ratio = row["rel_l2"] / ceiling if row["rel_l2"] is not None and ceiling else None
+        more = {"dataset": dataset, "mode": mode, "utility_rmse": row["rmse"]}
+        line = {**row, **more, "ceiling_ratio": ratio}
+        found.append({key: line[key] for key in COLUMNS})
+    return found
 
 
 def targets(lines: Sequence[Line]) -> list[str]:

@@ -50,12 +50,6 @@ SMALL = [
 ]
 SERVER = EmbeddedServer()
 SLOW_FOLDERS = ("tests/flows", "tests/acceptance")
-SHARING = (
-    "tests/acceptance/test_deployment.py",
-    "tests/acceptance/test_kill.py",
-    "tests/acceptance/test_pipeline.py",
-    "tests/flows/test_refresh.py",
-)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -70,18 +64,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         SERVER.wait()
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What runs flows or commands is marked, so that `make test-fast` leaves it out; what shares a
-    costly fixture stays in one process.
-    """
+    """What runs flows or commands is marked, so that `make test-fast` leaves it out."""
     root = Path(__file__).resolve().parent.parent
     for item in items:
         path = item.path.relative_to(root).as_posix()
         if path.startswith(SLOW_FOLDERS):
             item.add_marker(pytest.mark.process)
-        if path in SHARING:
-            item.add_marker(pytest.mark.xdist_group(path))
 
 
 def build_project(root: Path, *settings: str) -> Project:

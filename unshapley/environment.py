@@ -140,7 +140,7 @@ def git(folder: Path, *arguments: str, given: bytes = b"") -> bytes | None:
     not installed.
     """
     try:
-        command = ["git", "-C", str(folder), *arguments]
+        command = ["git", "-c", "log.showSignature=false", "-C", str(folder), *arguments]
         return subprocess.run(command, input=given, capture_output=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return None

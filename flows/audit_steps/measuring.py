@@ -11,8 +11,7 @@ import numpy as np
 
 from flows.audit_steps.opening import OpenedRecord
 from flows.audit_steps.run import AuditRun
-from flows.valuation_steps.calibrating import CHUNK
-from flows.valuation_steps.chunks import Series, measure_chunks
+from flows.valuation_steps.chunks import AT_MOST, Series, measure_chunks
 from tasks.recall import RETRAINED
 from unshapley.audit.correcting import needs_candidate
 from unshapley.audit.remeasured import Kind, compare_utilities
@@ -143,7 +142,7 @@ def measure_coalitions(
         size = min(size, max(1, math.ceil(len(coalitions) / run.params.run.workers)))
     if isinstance(unlearner, RetrainUnlearner):
         fitting = chunk_size(setup.game, unlearner, coalitions, run.params.valuation)
-        size = min(CHUNK[RETRAINED], fitting, size)
+        size = min(AT_MOST[RETRAINED], fitting, size)
     series = Series(AUDITED, "audit", run.settings.seed)
     return measure_chunks(
         run.valuation_run, setup, coalitions, series, unlearner=unlearner, size=size, tracked=True

@@ -74,7 +74,7 @@ def _print(summary: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(summary)
         return
-    from flows.cli.printing import print_audit
+    from flows.cli.printing_records import print_audit
 
     print_audit(summary)
 

@@ -41,7 +41,7 @@ def history(
     """
     from unshapley.analysis.history import describe, history_table
     from unshapley.analysis.history import history as valuations
-    from unshapley.results.revisions import is_shallow
+    from unshapley.results.githistory import is_shallow
 
     paths = Project(project)
     entries = valuations(paths, revision, last=last, tagged=tagged)
@@ -56,7 +56,7 @@ def history(
     if as_json:
         print_json([describe(entry) for entry in entries])
     else:
-        from flows.cli.printing import print_history
+        from flows.cli.printing_records import print_history
 
         print_history(entries)
     if is_shallow(project):
@@ -106,7 +106,7 @@ def compare(
     if as_json:
         print_json(describe(comparison))
     else:
-        from flows.cli.printing import print_comparison
+        from flows.cli.printing_records import print_comparison
 
         print_comparison(comparison)
 

@@ -15,11 +15,9 @@ from flows.cli.common import escape
 if TYPE_CHECKING:
     import pandas as pd
 
-    from unshapley.analysis.comparison import Comparison, ValueChange
-    from unshapley.analysis.history import HistoryEntry
     from unshapley.analysis.payout import Payout
     from unshapley.fidelity.benchmark import UnlearnerRow
-    from unshapley.results.published import Published, PublishedValue
+    from unshapley.results.published import Published
 
 WIDTH = 10_000
 """Columns where the output is no terminal: nothing is wrapped for a program."""
@@ -27,10 +25,10 @@ WIDTH = 10_000
 
 def print_valuation(summary: Mapping[str, Any]) -> None:
     """Print the last valuation, as `analysis.summary.summarize_valuation` gives it."""
-    out, figures = _console(), summary["metrics"]
-    table = _table(f"Values for {figures['utility']}")
+    out, figures = console(), summary["metrics"]
+    table = new_table(f"Values for {figures['utility']}")
     for column in ("rank", "provider", "rows", "value", "± std. error", "95 % interval", "status"):
-        _column(table, column, left=("provider", "status"))
+        add_column(table, column, left=("provider", "status"))
     for row in sorted(summary["values"], key=lambda r: r["rank"] or 10**9):
         numbers = ["", "", ""]
         if row["value"] is not None:
@@ -104,10 +102,10 @@ def print_payouts(
     payouts: Sequence[Payout], published: Published, budget_file: Path | None
 ) -> None:
     """Print who gets what; budget_file: where the table was written too."""
-    out = _console()
-    table = _table(f"Payout by values for {published.utility}")
+    out = console()
+    table = new_table(f"Payout by values for {published.utility}")
     for column in ("provider", "value", "share", "95 % interval", "payout", "note"):
-        _column(table, column, left=("provider", "note"))
+        add_column(table, column, left=("provider", "note"))
     for payout in sorted(payouts, key=lambda p: (-p.payout, p.value is None, p.provider)):
         numbers = ["", "", ""]
         if payout.value is not None:
@@ -124,25 +122,25 @@ def print_payouts(
 
 def print_seeds(values: pd.DataFrame, title: str) -> None:
     """Print values over several models."""
-    table = _table(f"Values for {title}")
+    table = new_table(f"Values for {title}")
     for column in ("provider", "value", "95 % interval", "own error", "seeds error"):
-        _column(table, column, left=("provider",))
+        add_column(table, column, left=("provider",))
     rows: Any = values.sort_values("rank").itertuples()
     for row in rows:
         span = f"{row.ci_low:.4f} … {row.ci_high:.4f}"
         errors = f"{row.within_error:.4f}", f"{row.seeds_error:.4f}"
         table.add_row(escape(row.provider), f"{row.value:.4f}", span, *errors)
-    _console().print(table)
+    console().print(table)
 
 
 def print_benchmark(rows: Sequence[UnlearnerRow], folder: Path) -> None:
     """Print unlearners beside real retraining."""
-    out = _console()
+    out = console()
     table = Table(box=None, padding=(0, 1, 0, 0))
-    _column(table, "unlearner", left=("unlearner",))
+    add_column(table, "unlearner", left=("unlearner",))
     heads = ("rmse", "noise floor", "Spearman", "± seeds", "relative L2", "± seeds", "cost")
     for name in heads:
-        _column(table, name)
+        add_column(table, name)
     for row in rows:
         figures = [
             row.rmse,
@@ -162,118 +160,17 @@ def print_benchmark(rows: Sequence[UnlearnerRow], folder: Path) -> None:
     out.print(f"written: {folder / 'fidelity.csv'}, {folder / 'fidelity.svg'}", soft_wrap=True)
 
 
-def print_audit(summary: Mapping[str, Any]) -> None:
-    """Print the outcome of an audit, as audit.json holds it."""
-    out, checks = _console(), summary["checks"]
-    table = _table(f"Audit of {summary['revision']['name']}: {summary['verdict']}")
-    columns = ("step", "what", "outcome", "entries", "differ", "by at most", "allowed")
-    for column in columns:
-        _column(table, column, left=("step", "what", "outcome"))
-    for check in checks:
-        if check["outcome"] == "identical":
-            continue
-        size, allowed = (
-            "" if check[name] is None else f"{check[name]:.2g}" for name in ("largest", "tolerance")
-        )
-        texts = escape(check["what"]), check["outcome"], str(check["compared"])
-        table.add_row(check["step"], *texts, str(check["differing"] or ""), size, allowed)
-    out.print(table)
-    same = sum(check["outcome"] == "identical" for check in checks)
-    out.print(f"identical: {same} more checks")
-    for row in summary["differences"]:
-        there, here = escape(row["recorded"]), escape(row["here"])
-        out.print(f"other {row['name']}: recorded {there}, here {here}", soft_wrap=True)
-    if summary["differences"] and summary["rebuild"]:
-        out.print("the recorded code and versions, from a clone of unshapley:")
-        for command in summary["rebuild"]:
-            out.print(f"  {escape(command)}", soft_wrap=True)
-    out.print(f"repeat: {escape(summary['repeat'])}", soft_wrap=True)
-    out.print(f"written: {escape(summary['folder'])}", soft_wrap=True)
-
-
-def print_history(entries: Sequence[HistoryEntry]) -> None:
-    """Print valuations over time, the newest last."""
-    table = _table("Valuations, the newest last")
-    texts = ("when", "valuation", "who", "unlearner", "fidelity", "changed")
-    heads = ("when", "valuation", "who", "score", "providers", "unlearner", "fidelity", "changed")
-    for column in heads:
-        _column(table, column, left=texts)
-    for entry in entries:
-        commit, valuation = entry.commit, entry.valuation
-        when = f"{commit.date:%Y-%m-%d %H:%M}" if commit else "not committed"
-        figures = ["", "", "", ""]
-        if valuation is not None:
-            valued, left_out = (len(valuation.manifest[k]) for k in ("players", "quarantined"))
-            providers = f"{valued} + {left_out} out" if left_out else str(valued)
-            score = f"{valuation.metrics['u_all']:.4f}"
-            figures = [score, providers, valuation.method, valuation.fidelity]
-        names = [entry.name, commit.author if commit else ""]
-        table.add_row(when, *map(escape, [*names, *figures, entry.changed]))
-    out = _console()
-    out.print(table)
-    utilities = dict.fromkeys(e.valuation.utility for e in entries if e.valuation)
-    out.print(f"score: U(all), the model's {', '.join(utilities)} on the test set")
-
-
-def print_comparison(comparison: Comparison) -> None:
-    """Print two valuations side by side, and what the intervals assume."""
-    out, before, after = _console(), comparison.before, comparison.after
-    for letter, side in (("A", before), ("B", after)):
-        commit = ""
-        if side.commit:
-            commit = (
-                f" ({side.commit.id[:8]}), {side.commit.date:%Y-%m-%d %H:%M}, {side.commit.author}"
-            )
-        figures = f"U(all) {side.metrics['u_all']:.4f}, U(none) {side.metrics['u_none']:.4f}"
-        line = f"{letter}: {side.name}{commit}; {side.utility}, {figures}; {side.method}"
-        out.print(escape(line), soft_wrap=True)
-    out.print("changed:" if comparison.changes else "nothing changed in what they were made of")
-    for change in comparison.changes:
-        out.print(escape(f"  {change.kind}: {change}"), soft_wrap=True)
-    if before.sha256 == after.sha256:
-        out.print("A and B are one and the same valuation")
-        return
-    table = _table(f"Values for {after.utility}")
-    for column in ("provider", "A", "B", "B − A", "95 % interval", "p", "rank", "finding"):
-        _column(table, column, left=("provider", "finding"))
-    for value in comparison.values:
-        table.add_row(*_compared(value))
-    out.print(table)
-    counts = ", ".join(f"{count} {finding}" for finding, count in comparison.counts.items())
-    out.print(counts)
-    for note in comparison.notes:
-        out.print(escape(f"note: {note}"), soft_wrap=True)
-
-
-def _compared(change: ValueChange) -> list[str]:
-    def shown(entry: PublishedValue | None) -> str:
-        if entry is None:
-            return "–"
-        return entry.status if entry.value is None else f"{entry.value:.4f}"
-
-    ranks = [
-        str(entry.rank) if entry and entry.rank else "–" for entry in (change.before, change.after)
-    ]
-    provider = f"{change.provider} (was {change.former})" if change.former else change.provider
-    figures = ["", "", ""]
-    if change.difference is not None:
-        figures = [f"{change.difference:+.4f}", "unknown", "unknown"]
-    if change.ci_low is not None:
-        figures[1:] = [f"{change.ci_low:+.4f} … {change.ci_high:+.4f}", f"{change.p_value:.3f}"]
-    rank = ranks[0] if ranks[0] == ranks[1] else " → ".join(ranks)
-    cells = [provider, shown(change.before), shown(change.after), *figures, rank, change.finding]
-    return list(map(escape, cells))
-
-
-def _console() -> Console:
+def console() -> Console:
+    """Where tables go; a program gets lines that are not wrapped."""
     return Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
 
 
-def _table(title: str) -> Table:
+def new_table(title: str) -> Table:
+    """An empty table."""
     return Table(title=escape(title), title_justify="left")
 
 
-def _column(table: Table, name: str, left: Sequence[str] = ()) -> None:
+def add_column(table: Table, name: str, left: Sequence[str] = ()) -> None:
     """A column of text, which is folded where it is too long, or of numbers, which never are."""
     if name in left:
         table.add_column(name, justify="left", overflow="fold")

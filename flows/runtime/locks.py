@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from unshapley.errors import BusyError
@@ -30,6 +30,17 @@ def only_refresh(project: Project) -> Iterator[int]:
         project.results.parent / "refresh.lock", f"{project.root}: another refresh works here"
     ) as lock:
         yield lock
+
+
+@contextmanager
+def nobody_else(project: Project) -> Iterator[None]:
+    """Hold all locks of the project: no valuation, refresh or audit works in it meanwhile."""
+    folder = project.results.parent
+    works = {"refresh.lock": "a refresh", "audit.lock": "an audit", "lock": "a valuation"}
+    with ExitStack() as stack:
+        for name, work in works.items():
+            stack.enter_context(_locked(folder / name, f"{project.root}: {work} works here"))
+        yield
 
 
 @contextmanager

@@ -37,5 +37,6 @@ def valuation_of(
         unlearner=tuple(setup.unlearner.described()),
         game=game_key(game, setup.unlearner, game.utilities, numerics),
         unit=game.utilities[0].unit,
+        training=game.record.convergence,
         tolerance=tolerance,
     )

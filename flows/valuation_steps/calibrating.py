@@ -15,16 +15,11 @@ from unshapley.estimators.base import Floats
 from unshapley.fidelity.calibration import Calibration, calibrate
 from unshapley.game.coalitions import Coalitions
 from unshapley.game.measuring import Measured
-from unshapley.game.memory import chunk_size
 from unshapley.unlearning import Unlearner
 from unshapley.unlearning.auto import AutoUnlearner
 from unshapley.unlearning.retrain import RetrainUnlearner
 
 log = logging.getLogger("unshapley.run")
-
-CHUNK = {RETRAINED: 8, TRIED: 16}
-"""Coalitions of a chunk: they are few, and all workers should have some. A task takes a tenth of a
-second beside its work, which is little beside retraining."""
 
 
 def calibrate_unlearner(run: ValuationRun, setup: MeasuringPlan) -> MeasuringPlan:
@@ -60,15 +55,8 @@ def _measure(
 ) -> Measured:
     """Kept chunk by chunk, like the coalitions of a plan."""
     kind = RETRAINED if isinstance(unlearner, RetrainUnlearner) else TRIED
-    size = chunk_size(setup.game, unlearner, coalitions, run.params.valuation)
-    return measure_chunks(
-        run,
-        setup,
-        coalitions,
-        Series(kind, "calibration", run.params.calibration.seed),
-        unlearner=unlearner,
-        size=min(CHUNK[kind], size),
-    )
+    series = Series(kind, "calibration", run.params.calibration.seed)
+    return measure_chunks(run, setup, coalitions, series, unlearner=unlearner)
 
 
 def _tell(found: Calibration) -> None:

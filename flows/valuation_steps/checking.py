@@ -23,15 +23,12 @@ from unshapley.fidelity.correction import FEWEST, Correction, choose
 from unshapley.fidelity.gate import ALL_RETRAINED, ROWS_ABSENT, Fidelity, nothing_compared
 from unshapley.game.coalitions import Coalitions, nobody
 from unshapley.game.measuring import Measured
-from unshapley.game.memory import chunk_size
 from unshapley.game.work import flop_of_coalitions
 from unshapley.results.valuation import utility_table
 from unshapley.unlearning.retrain import RetrainUnlearner
 
 log = logging.getLogger("unshapley.run")
 
-CHUNK = 8
-"""Retrained coalitions of a chunk: each takes long, so chunks are small."""
 TWICE = 8
 """Coalitions that are also retrained with another seed: what retraining itself varies by."""
 
@@ -209,11 +206,5 @@ def _retrain(
             coalitions,
             Series(RETRAINED, "fidelity", seed),
             unlearner=retrainer or RetrainUnlearner(),
-            size=_size(run, measured, coalitions),
         )
     return np.array(retrained.primary_utilities)
-
-
-def _size(run: ValuationRun, measured: MeasuredPlan, coalitions: Coalitions) -> int:
-    settings, game = run.params.valuation, measured.setup.game
-    return min(CHUNK, chunk_size(game, RetrainUnlearner(), coalitions, settings))

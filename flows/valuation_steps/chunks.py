@@ -13,13 +13,18 @@ from flows.runtime.kept_tasks import chunk_progress, run_kept
 from flows.valuation_steps.planning import MeasuringPlan
 from flows.valuation_steps.run import ValuationRun
 from tasks.measure import measure
-from tasks.recall import recall, result_name
+from tasks.recall import RETRAINED, TRIED, recall, result_name
 from unshapley import environment
 from unshapley.files import digest
 from unshapley.game.coalitions import Coalitions, batches_by_size, keys
 from unshapley.game.keys import chunk_key, forgotten_of, game_key, hashes_of_forgotten_rows
 from unshapley.game.measuring import Measured, unpacked
+from unshapley.game.memory import chunk_size
 from unshapley.unlearning import Unlearner
+
+AT_MOST = {RETRAINED: 8, TRIED: 16}
+"""Coalitions of a chunk that does not belong to the plan: they are few, and all workers should have
+some. A task takes a tenth of a second beside its work, which is little beside retraining."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,13 @@ def measure_chunks(
 ) -> Measured:
     """Utilities of coalitions `(m, n)` in their order, whatever order the chunks finish in.
 
-    unlearner, size: others than those of the plan; tracked: count the chunks in run.json, and show
-    progress.
+    unlearner, size: others than those of the plan, or of the kind of series; tracked: count the
+    chunks in run.json, and show progress.
     """
-    unlearner, size = unlearner or plan.unlearner, size or plan.chunk_size
+    unlearner = unlearner or plan.unlearner
+    if size is None and (most := AT_MOST.get(series.kind)) is not None:
+        size = min(most, chunk_size(plan.game, unlearner, coalitions, run.params.valuation))
+    size = size or plan.chunk_size
     batches = batches_by_size(coalitions, size)
     parts = [coalitions[batch] for batch in batches]
     calls = _calls(run, plan, parts, series, unlearner, size)

@@ -15,6 +15,7 @@ import psutil
 import pytest
 import yaml
 
+from flows.audit import audit
 from flows.refresh import value
 from flows.refresh_steps import dropfolder, rawtables, repository, steps
 from flows.refresh_steps.checks import check
@@ -278,6 +279,16 @@ def test_a_refresh_signs_what_it_values_and_commits_both(checkout, tmp_path, mon
     done = unshapley("verify", "-p", checkout.root)
     assert done.returncode == 0, done.stderr
     assert "signed by robot@example.org" in done.stdout
+
+
+def test_a_cleaned_checkout_keeps_all_that_an_audit_of_a_tag_needs(checkout):
+    (tag,) = checkout.tags()
+    assert unshapley("clean", "--days", "0", "-p", checkout.root).returncode == 0
+    assert not list(checkout.results.glob("*"))
+    assert checkout.published()
+    assert not refresh_project(checkout, never).changed
+    shutil.rmtree(checkout.root.parent / "remote")  # the cache alone must do
+    assert audit(project=checkout.root, revision=tag)["verdict"].startswith("reproduced")
 
 
 def dying(*_):

@@ -504,6 +504,13 @@ def test_the_grade_is_shown_wherever_the_verdict_is(valued, capsys):
         assert GRADES[check["grade"]] in text
 
 
+def test_how_near_training_came_to_an_optimum_is_published(valued):
+    training = ModelRecord.load(valued.model).convergence
+    metrics = json.loads((valued.valuation / "metrics.json").read_text())
+    assert metrics["gradient_over_noise"] == training.ratio > 0
+    assert training.sentence() in (valued.valuation / "report.html").read_text()
+
+
 def test_what_hybrid_retrained_is_not_checked(project):
     """Each of the five providers has about a fifth of the rows."""
     set_params(

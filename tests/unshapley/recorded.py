@@ -11,7 +11,7 @@ from typing import Any
 
 from unshapley.project import Project
 from unshapley.results.published import PublishedValue
-from unshapley.results.revisions import TrackedValuation
+from unshapley.results.tracked import TrackedValuation
 
 NORMAL = 1.959963984540054
 HEAD = "provider,rows,value,std_error,ci_low,ci_high,rank,status,sampling_error,test_error,correction_error"

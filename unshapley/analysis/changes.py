@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unshapley.results.integrity import flat
-from unshapley.results.revisions import TrackedValuation
+from unshapley.results.tracked import TrackedValuation
 
 DATA, MODEL, PARAMETERS, METHOD = "data", "model", "parameters", "method"
 CODE, ENVIRONMENT, FIDELITY = "code", "environment", "fidelity"
@@ -21,7 +21,7 @@ SETS = {
     "data/schema.json": "schema",
 }
 ABSENT = "absent"
-"""State of a setting that one of the two versions of unshapley does not know."""
+"""State of a setting that is not there."""
 SHOWN = 3
 """Most items of a kind that a summary names."""
 
@@ -30,8 +30,8 @@ SHOWN = 3
 class Change:
     """Something that differs between two valuations.
 
-    before, after: empty where there is nothing to say; `absent` for a setting that one of the two
-    versions of unshapley does not know.
+    before, after: empty where there is nothing to say; `absent` for a setting that is not there,
+    perhaps as that version of unshapley does not know it.
 
     kind: one of `KINDS`; item: what it is, for example `rows of form-03`.
     """
@@ -62,10 +62,20 @@ def changes_between(before: TrackedValuation, after: TrackedValuation) -> tuple[
 
 def renamed(before: TrackedValuation, after: TrackedValuation) -> dict[str, str]:
     """New name by old name of providers whose rows are the same, byte for byte."""
-    gone, new = _only(before, after), _only(after, before)
-    rows = {_partition(after, name): name for name in new}
-    pairs = {name: rows.get(_partition(before, name)) for name in gone}
-    return {old: name for old, name in pairs.items() if name and _partition(before, old)}
+    new = [name for name in _only(after, before) if not is_present(before, name)]
+    by_rows = {_partition(after, name): name for name in new}
+    by_rows.pop(None, None)
+    names = {}
+    for old in _only(before, after):
+        rows = _partition(before, old)
+        if rows in by_rows and not is_present(after, old):
+            names[old] = by_rows.pop(rows)
+    return names
+
+
+def is_present(valuation: TrackedValuation, provider: str) -> bool:
+    """Whether a provider's rows are there, also if it is not among those that are valued."""
+    return provider in valuation.by_provider or _partition(valuation, provider) is not None
 
 
 def summary(changes: Sequence[Change]) -> str:
@@ -83,31 +93,44 @@ def summary(changes: Sequence[Change]) -> str:
 
 def _data(before: TrackedValuation, after: TrackedValuation) -> Iterator[Change]:
     yield from _who(before, after)
-    old, new = before.by_provider, after.by_provider
-    for name in sorted(old.keys() & new.keys()):
-        first, second = _partition(before, name), _partition(after, name)
-        counts = old[name].rows, new[name].rows
-        if counts[0] != counts[1]:
-            yield Change(DATA, f"rows of {name}", *(f"{count} rows" for count in counts))
-        elif first and second and first != second:
-            yield Change(DATA, f"rows of {name}")
+    yield from _rows(before, after)
     was, now = before.manifest["quarantined"], after.manifest["quarantined"]
     for name in sorted(now.keys() - was.keys()):
         yield Change(DATA, f"{name} is quarantined ({now[name]})")
-    for name in sorted((was.keys() - now.keys()) & new.keys()):
+    for name in sorted((was.keys() - now.keys()) & after.by_provider.keys()):
         yield Change(DATA, f"{name} is no longer quarantined")
     yield from _files(DATA, SETS, before, after)
     suites = _names(before, after, "data/expectations/")
     yield from _files(DATA, {name: f"expectations {name[18:-5]}" for name in suites}, before, after)
 
 
+def _rows(before: TrackedValuation, after: TrackedValuation) -> Iterator[Change]:
+    """Whose rows differ, also of those who are not valued."""
+    partitions = _names(before, after, PARTITIONS)
+    named = {path.removeprefix(PARTITIONS).removesuffix(".parquet") for path in partitions}
+    old, new = before.by_provider, after.by_provider
+    for name in sorted({*old, *new, *named}):
+        hashes = _partition(before, name), _partition(after, name)
+        counts = [side[name].rows if name in side else None for side in (old, new)]
+        if None not in counts and counts[0] != counts[1]:
+            yield Change(DATA, f"rows of {name}", *(f"{count} rows" for count in counts))
+        elif None not in hashes and hashes[0] != hashes[1]:
+            yield Change(DATA, f"rows of {name}")
+
+
 def _who(before: TrackedValuation, after: TrackedValuation) -> Iterator[Change]:
     same = renamed(before, after)
     for old, new in sorted(same.items()):
         yield Change(DATA, f"{old} is now called {new} (the same rows)")
-    gone = [name for name in _only(before, after) if name not in same]
+    lost = [name for name in _only(before, after) if name not in same]
     come = [name for name in _only(after, before) if name not in same.values()]
-    for name in gone:
+    for name in [name for name in lost if is_present(after, name)]:
+        yield Change(DATA, f"{name} is no longer valued")
+        lost.remove(name)
+    for name in [name for name in come if is_present(before, name)]:
+        yield Change(DATA, f"{name} is valued now")
+        come.remove(name)
+    for name in lost:
         alike = _alike(name, come)
         yield Change(DATA, f"{name} is gone" + (f" (perhaps now called {alike})" if alike else ""))
     for name in come:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from unshapley.analysis.changes import Change, changes_between, renamed
+from unshapley.analysis.changes import Change, changes_between, is_present, renamed
 from unshapley.analysis.differences import half_width, holm, interval
 from unshapley.results.published import PublishedValue
-from unshapley.results.revisions import TrackedValuation
+from unshapley.results.tracked import TrackedValuation
 
 LEVEL = 0.05
 """Probability that any difference at all is called one though there is none."""
@@ -18,14 +18,7 @@ other chunks differ by as much."""
 
 BEYOND, ON_TEST, WITHIN = "beyond noise", "on this test set", "within noise"
 UNKNOWN, NEW, GONE, NOT_COMPARED = "unknown", "new", "gone", "not compared"
-MEANINGS = {
-    BEYOND: "more than all recorded errors explain",
-    ON_TEST: "more than sampling explains on the test set that both share; other test rows might "
-    "not show it",
-    WITHIN: "no more than the errors explain",
-    UNKNOWN: "a standard error is not recorded",
-    NOT_COMPARED: "no value on one side, or values of another utility",
-}
+"""Findings; docs/history.md says what each means."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +85,17 @@ def compare(before: TrackedValuation, after: TrackedValuation) -> Comparison:
     tiny = ROUNDING * max(_range(before), _range(after))
     differences = [pair.difference for pair in compared]
     adjusted, on_test = holm(differences, wide, tiny), holm(differences, narrow, tiny)
-    found = {}
+    compared_pairs = {}
     for pair, *figures in zip(compared, wide, narrow, adjusted, on_test, strict=True):
-        found[pair.provider] = _compared(pair, *figures)
-    values = tuple(found.get(pair.provider) or pair for pair in pairs)
-    notes = _notes(before, after, comparable, shared, same_game, len(compared))
-    return Comparison(before, after, changes_between(before, after), values, notes)
+        compared_pairs[pair.provider] = _compared(pair, *figures)
+    values = tuple(compared_pairs.get(pair.provider) or pair for pair in pairs)
+    notes = [
+        f"tag {tag} was moved: the manifest that it holds has the hash {side.sha256[:8]}"
+        for side in (before, after)
+        for tag in side.moved_tags
+    ]
+    notes += _notes(before, after, comparable, shared, same_game, len(compared))
+    return Comparison(before, after, changes_between(before, after), values, tuple(notes))
 
 
 def _compared(
@@ -136,7 +134,11 @@ def _pairs(before: TrackedValuation, after: TrackedValuation) -> list[ValueChang
     pairs = []
     for name in sorted({*new, *(old.keys() - names.keys())}):
         sides = old.get(former.get(name, name)), new.get(name)
-        finding = NEW if sides[0] is None else GONE if sides[1] is None else NOT_COMPARED
+        finding = NOT_COMPARED
+        if sides[0] is None and not is_present(before, name):
+            finding = NEW
+        elif sides[1] is None and not is_present(after, name):
+            finding = GONE
         pairs.append(ValueChange(name, former.get(name, ""), *sides, finding))
     return pairs
 

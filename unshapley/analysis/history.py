@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from unshapley.analysis.changes import Change, changes_between, summary
 from unshapley.errors import UnshapleyError
 from unshapley.project import Project
-from unshapley.results.revisions import (
-    Commit,
-    TrackedValuation,
-    Unreadable,
-    valuations,
-    working_tree,
-)
+from unshapley.results.githistory import Commit
+from unshapley.results.revisions import Unreadable, valuations, working_tree
+from unshapley.results.tracked import TrackedValuation
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,9 @@ class HistoryEntry:
         """What changed, in a line."""
         if self.problem:
             return self.problem
-        return "the first" if self.changes is None else summary(self.changes)
+        changed = "the first" if self.changes is None else summary(self.changes)
+        moved = self.valuation.moved_tags if self.valuation else ()
+        return "; ".join([*(f"{tag} was moved here" for tag in moved), changed])
 
 
 def history(
@@ -50,12 +49,12 @@ def history(
     last: only so many of the newest; tagged: only those with a tag; changes are then those since
     the tagged one before. Raises `InputError` as `revisions.valuations` does.
     """
-    found = valuations(project, revision)
+    recorded = valuations(project, revision)
     if tagged:
-        found = [entry for entry in found if entry.commit and entry.commit.tags]
+        recorded = [entry for entry in recorded if entry.commit and entry.commit.tags]
     elif revision == "HEAD":
-        found += _uncommitted(project, found)
-    entries = _with_changes(found)
+        recorded += _uncommitted(project, recorded)
+    entries = _with_changes(recorded)
     return entries if last is None else entries[-last:]
 
 
@@ -70,10 +69,10 @@ def _uncommitted(
     return [] if present.sha256 in known else [present]
 
 
-def _with_changes(found: Sequence[TrackedValuation | Unreadable]) -> list[HistoryEntry]:
+def _with_changes(recorded: Sequence[TrackedValuation | Unreadable]) -> list[HistoryEntry]:
     entries: list[HistoryEntry] = []
     before: TrackedValuation | None = None
-    for valuation in found:
+    for valuation in recorded:
         if isinstance(valuation, Unreadable):
             name, problem = valuation.commit.name, valuation.problem
             entries.append(HistoryEntry(name, valuation.commit, None, problem=problem))
@@ -94,6 +93,7 @@ def describe(entry: HistoryEntry) -> dict[str, Any]:
         "author": commit and commit.author,
         "title": commit and commit.title,
         "tags": list(commit.tags) if commit else [],
+        "moved_tags": list(valuation.moved_tags) if valuation else [],
         "problem": entry.problem,
     }
     if valuation is None:
@@ -119,6 +119,8 @@ OF_PROVIDER = ("provider", "rows", "value", "std_error", "ci_low", "ci_high", "r
 
 def history_table(entries: Sequence[HistoryEntry]) -> pd.DataFrame:
     """One row for each valuation and provider: the valuation, what changed, and the value."""
+    import pandas as pd
+
     rows = []
     for entry in entries:
         content = describe(entry)

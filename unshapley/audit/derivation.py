@@ -73,6 +73,7 @@ def derive(recorded: RecordedValuation, errors: Mapping[str, Floats] | None = No
         unlearner=tuple(manifest["unlearner"]),
         game=manifest["game"],
         unit=build_utilities(recorded.params.valuation.utilities)[0].unit,
+        training=record.convergence,
     )
 
 
@@ -178,6 +179,7 @@ def _figures(
     values, manifest = recorded.csv("values.csv"), recorded.manifest
     expected = {
         **{name: found[name] for name in ("u_all", "u_none", "sum_of_values")},
+        "gradient_over_noise": found["gradient_over_noise"],
         "largest_std_error": _largest(values["std_error"]),
         "largest_test_error": _largest(values["test_error"]),
         "largest_correction_error": _largest(values["correction_error"]),

@@ -133,10 +133,10 @@ def _checked(manifest: bytes, file: Path, trust: Trust, at: datetime) -> Signatu
         return Signature(UNCHECKED, problem, key=known)
     signers = ["-f", str(trust.allowed), "-s", str(file)]
     time = f"-Overify-time={at.astimezone(UTC):%Y%m%d%H%M%S}"
-    found = ssh_keygen("find-principals", *signers, time)
-    principals = found.stdout.decode().splitlines()
-    if found.returncode or not principals:
-        return _not_trusted(found, known, at)
+    search = ssh_keygen("find-principals", *signers, time)
+    principals = search.stdout.decode().splitlines()
+    if search.returncode or not principals:
+        return _not_trusted(search, known, at)
     revoked = ["-r", str(trust.revoked)] if trust.revoked else []
     verdicts = []
     for principal in principals:
@@ -154,20 +154,19 @@ def _checked(manifest: bytes, file: Path, trust: Trust, at: datetime) -> Signatu
 
 def _not_of_manifest(made: subprocess.CompletedProcess[bytes]) -> Signature:
     if b"namespace does not match" in made.stderr:
-        said = f"was made for another purpose than {NAMESPACE}"
-        return Signature(FOREIGN, said)
+        return Signature(FOREIGN, f"was made for another purpose than {NAMESPACE}")
     if b"incorrect signature" in made.stderr:
         return Signature(ALTERED, "is not of this manifest: it or the manifest was altered")
     return Signature(UNREADABLE, f"is no signature that can be read: {last_line(made)}")
 
 
-def _not_trusted(found: subprocess.CompletedProcess[bytes], key: str, at: datetime) -> Signature:
-    """Why no principal was found for a key at the time of signing."""
-    if b"key has expired" in found.stderr:
+def _not_trusted(search: subprocess.CompletedProcess[bytes], key: str, at: datetime) -> Signature:
+    """Why no principal matches a key at the time of signing."""
+    if b"key has expired" in search.stderr:
         return Signature(EXPIRED, f"is by {key}, which had expired on {at:%Y-%m-%d}", key=key)
-    if b"not yet valid" in found.stderr:
+    if b"not yet valid" in search.stderr:
         return Signature(EARLY, f"is by {key}, which was not valid yet on {at:%Y-%m-%d}", key=key)
-    other_lines = found.stderr.replace(b"No principal matched.", b"").strip()
+    other_lines = search.stderr.replace(b"No principal matched.", b"").strip()
     if other_lines:  # a line of the file that cannot be read, or an old version
         raise UncheckableError(
             f"ssh-keygen cannot say who signed: {other_lines.decode(errors='replace')}\n"

@@ -191,6 +191,9 @@ def metrics(valuation: Valuation) -> dict[str, Any]:
         "largest_correction_error": None
         if (correction_error := valuation.estimate.error_of(CORRECTION)) is None
         else float(correction_error.max()),
+        "gradient_over_noise": None
+        if valuation.training is None
+        else _known(valuation.training.ratio),
         "coalitions": len(valuation.plan.coalitions),
         "providers_valued": len(valuation.players),
         "providers_quarantined": len(valuation.quarantined),

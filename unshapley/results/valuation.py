@@ -16,6 +16,7 @@ from unshapley.fidelity.correction import Correction, with_correction
 from unshapley.fidelity.gate import Fidelity
 from unshapley.game.measuring import Measured
 from unshapley.game.utilities import RESAMPLES
+from unshapley.models.convergence import Convergence
 from unshapley.numerics import one_thread
 
 
@@ -28,7 +29,8 @@ class Valuation:
     plan's coalitions; endpoints: utilities of the
     empty and the full coalition; unlearner: name and options, as used for the plan; game: content
     key of the game: utilities can be reused only in a game with the same key; unit: of the primary
-    utility; tolerance: by how much numbers may differ elsewhere, by step.
+    utility; tolerance: by how much numbers may differ elsewhere, by step; training: how near the
+    pretrained model is to an optimum, none where that is unknown.
     """
 
     players: tuple[str, ...]
@@ -45,6 +47,7 @@ class Valuation:
     unlearner: tuple[Any, ...] = ()
     game: str = ""
     unit: str = ""
+    training: Convergence | None = None
     tolerance: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -1,6 +1,7 @@
 """Valuations over git's history and two side by side, in real repositories."""
 
 import csv
+import hashlib
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from tests.unshapley.recorded import entry, manifest_of, write
 from unshapley.project import Project
 
 ROWS = {"a": "r1", "b": "r2"}
+TAG = "team/november"
 ENTRIES = [entry("a", 0.3, 0.01, 0.02), entry("b", 0.2, 0.01, 0.02)]
 
 
@@ -49,7 +51,7 @@ def made(tmp_path_factory):
     commit(project, "second")
     (project.root / "params.yaml").write_text("run: {workers: 1}")
     commit(project, "workers")
-    git(project, "tag", "-am", "tagged", "valuation/2026-11-20-1234abcd")
+    git(project, "tag", "-am", "tagged", TAG)
     write(
         project, manifest_of({**ROWS, "c": "r3"}, game="g3"), *ENTRIES, entry("c", 0.1, 0.01, 0.02)
     )
@@ -74,7 +76,7 @@ def test_history_tells_when_who_and_what_changed(project, tmp_path):
     assert [v["title"] for v in valuations] == ["first", "second", "third"]
     assert {v["author"] for v in valuations} == {"Ada"}
     assert valuations[0]["date"] == "2026-11-20T03:00:00+01:00"
-    assert [v["tags"] for v in valuations] == [[], ["valuation/2026-11-20-1234abcd"], []]
+    assert [v["tags"] for v in valuations] == [[], [TAG], []]
     assert valuations[0]["changes"] is None
     assert [c["item"] for c in valuations[1]["changes"]] == ["rows of b"]
     assert [c["item"] for c in valuations[2]["changes"]] == ["c is new", "rows of b"]
@@ -109,25 +111,31 @@ def test_history_of_tags_of_a_revision_and_of_the_newest(project):
 def test_a_valuation_that_cannot_be_read_hides_no_other(project):
     path = project.valuation / "manifest.json"
     content = json.loads(path.read_text())
-    for title, text in (("future", json.dumps({**content, "schema_version": 99})), ("torn", "{")):
+    texts = {
+        "future": json.dumps({**content, "schema_version": 99}),
+        "torn": "{",
+        "other": json.dumps({**content, "inputs": [1]}),
+    }
+    for title, text in texts.items():
         path.write_text(text)
         commit(project, title)
     path.unlink()
     commit(project, "none")
-    first, second, third, future, torn = json.loads(told(project, "history", "--json"))
+    first, second, third, future, torn, other = json.loads(told(project, "history", "--json"))
     assert not first["problem"]
     assert not second["problem"]
     assert not third["problem"]
     assert "schema version 99" in future["problem"]
     assert "not readable as JSON" in torn["problem"]
-    assert "schema version 99" in told(project, "history")
-    assert "schema version 99" in told(project, "compare", "HEAD~3", "HEAD~2", rc=2)
+    assert "key 'inputs'" in other["problem"]
+    assert "schema version 99" in told(project, "history", "--html", project.root / "h.html")
+    assert "schema version 99" in (project.root / "h.html").read_text()
+    assert "schema version 99" in told(project, "compare", "HEAD~4", "HEAD~3", rc=2)
 
 
 def test_compare_takes_revisions_tags_and_paths(project, tmp_path):
-    tag = "valuation/2026-11-20-1234abcd"
     comparison = json.loads(
-        told(project, "compare", "main~3", tag, "--json", "--csv", tmp_path / "c.csv")
+        told(project, "compare", "main~3", TAG, "--json", "--csv", tmp_path / "c.csv")
     )
     assert comparison["before"]["name"] == "main~3"
     assert [v["finding"] for v in comparison["values"]] == ["within noise", "beyond noise"]
@@ -136,7 +144,7 @@ def test_compare_takes_revisions_tags_and_paths(project, tmp_path):
     )
     with (tmp_path / "c.csv").open() as file:
         assert [row["finding"] for row in csv.DictReader(file)] == ["within noise", "beyond noise"]
-    text = told(project, "compare", tag)
+    text = told(project, "compare", TAG)
     assert "B: working tree" in text
     assert "data: c is new" in text
     assert "Holm" in text
@@ -145,6 +153,32 @@ def test_compare_takes_revisions_tags_and_paths(project, tmp_path):
     for path in (elsewhere, elsewhere / "manifest.json", project.root):
         assert "one and the same" in told(project, "compare", path, "HEAD")
     assert "A: HEAD" in told(project, "compare")
+
+
+def test_names_in_git_command_no_terminal_and_no_page(project, tmp_path):
+    write(project, manifest_of(ROWS, game="g9"), *ENTRIES)
+    git(project, "add", "-A")
+    author, title = "\x1b[2JEve[red] <eve@example.org>", "\x1b]0;x\x07 [bold] <b>forged</b>"
+    git(project, "commit", "-qm", title, "--author", author)
+    git(project, "tag", "tag{0}")
+    text = told(project, "history", "--html", tmp_path / "h.html")
+    assert "\x1b" not in text
+    assert "Eve[red]" in text
+    assert "tag{0}" in text
+    assert "<b>forged" not in (tmp_path / "h.html").read_text()
+
+
+def test_a_tag_that_was_moved_is_told(project):
+    manifest = hashlib.sha256((project.valuation / "manifest.json").read_bytes()).hexdigest()
+    right, moved = f"valuation/2026-11-21-{manifest[:8]}", "valuation/2026-11-21-0123abcd.2"
+    for tag in (right, moved):
+        git(project, "tag", tag)
+    last = json.loads(told(project, "history", "--json"))[-1]
+    assert last["moved_tags"] == [moved]
+    assert f"{moved} was moved here; data (c is new" in told(project, "history")
+    assert f"note: tag {moved} was moved" in told(project, "compare", "HEAD~2", moved)
+    assert f"tag {moved} was moved" in told(project, "compare", moved)
+    assert "moved" not in told(project, "compare", "HEAD~2", "HEAD~1")
 
 
 def test_pages_stand_alone_and_show_a_picture(project, tmp_path):

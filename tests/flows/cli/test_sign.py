@@ -83,6 +83,24 @@ def test_an_auditor_names_whom_they_trust(signed, tmp_path):
     assert "none of the allowed" in verified(signed).stderr
 
 
+def test_revoked_and_expired_keys_are_told_apart(signed, tmp_path, monkeypatch):
+    set_params(signed, signing__revoked="revoked")
+    (signed.root / "revoked").write_text((tmp_path / "ada.pub").read_text())
+    git(signed, "commit", "-qam", "revoked")
+    assert "of ada@example.org, which was revoked" in verified(signed).stderr
+    (signed.root / "revoked").write_text("")
+    (signed.root / "signers").write_text(signer(tmp_path / "ada", 'valid-before="20250101" '))
+    done = verified(signed)
+    assert done.returncode == 4
+    assert "which had expired on 20" in done.stderr
+    monkeypatch.setenv("GIT_COMMITTER_DATE", "2024-12-24T12:00:00Z")
+    git(signed, "rm", "-q", "--cached", "data/valuation/manifest.json.sig")
+    git(signed, "commit", "-qam", "not signed")
+    git(signed, "add", "data/valuation/manifest.json.sig")
+    git(signed, "commit", "-qm", "signed while the key was valid")
+    assert "signed by ada" in verified(signed).stdout
+
+
 def test_another_valuation_is_not_signed_and_the_same_stays_so(signed):
     before = (signed.valuation / "manifest.json").read_bytes()
     valuation(project=signed.root)

@@ -86,6 +86,23 @@ def test_providers_that_come_go_and_are_renamed():
     }  # fmt: skip
 
 
+def test_copies_that_are_renamed_are_paired_once():
+    before = recorded("A", manifest_of({"a": "r1", "b": "r1"}), *ENTRIES[:2])
+    after = recorded("B", manifest_of({"x": "r1"}), entry("x", 0.3, 0.01, 0.05))
+    assert items(before, after) == ["data: a is now called x (the same rows)", "data: b is gone"]
+    assert [value.finding for value in compare(before, after).values] == [GONE, WITHIN]
+
+
+def test_a_provider_that_is_no_target_is_not_gone():
+    before = recorded("A", manifest_of(ROWS), *ENTRIES)
+    targets = manifest_of({**ROWS, "c": "r9"}, config__valuation__targets=["a", "b"])
+    after = recorded("B", targets, *ENTRIES[:2])
+    assert items(before, after)[:2] == ["data: c is no longer valued", "data: rows of c"]
+    assert items(after, before)[0] == "data: c is valued now"
+    assert compare(before, after).values[2].finding == NOT_COMPARED
+    assert compare(after, before).values[2].finding == NOT_COMPARED
+
+
 def findings(before, after):
     return [value.finding for value in compare(before, after).values]
 

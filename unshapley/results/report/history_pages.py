@@ -63,16 +63,16 @@ def values_over_time(valuations: Sequence[Mapping[str, Any]]) -> str:
         names = sorted(lines, key=lambda name: -abs(lines[name][-1][1]))[:NAMED]
         ends = []
         for name, color in zip(names, palette(len(names)), strict=True):
-            places, values, low, high = zip(*lines[name], strict=True)
-            axes.plot(places, values, color=color, lw=1.3, marker="o", ms=2.5)
-            axes.fill_between(places, low, high, color=color, alpha=0.07, lw=0)
-            if places[-1] == len(valuations) - 1:
+            positions, values, low, high = zip(*lines[name], strict=True)
+            axes.plot(positions, values, color=color, lw=1.3, marker="o", ms=2.5)
+            axes.fill_between(positions, low, high, color=color, alpha=0.07, lw=0)
+            if positions[-1] == len(valuations) - 1:
                 ends.append((values[-1], name, color))
         zero_line(axes)
         for at, valuation in enumerate(valuations):
             if any(change["kind"] == "model" for change in valuation["changes"] or ()):
                 axes.axvline(at, color=GREY, lw=0.8, ls=":", zorder=0)
-        _name_places(axes, valuations)
+        _name_positions(axes, valuations)
         name_ends(axes, ends, len(valuations) - 1)
         axes.set_ylabel(f"value ({valuations[-1]['utility']})")
         return as_svg(figure)
@@ -80,18 +80,20 @@ def values_over_time(valuations: Sequence[Mapping[str, Any]]) -> str:
 
 def differences(rows: Sequence[Mapping[str, Any]], utility: str) -> str:
     """Left the values before and after; right their differences with 95 % intervals."""
-    shown = sorted(sorted(rows, key=lambda row: -abs(row["difference"]))[:NAMED],
+    drawn = sorted(sorted(rows, key=lambda row: -abs(row["difference"]))[:NAMED],
                    key=lambda row: row["difference"])  # fmt: skip
     with styled():
-        figure, (left, right) = new_figure(8.6, 1.3 + 0.27 * len(shown), columns=2)
-        places = range(len(shown))
+        figure, (left, right) = new_figure(8.6, 1.3 + 0.27 * len(drawn), columns=2)
+        positions = range(len(drawn))
         for side, color in (("before", GREY), ("after", BLUE)):
-            values = [row[f"value_{side}"] for row in shown]
-            left.scatter(values, places, color=color, s=26, zorder=2, label="AB"[side == "after"])
+            values = [row[f"value_{side}"] for row in drawn]
+            left.scatter(
+                values, positions, color=color, s=26, zorder=2, label="AB"[side == "after"]
+            )
         left.legend(frameon=False, fontsize=8, loc="lower right")
-        left.set_yticks(list(places), [row["provider"] for row in shown])
+        left.set_yticks(list(positions), [row["provider"] for row in drawn])
         left.set_xlabel(f"value ({utility})")
-        for at, row in enumerate(shown):
+        for at, row in enumerate(drawn):
             color = {"beyond noise": RED, "on this test set": BLUE}.get(row["finding"], INK)
             right.plot([row["difference"]], [at], "o", color=color, ms=4)
             if row["ci_low"] is not None:
@@ -116,12 +118,12 @@ def _lines(valuations: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[floa
     return lines
 
 
-def _name_places(axes: Any, valuations: Sequence[Mapping[str, Any]]) -> None:
+def _name_positions(axes: Any, valuations: Sequence[Mapping[str, Any]]) -> None:
     """Write date and commit of some valuations, the newest among them, below the axis."""
     step = -(-len(valuations) // 9)
-    places = list(range(len(valuations) - 1, -1, -step))
+    positions = list(range(len(valuations) - 1, -1, -step))
     names = [
         f"{valuation['date'][:10]}\n{valuation['commit'][:8]}" if valuation["commit"] else "now"
-        for valuation in (valuations[place] for place in places)
+        for valuation in (valuations[position] for position in positions)
     ]
-    axes.set_xticks(places, names, fontsize=7, rotation=30, ha="right")
+    axes.set_xticks(positions, names, fontsize=7, rotation=30, ha="right")
