@@ -19,7 +19,7 @@ RANDOM, HEAVY, ODD = "random", "most weight in the values", "worst predicted"
 SHARES = {RANDOM: 0.55, HEAVY: 0.05, ODD: 0.4}
 """Parts of a sample. A few large forgeries are found by the second and third, many small ones by
 the first. Measured (benchmarks/audits.py): who knows the rule, and what is not drawn at random,
-needs some 25 of 1,000 coalitions to stay out of the 88 that are predicted worst."""
+needs some 25 of 1,000 coalitions to stay out of the 80 that are predicted worst."""
 FITTED = 1000
 """Most coalitions that the predicting process is fitted to: its cost grows with their cube."""
 
