@@ -26,7 +26,7 @@ def audit(
         typer.Argument(metavar="[REV|TAG|MANIFEST]", help="What is audited; the last commit."),
     ] = None,
     project: ProjectOption = Path(),
-    sample: Annotated[int, typer.Option(min=1, help="Coalitions measured again.")] = 60,
+    sample: Annotated[int, typer.Option(min=1, help="Coalitions measured again.")] = 200,
     retrain: Annotated[
         int, typer.Option(min=0, help="Recorded retrainings repeated, and so many others made.")
     ] = 3,
