@@ -19,7 +19,7 @@ def fetch(repository: Path, commit: str, paths: Sequence[str], tree: Path) -> di
     """
     from dvc.api import DVCFileSystem
 
-    files = DVCFileSystem(str(repository), rev=commit)
+    files = DVCFileSystem(str(repository), rev=commit, subrepos=True)
     missing: dict[str, str] = {}
     for i, path in enumerate(paths):
         target = tree / path
@@ -37,7 +37,8 @@ def fetch(repository: Path, commit: str, paths: Sequence[str], tree: Path) -> di
 def _reason(files: Any, path: str, error: Exception) -> str:
     """Why a file could not be had: which object of which remote is missing, or out of reach."""
     try:
-        remotes = files.repo.config["remote"]
+        config = _repository_of(files, path).config
+        remotes = config["remote"]
     except Exception:  # noqa: BLE001 (no DVC here, or a damaged configuration)
         return f"git has no such file, and DVC says: {_message(error)}"
     try:
@@ -46,13 +47,23 @@ def _reason(files: Any, path: str, error: Exception) -> str:
         content = "the listing of its folder"
     if not remotes:
         return f"{content} is not in DVC's cache, and no remote is configured here"
-    default = files.repo.config["core"].get("remote") or next(iter(remotes))
+    default = config["core"].get("remote") or next(iter(remotes))
     url = str(remotes[default]["url"])
     if "://" not in url and not Path(url).is_dir():
         return f"{content} is not in DVC's cache, and the remote {url} is out of reach"
     if _is_absent(error):
         return f"{content} is neither in DVC's cache nor in the remote {url}"
     return f"the remote {url} is out of reach: {_message(error.__cause__ or error)}"
+
+
+def _repository_of(files: Any, path: str) -> Any:
+    """The DVC repository that a path is in: that of the whole repository, or of a folder of it."""
+    for folder in (path, *map(str, Path(path).parents)):
+        try:
+            return files.info(folder)["repo"]
+        except Exception:  # noqa: BLE001, S112 (it is missing, or what lists it is)
+            continue
+    return files.repo
 
 
 def _is_absent(error: Exception) -> bool:

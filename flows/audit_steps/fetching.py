@@ -13,7 +13,7 @@ from unshapley.files import sha256
 
 def fetch_inputs(run: AuditRun) -> None:
     """What the commit does not hold comes from DVC's cache or remote; what neither has, from the
-    user's folder, if its hash is the recorded one. Each file that is nowhere is a check that fails.
+    user's folder, if its hash is the recorded one. What is nowhere is named.
     """
     with run.tracker.step("fetch"):
         recorded = recorded_files(run)
@@ -27,9 +27,13 @@ def fetch_inputs(run: AuditRun) -> None:
         for path, reason in missing.items():
             name = path.removeprefix(run.revision.folder)
             if not _take(run, name, recorded[name]):
-                run.add(Check("inputs", name, MISSING, details=(reason,)))
-    if not run.verdict.missing:
-        run.add(Check("inputs", "files fetched", IDENTICAL, len(recorded)))
+                run.missing[name] = reason
+    what, count = "files from git and DVC", len(recorded)
+    if not run.missing:
+        run.add(Check("inputs", what, IDENTICAL, count))
+        return
+    details = tuple(f"{name}: {reason}" for name, reason in run.missing.items())
+    run.add(Check("inputs", what, MISSING, count, len(details), details=details))
 
 
 def recorded_files(run: AuditRun) -> dict[str, str]:

@@ -15,7 +15,7 @@ from flows.valuation_steps.chunks import AT_MOST, Series, measure_chunks
 from tasks.recall import RETRAINED
 from unshapley.audit.correcting import needs_candidate
 from unshapley.audit.remeasured import Kind, compare_utilities
-from unshapley.audit.sampling import SHARES, Sample, draw
+from unshapley.audit.sampling import RANDOM, SHARES, Sample, chance, draw
 from unshapley.audit.verdict import compare_numbers
 from unshapley.estimators.base import Floats, Ints
 from unshapley.fidelity.correction import FEWEST
@@ -31,6 +31,9 @@ log = logging.getLogger("unshapley.run")
 
 AUDITED = "audited"
 """How the names of results of an audit begin: no valuation takes them over, nor the other way."""
+
+FORGED = (0.01, 0.02, 0.05)
+"""Shares of forged coalitions, for which it is said how surely the random part holds one."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,20 @@ def measure_again(run: AuditRun, opened: OpenedRecord) -> Remeasured:
         endpoints = _endpoints(run, opened)
         _check_endpoints(run, opened, endpoints, tolerance)
         candidate = _candidate(run, opened)
+    m = len(opened.recorded.coalitions)
     run.figures["measured"] = {
         "coalitions": len(sample.rows),
-        "of": len(opened.recorded.coalitions),
+        "of": m,
         "chosen": {name: sample.count(name) for name in SHARES},
         "chunks_computed": run.tracker.computed,
         "chunks_from_a_cache": run.tracker.resumed + run.tracker.recalled.total(),
         "tolerance": tolerance,
+        "found_if_forged": {
+            str(share): chance(
+                m, max(1, round(share * m)), sample.count(RANDOM) or len(sample.rows)
+            )
+            for share in FORGED
+        },
     }
     log.info(
         "%d of %d coalitions measured again", len(sample.rows), len(opened.recorded.coalitions)

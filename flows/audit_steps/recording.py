@@ -61,9 +61,8 @@ def check_chain(run: AuditRun) -> Iterator[Check]:
 
 def check_files(run: AuditRun) -> Iterator[Check]:
     """Whether every file and parameter is the recorded one, and none is there that is not named."""
-    known_missing = {check.what for check in run.verdict.missing}
-    altered = [f for f in altered_files(run.project, run.manifest) if f.path not in known_missing]
-    count = len(recorded_files(run)) - len(known_missing)
+    altered = [f for f in altered_files(run.project, run.manifest) if f.path not in run.missing]
+    count = len(recorded_files(run)) - len(run.missing)
     details = tuple(f"{file.path} {file.problem}" for file in altered)
     if altered:
         yield Check("inputs", "files", DIFFERENT, count, len(altered), details=details)

@@ -35,7 +35,8 @@ class AuditRun:
     """The recorded valuation in its work tree, and what was found so far.
 
     user: the user's project, which is only read; project: in the work tree; manifest: the recorded
-    one; params: its configuration; checks: in the order they were made; figures: for audit.json.
+    one; params: its configuration; missing: files that could not be had, with the reason; checks:
+    in the order they were made; figures: for audit.json.
     """
 
     user: Project
@@ -48,6 +49,7 @@ class AuditRun:
     params: Params
     runner: TaskRunner[Any]
     tracker: Tracker = field(default_factory=Tracker)
+    missing: dict[str, str] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
 

@@ -26,7 +26,7 @@ def audit(
         typer.Argument(metavar="[REV|TAG|MANIFEST]", help="What is audited; the last commit."),
     ] = None,
     project: ProjectOption = Path(),
-    sample: Annotated[int, typer.Option(min=1, help="Coalitions measured again.")] = 60,
+    sample: Annotated[int, typer.Option(min=1, help="Coalitions measured again.")] = 200,
     retrain: Annotated[
         int, typer.Option(min=0, help="Recorded retrainings repeated, and so many others made.")
     ] = 3,
@@ -47,12 +47,12 @@ def audit(
     Examples: `unshapley audit` · `unshapley audit valuation/2026-11-27-5f11f194 --all`
     """
     start(project, verbose=verbose)
-    from flows.runtime.locks import only_audit
+    from flows.runtime.portable import restart_if
     from flows.runtime.server import embedded_server
 
+    restart_if(_recorded_numerics(Project(project), revision))
+
     with embedded_server() as server:
-        with only_audit(Project(project)):
-            pass  # told before a flow begins, which would still report to the server
         from flows.audit import audit as audit_flow
         from unshapley.audit.settings import AuditSettings, any_seed
         from unshapley.audit.verdict import NotCheckableError, NotReproducedError
@@ -72,6 +72,15 @@ def audit(
     _print(summary, as_json)
     if failure:
         raise failure
+
+
+def _recorded_numerics(project: Project, revision: str | None) -> str:
+    from flows.audit_steps.revision import recorded_numerics
+    from flows.refresh_steps.repository import Repository
+    from flows.runtime.locks import only_audit
+
+    with only_audit(project) as lock:
+        return recorded_numerics(project, Repository(project.root, lock), revision)
 
 
 def _print(summary: Mapping[str, Any], as_json: bool) -> None:

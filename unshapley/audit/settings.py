@@ -17,7 +17,7 @@ class AuditSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sample: int = Field(60, ge=1, description="coalitions measured again")
+    sample: int = Field(200, ge=1, description="coalitions measured again")
     retrain: int = Field(
         3, ge=0, description="coalitions retrained of the recorded check, and so many others"
     )

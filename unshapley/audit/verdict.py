@@ -73,6 +73,7 @@ class Check:
             + ("" if self.largest is None else f", by {self.largest:.3g} at most")
             + ("" if self.tolerance is None else f", allowed is {self.tolerance:.2g}"),
         }
+        words[MISSING] = f"{count} are missing"
         text = words.get(self.outcome, self.outcome)
         return f"{self.step}: {self.what}: {text}"
 
@@ -207,13 +208,18 @@ class NotCheckableError(UncheckableError):
         self.summary = summary
 
 
+def _told(check: Check) -> list[str]:
+    left = len(check.details) - NAMED
+    more = [f"  and {left} more, see audit.html"] if left > 0 else []
+    return [check.line(), *(f"  {detail}" for detail in check.details[:NAMED]), *more]
+
+
 def error_of(verdict: Verdict, summary: Mapping[str, Any]) -> UnshapleyError | None:
     """The error that a verdict ends with; None where the valuation was reproduced."""
     if not verdict.exit_code:
         return None
     checks = verdict.differing or verdict.missing
-    named = [line for check in checks[:NAMED] for line in (check.line(), *check.details)]
-    lines = [f"  {line}" for line in dict.fromkeys(named)]
+    lines = [f"  {line}" for check in checks[:NAMED] for line in _told(check)]
     more = [f"  and {len(checks) - NAMED} more, see audit.html"] if len(checks) > NAMED else []
     head = f"{summary['revision']['name']} is {verdict.outcome}"
     if verdict.since:
