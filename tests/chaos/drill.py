@@ -62,7 +62,7 @@ class Drill:
 
     def repeat(self, fault: Fault, repetition: int) -> Line:
         """One repetition, whose moments are drawn by seed, fault and number."""
-        fresh = bool(fault.fresh) and repetition % fault.fresh == 0
+        fresh = bool(fault.fresh) and (repetition + 1) % fault.fresh == 0
         line = Line(fault.name, repetition, self.seed, CODE)
         trial = self._trial(SUBJECTS[fault.subject], fresh)
         begin = time.monotonic()

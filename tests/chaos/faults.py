@@ -217,7 +217,7 @@ def out_of_memory(trial: Trial, _around: Surroundings) -> None:
 KILL, TERM = partial(stopped, signal.SIGKILL), partial(stopped, signal.SIGTERM)
 FAULTS = [
     *(
-        Fault(f"{name} of {subject}", subject, do, repetitions, fresh=10)
+        Fault(f"{name} of {subject}", subject, do, repetitions, fresh=5)
         for subject, repetitions in {"run": 30, "pretrain": 30, "audit": 30, "refresh": 15, "refresh of a delivery": 15}.items()
         for name, do in (("SIGKILL", KILL), ("SIGTERM", TERM))
     ),
