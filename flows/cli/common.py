@@ -27,8 +27,11 @@ VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefe
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 CLOSED = {errno.EACCES, errno.EPERM}
 """What keeps a file from being written and is for the user to mend."""
-NO_MEMORY = ("can't allocate memory", "can't start new thread", "Cannot allocate memory")
-"""How torch, Python and the kernel say so."""
+NO_MEMORY = (
+    "can't allocate memory", "can't start new thread", "Cannot allocate memory",
+    "failed to map segment",
+)  # fmt: skip
+"""How torch, Python, the kernel and the loader of libraries say so."""
 
 
 def reported(command: Callable[..., None]) -> Callable[..., None]:

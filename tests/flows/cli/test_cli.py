@@ -206,6 +206,7 @@ def test_init_keeps_comments_and_refuses_what_is_wrong(tmp_path):
         (BrokenProcessPool("A process was terminated"), "a process that measures was killed, as"),
         (MemoryError(), "the machine is out of memory: MemoryError"),
         (RuntimeError("can't start new thread"), "the machine is out of memory: can't start"),
+        (ImportError("a.so: failed to map segment"), "the machine is out of memory: a.so: failed"),
     ],
 )
 def test_what_the_machine_does_to_a_command_is_one_clear_error(error, says, capsys):
