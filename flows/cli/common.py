@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.runtime.stopping import Stopped, end, ending_on_signals, said
+from flows.runtime.stopping import Stopped, end, ending_on_signals, ending_without_memory, said
 from unshapley.errors import InputError, UnshapleyError
 from unshapley.extensions import look_in
 
@@ -27,7 +27,8 @@ VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefe
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 CLOSED = {errno.EACCES, errno.EPERM}
 """What keeps a file from being written and is for the user to mend."""
-KEPT = "  finished chunks are kept\n  do: run the same command again"
+NO_MEMORY = ("can't allocate memory", "can't start new thread", "Cannot allocate memory")
+"""How torch, Python and the kernel say so."""
 
 
 def reported(command: Callable[..., None]) -> Callable[..., None]:
@@ -37,7 +38,7 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
     def wrapper(*args: Any, **kwargs: Any) -> None:
         look_in(kwargs.get("project") or Path())  # for objects that params.yaml names
         try:
-            with ending_on_signals():
+            with ending_on_signals(), ending_without_memory():
                 command(*args, **kwargs)
         except UnshapleyError as error:
             _print_error(str(error))
@@ -48,10 +49,10 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
             _print_error(str(_of_the_disk(error)))
             raise typer.Exit(InputError.exit_code) from None
         except Exception as error:
-            if not _is_of_the_server(error):
+            failure = failure_of_the_machine(error)
+            if not failure:
                 raise
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            _print_error(f"Prefect's server failed: {reason}\n{KEPT}")
+            _print_error(f"{failure}\n  finished chunks are kept\n  do: run the same command again")
             raise typer.Exit(UnshapleyError.exit_code) from None
         except Stopped as stopped:
             # no way back: Prefect would deliver its last events to a server that may be gone
@@ -71,10 +72,16 @@ def _of_the_disk(error: OSError) -> InputError:
     return unwritable(path, error)
 
 
-def _is_of_the_server(error: Exception) -> bool:
-    """Whether Prefect's server could not be reached, or failed (its database may have)."""
-    kind = type(error)
-    return kind.__module__.startswith("httpx") or kind.__name__ == "PrefectHTTPStatusError"
+def failure_of_the_machine(error: Exception) -> str:
+    """What failed, in words, where it was neither the user nor a defect of ours; else empty."""
+    kind, reason = type(error), (str(error).strip() or type(error).__name__).splitlines()[0]
+    if kind.__module__.startswith("httpx") or kind.__name__ == "PrefectHTTPStatusError":
+        return f"Prefect's server failed: {reason}"
+    if kind.__name__ == "BrokenProcessPool":
+        return "a process that measures was killed, as a machine does that runs out of memory"
+    if isinstance(error, MemoryError) or any(part in reason for part in NO_MEMORY):
+        return f"the machine is out of memory: {reason}"
+    return ""
 
 
 def _print_error(message: str) -> None:

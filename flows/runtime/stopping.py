@@ -2,15 +2,17 @@
 
 Prefect reports a stopped run to its server and waits for the tasks that run; where the server has
 gone too, each of its queued events waits for it in vain, for hours. What was measured is on disk
-already, so after a while the process just ends.
+already, so after a while the process just ends. So it does where no more memory is granted: a
+library that cannot start a thread may wait for it for ever.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 import signal
-import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -19,6 +21,10 @@ from typing import NoReturn
 GRACE = 5.0
 """Seconds for an orderly end."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+THREAD_BYTES = 8 * 2**20
+"""Address space that a new thread takes."""
+STARVING, BETWEEN_LOOKS = 20.0, 2.0
+"""Seconds without memory for a thread until a command ends, and between two looks."""
 GOES_ON = "the same command goes on where this one stopped"
 
 
@@ -55,12 +61,36 @@ def ending_on_signals() -> Iterator[None]:
         os.close(write)
 
 
+@contextmanager
+def ending_without_memory() -> Iterator[None]:
+    """End the process when it could not have started a thread for `STARVING` seconds."""
+    over = threading.Event()
+    threading.Thread(target=_end_starving, args=(over,), daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _end_starving(over: threading.Event) -> None:
+    fed = time.monotonic()
+    while not over.wait(BETWEEN_LOOKS):
+        try:
+            mmap.mmap(-1, THREAD_BYTES).close()
+            fed = time.monotonic()
+        except (OSError, MemoryError):
+            if time.monotonic() - fed > STARVING:
+                end(1, f"error: the machine is out of memory; {GOES_ON}")
+
+
 def end(code: int, message: str) -> NoReturn:
     """End this process and all that it has started, without waiting for anything."""
     # not print: another thread may hold its lock
-    os.write(sys.stderr.fileno(), f"{message}\n".encode())
-    end_children()
-    os._exit(code)
+    os.write(2, f"{message}\n".encode())
+    try:
+        end_children()
+    finally:
+        os._exit(code)
 
 
 def end_children() -> None:

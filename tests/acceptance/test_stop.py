@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import psutil
@@ -69,3 +70,27 @@ def test_a_run_ends_in_time_and_leaves_no_process(project: Project, stop, code, 
         set_params(project, valuation__stop__seconds=0.1)
         subprocess.run(command(project), check=True, capture_output=True, env=USER)
         assert chunks_of(project)["resumed"] >= min(kept, 3)
+
+
+def test_a_command_that_gets_no_memory_ends_in_time_instead_of_waiting_for_ever():
+    script = """
+import resource, threading, psutil
+from flows.cli.common import reported
+from flows.runtime import stopping
+stopping.STARVING = stopping.BETWEEN_LOOKS = 0.2
+
+@reported
+def command():
+    limit = psutil.Process().memory_info().vms + 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    threading.Event().wait()  # as a library does for a thread that could not be started
+
+command()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, env=USER
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: the machine is out of memory; the same command goes on where this one stopped\n"
+    )

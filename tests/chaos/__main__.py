@@ -13,7 +13,7 @@ RECORD = Path(".chaos/record.jsonl")
 
 
 def main() -> int:
-    """Exit code 0: everything was done and nothing was wrong."""
+    """Exit code 0: nothing was wrong in what was done so far; a second start goes on."""
     options = _options()
     from tests.chaos import record
 

@@ -43,10 +43,12 @@ class Drill:
         self.around = Surroundings(self.folder / "services")
 
     def run(self, faults: Sequence[Fault], until: float, say: Callable[[str], None]) -> bool:
-        """Whether all was done and well. until: time on the monotonic clock."""
-        for fault, repetition in self._left(faults):
+        """Whether all that was done is well. until: time on the monotonic clock."""
+        left = list(self._left(faults))
+        for number, (fault, repetition) in enumerate(left):
             if time.monotonic() > until:
-                return False
+                say(f"time is up, {len(left) - number} repetitions are left for another start")
+                break
             line = self.repeat(fault, repetition)
             record.append(self.record, line)
             say(_told(line))
@@ -62,7 +64,7 @@ class Drill:
 
     def repeat(self, fault: Fault, repetition: int) -> Line:
         """One repetition, whose moments are drawn by seed, fault and number."""
-        fresh = bool(fault.fresh) and repetition % fault.fresh == 0
+        fresh = bool(fault.fresh) and (repetition + 1) % fault.fresh == 0
         line = Line(fault.name, repetition, self.seed, CODE)
         trial = self._trial(SUBJECTS[fault.subject], fresh)
         begin = time.monotonic()

@@ -18,6 +18,7 @@ from flows.runtime.server import _end_with_parent
 from flows.runtime.stopping import end_children
 
 CODE = "from flows.cli import main; main()"
+LOOK = 0.1
 PATIENCE = 240.0
 """Seconds after which a command that goes on by itself is said to hang."""
 
@@ -40,8 +41,17 @@ class Command:
         return True
 
     def wait(self, seconds: float = PATIENCE) -> int:
-        """Its exit code, negative for a signal; `psutil.TimeoutExpired` if it works on."""
-        return int(self.process.wait(timeout=seconds) or 0)
+        """Its exit code, negative for a signal; `psutil.TimeoutExpired` if it works on.
+
+        Counted in looks, so that a drill that is halted with all its commands does not take them for
+        hanging when it goes on.
+        """
+        for _ in range(int(seconds / LOOK)):
+            try:
+                return int(self.process.wait(timeout=LOOK) or 0)
+            except psutil.TimeoutExpired:
+                continue
+        return int(self.process.wait(timeout=seconds % LOOK) or 0)
 
     def look(self) -> list[psutil.Process]:
         """Note which processes it has started, and return those that live."""

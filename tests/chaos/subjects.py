@@ -12,7 +12,6 @@ from typing import Any
 from tests.chaos.checks import damaged_objects, hashes
 from tests.conftest import build_project, set_params
 from tests.flows.checkouts import FORMS, Checkout, build_checkout, copied, deliver
-from tests.flows.test_valuation import chunks_of
 from unshapley.project import Project
 from unshapley.results.layout import RUN
 
@@ -34,7 +33,6 @@ class Subject:
     outcome: Callable[[Project], dict[str, Any]]
     chunks: bool = True
     outlives: float = 15.0
-    runner: str = "threads"
 
 
 def _copy(base: Path, folder: Path) -> Project:
@@ -90,7 +88,7 @@ def _refreshed(project: Project) -> dict[str, Any]:
         assert damaged_objects(store) == []
     return {
         **_published(project),
-        "dvc.lock": _stable_lock(project.root / "dvc.lock"),
+        "dvc.lock": (project.root / "dvc.lock").read_text(),
         "git status": place.git("status", "--porcelain"),
         "at the origin": place.git("ls-remote", "origin", "refs/heads/main").split()[0] == head,
         "commits": [title.partition(" of ")[0] for title in place.log()],
@@ -99,10 +97,6 @@ def _refreshed(project: Project) -> dict[str, Any]:
         "objects at the remote": sorted(hashes(folder / "remote")),
         "drop folder": sorted(p.name for p in drop.iterdir()) if drop.exists() else [],
     }
-
-
-def _stable_lock(path: Path) -> str:
-    return path.read_text()
 
 
 def _audited(project: Project) -> dict[str, Any]:
@@ -145,8 +139,3 @@ def build_bases(folder: Path) -> None:
     project = build_project(folder / "built")
     set_params(project, valuation__chunk_size=2)
     build_checkout(folder / "valued", ["form-00", "form-01", "form-02"], "valuation.chunk_size=2")
-
-
-def chunk_counts(project: Project) -> dict[str, int]:
-    """Chunks that the last run computed and resumed."""
-    return chunks_of(project)

@@ -15,7 +15,8 @@ import psutil
 
 from tests.chaos import checks
 from tests.chaos.processes import PATIENCE, Command, start
-from tests.chaos.subjects import Subject, chunk_counts
+from tests.chaos.subjects import Subject
+from tests.flows.test_valuation import chunks_of
 
 STOPS_WITHIN = 25.0
 """Seconds for an orderly end after SIGTERM, on a busy machine."""
@@ -140,7 +141,7 @@ class Trial:
         planned = sum(name.startswith("chunk-") for name in missing)
         computed = 0
         if run.is_file() and run.stat().st_mtime >= began:
-            computed = chunk_counts(self.project)["computed"]
+            computed = chunks_of(self.project)["computed"]
         self.beyond = max(0, computed - planned)
         if self.beyond:
             self.problems.append(f"{computed} chunks computed, {planned} were missing")

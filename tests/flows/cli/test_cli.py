@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import httpx
@@ -198,18 +199,26 @@ def test_init_keeps_comments_and_refuses_what_is_wrong(tmp_path):
     assert not Path(tmp_path / "b").exists()
 
 
-def test_a_server_that_fails_is_one_clear_error(capsys):
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (httpx.ConnectError("connection refused"), "Prefect's server failed: connection refused"),
+        (BrokenProcessPool("A process was terminated"), "a process that measures was killed, as"),
+        (MemoryError(), "the machine is out of memory: MemoryError"),
+        (RuntimeError("can't start new thread"), "the machine is out of memory: can't start"),
+    ],
+)
+def test_what_the_machine_does_to_a_command_is_one_clear_error(error, says, capsys):
     @reported
     def command():
-        raise httpx.ConnectError("connection refused")
+        raise error
 
     with pytest.raises(typer.Exit) as ended:
         command()
     assert ended.value.exit_code == 1
-    assert capsys.readouterr().err == (
-        "error: Prefect's server failed: connection refused\n"
-        "  finished chunks are kept\n  do: run the same command again\n"
-    )
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"error: {says}")
+    assert rest == ["  finished chunks are kept", "  do: run the same command again"]
 
 
 def test_a_second_audit_is_told_so_and_nothing_else(project):
