@@ -19,6 +19,7 @@ from unshapley.config import Params
 from unshapley.curvature.store import CurvatureRecord, check_settings
 from unshapley.data.preparation import check_prepared
 from unshapley.data.tables import Schema, read_table
+from unshapley.environment import check_numerics
 from unshapley.errors import InputError
 from unshapley.estimators import estimate, make_plan
 from unshapley.estimators.stopping import affordable, check_rules
@@ -50,6 +51,8 @@ def preflight(project: Project, params: Params, step: Step = Step.RUN) -> None:
     were made with other parameters.
     """
     check_parameters(params, importing=step is not Step.INIT)
+    if step >= Step.PRETRAIN:
+        check_numerics(params.valuation.numerics)
     if step <= Step.PREPARE:
         return
     schema = Schema.load(project.schema)

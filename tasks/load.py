@@ -8,6 +8,7 @@ from pathlib import Path
 
 from prefect import task
 
+from unshapley.environment import check_numerics
 from unshapley.extensions import look_in
 from unshapley.game.loading import LoadedGame, load_game
 from unshapley.project import Project
@@ -18,7 +19,8 @@ class GameSource:
     """Identifies a game to load; small enough to send to any worker.
 
     needs: the stored statistics that the unlearner needs; utilities: names of the utilities to
-    measure; state: hash of the files, so that a long-lived worker loads changed files again.
+    measure; state: hash of the files, so that a long-lived worker loads changed files again;
+    numerics: which bits results have, which the worker must be able to give.
     """
 
     root: Path
@@ -27,6 +29,7 @@ class GameSource:
     device: str
     utilities: tuple[str, ...]
     state: str
+    numerics: str = "native"
 
 
 class GameLoader:
@@ -43,6 +46,7 @@ class GameLoader:
         """The game of this source; raises as `load_game` does."""
         with self._lock:
             if self._kept is None or self._kept[0] != source:
+                check_numerics(source.numerics)
                 look_in(source.root)
                 game = load_game(
                     Project(source.root),

@@ -212,6 +212,17 @@ class ValuationSettings(Section):
         1024, ge=1, description="memory limit of one task in MB; it can reduce the chunk size"
     )
     device: Literal["cpu", "cuda"] = Field("cpu", description="device that models run on")
+    numerics: Literal["native", "portable"] = Field(
+        "native",
+        description="native: as fast as the processor allows, other kinds give other last digits; "
+        "portable: the same bits on every x86-64, slower; pretrain obeys it too",
+    )
+
+    @model_validator(mode="after")
+    def _check_numerics(self) -> ValuationSettings:
+        if self.numerics == "portable" and self.device != "cpu":
+            raise ValueError(f"numerics = portable: device is {self.device}, it must be cpu")
+        return self
 
 
 class FidelitySettings(Section):

@@ -6,11 +6,12 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from unshapley.errors import UnshapleyError
+from unshapley.errors import InputError, UnshapleyError
 from unshapley.files import digest, sha256
 
 PACKAGES = (
@@ -37,6 +38,19 @@ CODE = (
 )
 KERNELS = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "OPENBLAS_CORETYPE")
 """Environment variables by which kernels are chosen that give other last digits."""
+
+PORTABLE = {
+    "ATEN_CPU_CAPABILITY": "default",
+    "MKL_CBWR": "COMPATIBLE",
+    "ONEDNN_MAX_CPU_ISA": "SSE41",
+    "OPENBLAS_CORETYPE": "Nehalem",
+    "NPY_DISABLE_CPU_FEATURES": "X86_V3,X86_V4,AVX512_ICL,AVX512_SPR",
+    "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX,-AVX2,-FMA,-FMA4,-AVX512F,"
+    "-AVX_Usable,-AVX2_Usable,-FMA_Usable,-FMA4_Usable,-AVX512F_Usable",
+}
+"""Environment variables by which torch, MKL, oneDNN, OpenBLAS, numpy and the C library use no
+instruction that only some processors of the kind x86-64 (version 2) have. They are read when a
+process starts, or when it imports them."""
 
 _HOME = Path(__file__).resolve().parent.parent
 
@@ -74,6 +88,8 @@ def processor(device: str = "cpu") -> dict[str, Any]:
 
     Other kinds, widths and settings give other last digits.
     """
+    if device == "cpu" and is_portable():
+        return {"processor": "x86-64", "vector": "portable", "kernels": {}}
     import torch
 
     kind = torch.cuda.get_device_name() if device == "cuda" else _cpu()
@@ -83,6 +99,24 @@ def processor(device: str = "cpu") -> dict[str, Any]:
         "vector": torch.backends.cpu.get_cpu_capability(),
         "kernels": settings,
     }
+
+
+def is_portable(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether a process with these variables gives the bits that every x86-64 processor gives."""
+    of_the_kind = platform.machine() in ("x86_64", "AMD64")
+    return of_the_kind and all(environment.get(name) == value for name, value in PORTABLE.items())
+
+
+def check_numerics(asked: str) -> None:
+    """Raise `InputError` where `valuation.numerics: portable` is asked of a process that is not."""
+    if asked == "portable" and not is_portable():
+        raise InputError(
+            "this process may use instructions that only some processors have",
+            where="valuation.numerics",
+            expected="for portable, an x86-64 processor and the environment variables "
+            + " ".join(f"{name}={value}" for name, value in PORTABLE.items()),
+            do="use the command line, which sets them, or set them where the worker is started",
+        )
 
 
 def _cpu() -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import hashlib
 import json
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,25 +94,37 @@ def is_sealed(result: Any) -> bool:
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`. If the block ends without an error, the
-    temporary file is renamed to `path`, else it is removed.
+    temporary file is renamed to `path`, else it is removed; the next writer removes what a killed
+    one has left.
 
     Raises `InputError` if the folder cannot be written or the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path)
         part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-        part.touch(exist_ok=False)  # with the permissions that the user's umask leaves
+        file = part.open("xb")  # with the permissions that the user's umask leaves
     except OSError as error:
         raise unwritable(path, error) from None
     try:
-        yield part
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield part
+            with part.open("rb") as written:
+                os.fsync(written.fileno())
+            part.replace(path)
     except OSError as error:
         raise unwritable(path, error) from None
     finally:
         part.unlink(missing_ok=True)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove temporary files for `path` whose writer, which holds a lock, lives no more."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}"):
+        with suppress(OSError), part.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()
 
 
 def unwritable(path: Path, error: OSError) -> InputError:

@@ -11,8 +11,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 
 _LOCK = threading.Lock()
 _BEFORE: list[tuple[int, int, bool]] = []
@@ -30,6 +32,15 @@ def deterministic() -> Iterator[None]:
         yield
     finally:
         _leave()
+
+
+def square_root(x: Tensor) -> Tensor:
+    """Without a gradient, and rounded as IEEE 754 demands: torch's is not (it is that of MKL's
+    vector library), and has other last bits on processors of other makers.
+    """
+    if x.device.type != "cpu":
+        return x.detach().sqrt()
+    return torch.from_numpy(np.sqrt(x.detach().numpy()))
 
 
 @contextmanager

@@ -69,6 +69,17 @@ def find_revision(project: Project, repo: Repository, name: str | None) -> Revis
     return Revision(wanted, found, folder, wanted if is_tag else None)
 
 
+def recorded_numerics(project: Project, repo: Repository, name: str | None) -> str:
+    """`valuation.numerics` of the valuation that `name` means; raises as `find_revision` does."""
+    found = find_revision(project, repo, name)
+    path = f"{found.folder}{project.relative(project.valuation / MANIFEST)}"
+    try:
+        config = json.loads(repo.git("cat-file", "-p", f"{found.commit}:{path}"))["config"]
+        return str(config["valuation"]["numerics"])
+    except (ValueError, KeyError, TypeError):  # an older manifest, or one that the audit refuses
+        return "native"
+
+
 def _commit_of_manifest(project: Project, path: Path) -> str:
     """The commit that holds the bytes of a manifest."""
     content = path.read_bytes()

@@ -114,14 +114,17 @@ def curves(
 
     Examples: `unshapley curves` · `unshapley curves --by newton --random 20 --out proof`
     """
-    from flows.preflight import check_parameters
-    from flows.runtime.locks import only_run
-    from flows.runtime.progress import coalitions_done
-    from unshapley.analysis.project_curves import project_curves, write_curves
+    from flows.runtime.portable import restart_if
     from unshapley.config import load_params
 
     paths = Project(project)
     params = load_params(paths.params)
+    restart_if(params.valuation.numerics)
+    from flows.preflight import check_parameters
+    from flows.runtime.locks import only_run
+    from flows.runtime.progress import coalitions_done
+    from unshapley.analysis.project_curves import project_curves, write_curves
+
     check_parameters(params)
     folder = out or paths.data / "curves"
     with only_run(paths), options_for({"valuation.unlearner": "--by"}):

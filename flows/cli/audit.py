@@ -16,6 +16,7 @@ from flows.cli.common import (
     reported,
     start,
 )
+from unshapley.project import Project
 
 
 @reported
@@ -46,7 +47,10 @@ def audit(
     Examples: `unshapley audit` · `unshapley audit valuation/2026-11-27-5f11f194 --all`
     """
     start(project, verbose=verbose)
+    from flows.runtime.portable import restart_if
     from flows.runtime.server import embedded_server
+
+    restart_if(_recorded_numerics(Project(project), revision))
 
     with embedded_server() as server:
         from flows.audit import audit as audit_flow
@@ -68,6 +72,15 @@ def audit(
     _print(summary, as_json)
     if failure:
         raise failure
+
+
+def _recorded_numerics(project: Project, revision: str | None) -> str:
+    from flows.audit_steps.revision import recorded_numerics
+    from flows.refresh_steps.repository import Repository
+    from flows.runtime.locks import only_audit
+
+    with only_audit(project) as lock:
+        return recorded_numerics(project, Repository(project.root, lock), revision)
 
 
 def _print(summary: Mapping[str, Any], as_json: bool) -> None:

@@ -27,6 +27,7 @@ VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefe
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 CLOSED = {errno.EACCES, errno.EPERM}
 """What keeps a file from being written and is for the user to mend."""
+KEPT = "  finished chunks are kept\n  do: run the same command again"
 
 
 def reported(command: Callable[..., None]) -> Callable[..., None]:
@@ -46,6 +47,12 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
                 raise
             _print_error(str(_of_the_disk(error)))
             raise typer.Exit(InputError.exit_code) from None
+        except Exception as error:
+            if not _is_of_the_server(error):
+                raise
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            _print_error(f"Prefect's server failed: {reason}\n{KEPT}")
+            raise typer.Exit(UnshapleyError.exit_code) from None
         except Stopped as stopped:
             # no way back: Prefect would deliver its last events to a server that may be gone
             end(128 + stopped.signum, said(stopped.signum))
@@ -62,6 +69,12 @@ def _of_the_disk(error: OSError) -> InputError:
             f"cannot be opened: {error.strerror}", where=path, do="correct its permissions"
         )
     return unwritable(path, error)
+
+
+def _is_of_the_server(error: Exception) -> bool:
+    """Whether Prefect's server could not be reached, or failed (its database may have)."""
+    kind = type(error)
+    return kind.__module__.startswith("httpx") or kind.__name__ == "PrefectHTTPStatusError"
 
 
 def _print_error(message: str) -> None:

@@ -40,12 +40,15 @@ def fidelity(
 
     Examples: `unshapley fidelity` · `unshapley fidelity --unlearner newton --seeds 1 --json`
     """
-    from flows.preflight import check_parameters
-    from flows.runtime.locks import only_run
+    from flows.runtime.portable import restart_if
     from unshapley.config import load_params
 
     paths = Project(project)
     params = load_params(paths.params)
+    restart_if(params.valuation.numerics)
+    from flows.preflight import check_parameters
+    from flows.runtime.locks import only_run
+
     check_parameters(params)
     folder = out or paths.data / "fidelity"
     with only_run(paths):

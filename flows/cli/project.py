@@ -39,13 +39,16 @@ def init(
 @reported
 def prepare(project: ProjectOption = Path()) -> None:
     """Write partitions, test and reference set from digits or from data/raw."""
-    from flows.preflight import Step, preflight
-    from flows.runtime.locks import only_run
+    from flows.runtime.portable import restart_if
     from unshapley.config import load_params
-    from unshapley.data.preparation import prepare as write
 
     paths = Project(project)
     params = load_params(paths.params)
+    restart_if(params.valuation.numerics)
+    from flows.preflight import Step, preflight
+    from flows.runtime.locks import only_run
+    from unshapley.data.preparation import prepare as write
+
     with only_run(paths):
         preflight(paths, params, Step.PREPARE)
         for provider, rows in write(paths, params).items():
@@ -113,14 +116,17 @@ def validate(
 def pretrain(project: ProjectOption = Path()) -> None:
     """Validate, then pretrain the model and store it with its curvature statistics."""
     start(project)
-    from flows.preflight import Step, preflight
-    from flows.pretrain import pretrain as train
-    from flows.runtime.locks import only_run
-    from flows.runtime.progress import phases
+    from flows.runtime.portable import restart_if
     from unshapley.config import load_params
 
     paths = Project(project)
     params = load_params(paths.params)
+    restart_if(params.valuation.numerics)
+    from flows.preflight import Step, preflight
+    from flows.pretrain import pretrain as train
+    from flows.runtime.locks import only_run
+    from flows.runtime.progress import phases
+
     with only_run(paths):
         preflight(paths, params, Step.PRETRAIN)
         record = train(paths, params, phases)
@@ -148,14 +154,17 @@ def curvature(
 
     Examples: `unshapley curvature` · `unshapley curvature --provider cleveland`
     """
-    from flows.preflight import check_parameters
-    from flows.runtime.locks import only_run
-    from flows.runtime.progress import phases
+    from flows.runtime.portable import restart_if
     from unshapley.config import load_params
-    from unshapley.curvature.store import renew
 
     paths = Project(project)
     params = load_params(paths.params)
+    restart_if(params.valuation.numerics)
+    from flows.preflight import check_parameters
+    from flows.runtime.locks import only_run
+    from flows.runtime.progress import phases
+    from unshapley.curvature.store import renew
+
     with only_run(paths):
         check_parameters(params, importing=False)  # an unlearner need not be where the rows are
         progress = phases("statistics", "passes over a provider's rows")

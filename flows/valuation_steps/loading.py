@@ -50,4 +50,5 @@ def name_source(run: ValuationRun, tables: ValidatedTables, needs: str | None) -
         settings.device,
         tuple(settings.utilities),
         digest(contents),
+        settings.numerics,
     )

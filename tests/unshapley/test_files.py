@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 
@@ -15,6 +16,22 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
         part.write_text("half")
         raise ZeroDivisionError
     assert path.read_text() == '{\n  "a": 1\n}\n'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next_and_no_living_one_is_touched(tmp_path):
+    path = tmp_path / "[a].json"
+    pid = os.fork()
+    if not pid:
+        with written_whole(path) as part:
+            part.write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert len(list(tmp_path.iterdir())) == 1
+    with written_whole(path) as part:
+        write_json(path, {"b": 2})
+        part.write_text("whole")
+    assert path.read_text() == "whole"
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from unshapley.numerics import square_root
+
 
 def row_loss(outputs: Tensor, y: Tensor) -> Tensor:
     """Loss of every row `(…, rows)`; outputs: `(…, rows, classes)` or `(…, rows, 1)`;
@@ -23,14 +25,16 @@ def row_loss(outputs: Tensor, y: Tensor) -> Tensor:
 
 
 def curvature_root(outputs: Tensor, y: Tensor) -> Tensor:
-    """R `(rows, classes, classes)` with R Rᵀ the Hessian of each row's loss in its outputs.
+    """R `(rows, classes, classes)` with R Rᵀ the Hessian of each row's loss in its outputs; it
+    carries no gradient.
 
     For cross-entropy the Hessian is diag(p) − p pᵀ, which is R Rᵀ with R = diag(√p) − p √pᵀ.
     """
     if y.is_floating_point():
         return torch.ones_like(outputs).unsqueeze(-1)
-    p = torch.softmax(outputs, dim=-1)
-    return torch.diag_embed(p.sqrt()) - p.unsqueeze(2) * p.sqrt().unsqueeze(1)
+    p = torch.softmax(outputs.detach(), dim=-1)
+    root = square_root(p)
+    return torch.diag_embed(root) - p.unsqueeze(2) * root.unsqueeze(1)
 
 
 def curvature_product(outputs: Tensor, y: Tensor, vectors: Tensor) -> Tensor:

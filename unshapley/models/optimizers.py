@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from unshapley.config import PretrainSettings
+from unshapley.numerics import square_root
 
 MOMENTUM = 0.9
 """Of sgd, where none is stated."""
@@ -100,7 +101,7 @@ class Skipping(torch.optim.Optimizer):
         square.lerp_(tensor.grad.square(), on * (1 - BETAS[1]))
         # 1 − βᵗ loses half of its digits in float32
         of_mean, of_square = ((1 - beta**taken).to(tensor.dtype) for beta in BETAS)
-        root = (square / of_square).sqrt_().add_(EPSILON)
+        root = square_root(square / of_square).add_(EPSILON)
         return mean.div(of_mean).div_(root)
 
     def _moments(self, tensor: Tensor, count: int) -> list[Tensor]:

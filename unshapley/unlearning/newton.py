@@ -11,6 +11,7 @@ from torch import Tensor
 from unshapley.errors import InputError
 from unshapley.models.batching import State
 from unshapley.models.pretrained import CurvatureStatistics, Pretrained
+from unshapley.numerics import square_root
 from unshapley.unlearning.base import Unlearner
 
 NEAR = 0.1
@@ -102,7 +103,7 @@ class NewtonUnlearner(Unlearner):
         if self.proximal:
             step = solve(hessian, slope, rows * (decay + proximal) + damping)
             mean_hessian = curvature.hessian.sum(dim=0) / curvature.rows.sum()
-            length = ((step @ mean_hessian) * step).sum(dim=1).clamp(min=0).sqrt()
+            length = square_root(((step @ mean_hessian) * step).sum(dim=1).clamp(min=0))
             proximal = (self.proximal * length).clamp(NEAR * self.proximal, 1.0)
         return solve(hessian, slope, rows * (decay + proximal) + damping)
 

@@ -8,9 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pandas as pd
 import pytest
+import typer
 
+from flows.cli.common import reported
+from flows.runtime.locks import only_audit
 from tests.cli import unshapley
 from tests.conftest import USER, set_params
 from unshapley.project import Project
@@ -192,3 +196,26 @@ def test_init_keeps_comments_and_refuses_what_is_wrong(tmp_path):
         assert done.returncode == 2
         assert message in done.stderr
     assert not Path(tmp_path / "b").exists()
+
+
+def test_a_server_that_fails_is_one_clear_error(capsys):
+    @reported
+    def command():
+        raise httpx.ConnectError("connection refused")
+
+    with pytest.raises(typer.Exit) as ended:
+        command()
+    assert ended.value.exit_code == 1
+    assert capsys.readouterr().err == (
+        "error: Prefect's server failed: connection refused\n"
+        "  finished chunks are kept\n  do: run the same command again\n"
+    )
+
+
+def test_a_second_audit_is_told_so_and_nothing_else(project):
+    with only_audit(project):
+        done = process("audit", "-p", project.root)
+    assert done.returncode == 6
+    assert done.stderr == (
+        f"error: {project.root}: another audit works here\n  do: wait until it has ended\n"
+    )

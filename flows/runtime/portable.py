@@ -1,0 +1,17 @@
+"""Processes whose results have the same bits on every x86-64."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from unshapley.environment import PORTABLE, is_portable
+
+
+def restart_if(numerics: str) -> None:
+    """Start this command again with the settings of `portable`, if it is asked for and they are not
+    in place: libraries read them when they are loaded.
+    """
+    there = {**os.environ, **PORTABLE}
+    if numerics == "portable" and not is_portable() and is_portable(there):
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], there)  # noqa: S606

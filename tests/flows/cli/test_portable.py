@@ -1,0 +1,87 @@
+"""`valuation.numerics: portable`: a command restarts itself with settings of its own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.preflight import preflight
+from tests.conftest import USER, set_params
+from unshapley import environment
+from unshapley.config import ValuationSettings, load_params
+from unshapley.environment import PORTABLE
+from unshapley.errors import InputError
+
+HOME = Path(__file__).resolve().parents[3]
+COMMAND = [sys.executable, "-P", "-c", "from flows.cli import main; main()"]
+
+
+def test_a_command_restarts_itself_whatever_kernels_the_user_has_set(project):
+    set_params(project, valuation__numerics="portable")
+    process = subprocess.run(
+        [*COMMAND, "run", "--quiet", "--project", project.root],
+        env={**USER, "ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    numerics = json.loads((project.valuation / "manifest.json").read_text())["numerics"]
+    assert (numerics["processor"], numerics["vector"]) == ("x86-64", "portable")
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("processor", ["Nehalem", "Haswell", "EPYC"])
+def test_other_processors_give_the_same_bits(processor):
+    """Emulated ones: without AVX, with AVX2, of another maker."""
+    if shutil.which("qemu-x86_64") is None:
+        pytest.skip("qemu-x86_64 (Debian's qemu-user) is not installed")
+    # what this processor has been told to use beside gives other bits, so that this can fail
+    native, here, there = (
+        digests(*command, **kernels)
+        for command, kernels in (
+            ((), {"ATEN_CPU_CAPABILITY": "default"}),
+            ((), PORTABLE),
+            (("qemu-x86_64", "-cpu", processor), PORTABLE),
+        )
+    )
+    assert here == there
+    assert all(here[part] != native[part] for part in here if part != "rows")
+
+
+def digests(*before: str, **kernels: str) -> dict[str, str]:
+    """Digests of numbers of all kinds, from a process under an emulator, or under none."""
+    process = subprocess.run(
+        [*before, sys.executable, "-m", "tests.portable_bits"],
+        cwd=HOME,
+        env={**os.environ, **kernels},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    found: dict[str, str] = json.loads(process.stdout.splitlines()[-1])
+    return found
+
+
+def test_a_process_that_is_not_portable_says_so(project, monkeypatch):
+    set_params(project, valuation__numerics="portable")
+    params = load_params(project.params)
+    with pytest.raises(InputError, match="only some processors(.|\n)*MKL_CBWR=COMPATIBLE"):
+        preflight(project, params)
+    for name, value in PORTABLE.items():
+        monkeypatch.setitem(os.environ, name, value)
+    preflight(project, params)
+    assert environment.processor() == {"processor": "x86-64", "vector": "portable", "kernels": {}}
+    monkeypatch.setattr(environment.platform, "machine", lambda: "aarch64")
+    with pytest.raises(InputError, match="an x86-64 processor"):
+        preflight(project, params)
+
+
+def test_a_gpu_is_not_portable():
+    with pytest.raises(ValueError, match="numerics = portable: device is cuda"):
+        ValuationSettings(numerics="portable", device="cuda")
