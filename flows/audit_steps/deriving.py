@@ -10,8 +10,7 @@ from flows.audit_steps.run import AuditRun
 from unshapley.audit.correcting import LearntAgain, learn_again
 from unshapley.audit.derivation import check_tables, derive
 from unshapley.audit.page import check_page
-from unshapley.audit.verdict import DIFFERENT, Check, compare_entries, compare_numbers
-from unshapley.errors import UnshapleyError
+from unshapley.audit.verdict import UNREADABLE, compare_entries, compare_numbers, unreadable
 from unshapley.estimators import CORRECTION, TEST_SET
 from unshapley.estimators.base import Floats
 from unshapley.fidelity.correction import with_correction
@@ -35,10 +34,11 @@ def derive_again(run: AuditRun, opened: OpenedRecord, measured: Remeasured) -> N
     with run.tracker.step("derive"):
         try:
             derived = derive(recorded, errors)
-            run.add(*check_tables(recorded, derived, measured.tolerance["unlearned"]))
+            tolerance, same = measured.tolerance["unlearned"], run.same_machine
+            run.add(*check_tables(recorded, derived, tolerance, same_machine=same))
             run.add(check_page(recorded, derived))
-        except UnshapleyError as error:  # a table that is none, though its hash is the recorded one
-            run.add(Check("publish", "tables", DIFFERENT, 1, 1, details=(str(error),)))
+        except UNREADABLE as error:
+            run.add(unreadable("publish", "tables", error))
 
 
 def _check_correction(

@@ -12,7 +12,7 @@ import numpy as np
 from flows.audit_steps.opening import OpenedRecord
 from flows.audit_steps.run import AuditRun
 from flows.valuation_steps.chunks import AT_MOST, Series, measure_chunks
-from tasks.recall import RETRAINED
+from tasks.recall import RETRAINED, TRIED
 from unshapley.audit.correcting import needs_candidate
 from unshapley.audit.remeasured import Kind, compare_utilities
 from unshapley.audit.sampling import RANDOM, SHARES, Sample, chance, draw
@@ -132,17 +132,24 @@ def measure_rows(run: AuditRun, opened: OpenedRecord, unlearner: Unlearner, rows
 
 
 def measure_coalitions(
-    run: AuditRun, opened: OpenedRecord, unlearner: Unlearner, coalitions: Coalitions
+    run: AuditRun,
+    opened: OpenedRecord,
+    unlearner: Unlearner,
+    coalitions: Coalitions,
+    kind: str | None = None,
 ) -> Measured:
     """Coalitions in their order; all of the plan in the chunks of the run, few in as many as there
     are workers.
+
+    kind: `RETRAINED` or `TRIED`, which have smaller chunks.
     """
     setup, size = opened.setup, opened.setup.chunk_size
     if not run.settings.everything:
         size = min(size, max(1, math.ceil(len(coalitions) / run.params.run.workers)))
-    if isinstance(unlearner, RetrainUnlearner):
+    kind = RETRAINED if isinstance(unlearner, RetrainUnlearner) else kind
+    if kind:
         fitting = chunk_size(setup.game, unlearner, coalitions, run.params.valuation)
-        size = min(AT_MOST[RETRAINED], fitting, size)
+        size = min(AT_MOST[kind], fitting, size)
     series = Series(AUDITED, "audit", run.settings.seed)
     return measure_chunks(
         run.valuation_run, setup, coalitions, series, unlearner=unlearner, size=size, tracked=True
@@ -184,4 +191,5 @@ def _candidate(run: AuditRun, opened: OpenedRecord) -> Floats | None:
     assert isinstance(setup.unlearner, AutoUnlearner)
     kind = setup.unlearner.candidate(setup.game.pretrained)
     rows = np.flatnonzero(recorded.by_calibration)
-    return np.array(measure_rows(run, opened, kind, rows).primary_utilities)
+    tried = recorded.coalitions[rows]
+    return np.array(measure_coalitions(run, opened, kind, tried, TRIED).primary_utilities)

@@ -21,8 +21,15 @@ from unshapley.audit.derivation import derive
 from unshapley.audit.recorded import RecordedValuation, check_plan, read_recorded
 from unshapley.audit.statements import check_statements
 from unshapley.audit.surroundings import differences, is_other_code
-from unshapley.audit.verdict import DIFFERENT, UNEXAMINED, Check, compare_entries
-from unshapley.errors import UnshapleyError, ValidationError
+from unshapley.audit.verdict import (
+    DIFFERENT,
+    UNEXAMINED,
+    UNREADABLE,
+    Check,
+    compare_entries,
+    unreadable,
+)
+from unshapley.errors import ValidationError
 from unshapley.files import read_json
 from unshapley.results.valuation import Valuation
 from unshapley.unlearning import build_unlearner
@@ -45,23 +52,22 @@ class OpenedRecord:
 def open_record(run: AuditRun) -> OpenedRecord | None:
     """None where what was recorded gives no valuation at all: a check says why."""
     with run.tracker.step("open"):
-        tables = _validate(run)
-        recorded = read_recorded(run.project)
-        run.add(check_plan(recorded))
         try:
-            derived = derive(recorded)
-            setup = _setup(run, recorded, tables)
-        except UnshapleyError as error:  # of the record: its files are there and whole
-            run.add(Check("plan", "values and game", DIFFERENT, 1, 1, details=(str(error),)))
+            return _opened(run, _validate(run))
+        except UNREADABLE as error:  # of the record: its files are there and whole
+            run.add(unreadable("plan", "values and game", error))
             return None
-        staying = setup.game.staying(recorded.coalitions)
-        exact = setup.unlearner.exact(setup.game.pretrained, staying).cpu().numpy()
-        other = is_other_code(differences(run.manifest))
-        statements = check_statements(
-            recorded, setup.game, setup.unlearner, exact, other_code=other
-        )
-        run.add(*statements)
-        return OpenedRecord(recorded, derived, setup, exact)
+
+
+def _opened(run: AuditRun, tables: ValidatedTables) -> OpenedRecord:
+    recorded = read_recorded(run.project)
+    run.add(check_plan(recorded))
+    derived, setup = derive(recorded), _setup(run, recorded, tables)
+    game, unlearner = setup.game, setup.unlearner
+    exact = unlearner.exact(game.pretrained, game.staying(recorded.coalitions)).cpu().numpy()
+    other = is_other_code(differences(run.manifest))
+    run.add(*check_statements(recorded, game, unlearner, exact, other_code=other))
+    return OpenedRecord(recorded, derived, setup, exact)
 
 
 def _validate(run: AuditRun) -> ValidatedTables:

@@ -11,8 +11,8 @@ from flows.audit_steps.opening import OpenedRecord
 from flows.audit_steps.run import AuditRun
 from unshapley.audit.verdict import (
     DIFFERENT,
+    EXPECTED,
     UNEXAMINED,
-    WITHIN,
     Check,
     compare_entries,
     compare_numbers,
@@ -101,5 +101,5 @@ def _own_ones(run: AuditRun, opened: OpenedRecord, values: UnlearnedValues, know
     what = f"error of unlearning on {len(rows)} coalitions of the auditor's choice"
     detail = f"root mean squared error {error:.4g}, without unlearning {nothing:.4g}"
     detail += f"; recorded is {stated:.4g}"
-    outcome = WITHIN if error <= limit else DIFFERENT
+    outcome = EXPECTED if error <= limit else DIFFERENT
     run.add(Check("retrain", what, outcome, len(rows), 0, error, limit, (detail,)))

@@ -19,6 +19,7 @@ from flows.runtime.runners import make_runner
 from flows.runtime.tracking import Tracker
 from flows.valuation_steps.run import ValuationRun
 from unshapley.audit.settings import AuditSettings
+from unshapley.audit.surroundings import differences, is_same_machine
 from unshapley.audit.verdict import DIFFERENT, MISSING, Check, Verdict
 from unshapley.config import Params, RunSettings, load_params, parse_params
 from unshapley.errors import InputError
@@ -59,6 +60,11 @@ class AuditRun:
             self.checks.append(check)
             if check.outcome in (DIFFERENT, MISSING):
                 log.info("%s", check.line())
+
+    @property
+    def same_machine(self) -> bool:
+        """Whether what is derived from the same utilities must have the recorded bits."""
+        return is_same_machine(differences(self.manifest))
 
     @property
     def verdict(self) -> Verdict:

@@ -194,7 +194,9 @@ def test_a_forged_utility_with_all_hashes_and_tables_anew_is_measured_to_be_wron
     ("name", "edited", "step"),
     [
         ("report.html", lambda text: text.replace("<td>1</td>", "<td>2</td>", 1), "publish"),
+        ("report.html", lambda text: text.replace("<svg", '<svg class="x"', 1), "publish"),
         ("validation.json", lambda text: text.replace("true", "false", 1), "validate"),
+        ("values.csv", lambda text: text.replace("test_error", "best_error", 1), "publish"),
         ("metrics.json", lambda text: text.replace('"spearman": 0', '"spearman": 1', 1), "publish"),
     ],
 )

@@ -78,21 +78,26 @@ def derive(recorded: RecordedValuation, errors: Mapping[str, Floats] | None = No
 
 
 def check_tables(
-    recorded: RecordedValuation, derived: Valuation, measured: float = 0.0
+    recorded: RecordedValuation,
+    derived: Valuation,
+    measured: float = 0.0,
+    *,
+    same_machine: bool = False,
 ) -> list[Check]:
     """Every published table and figure against what the stored utilities give.
 
-    measured: tolerance of a utility that was measured again, where errors depend on such.
+    measured: tolerance of a utility that was measured again, where errors depend on such;
+    same_machine: whether numbers must have the same bits, where they do not.
     """
     tables, known = all_tables(derived), derived.estimate.errors
     scale = float(np.abs(recorded.table).max())
-    limit = DERIVED * max(scale, 1.0)
+    limit = 0.0 if same_machine else DERIVED * max(scale, 1.0)
     limits = dict.fromkeys((*ERRORS, *PAIRWISE), limit + MOVED * measured)
     checks = [*_values(recorded, tables.pop("values.csv"), derived.estimate, limit, limits)]
     for name, table in tables.items():
         left = () if name != "differences.csv" or _all_errors(recorded, known) else PAIRWISE
         checks += _table(name, recorded.csv(name), table, limit, limits, left)
-    checks += _figures(recorded, metrics(derived), scale)
+    checks += _figures(recorded, metrics(derived), limit)
     return checks
 
 
@@ -171,7 +176,7 @@ def _table(
 
 
 def _figures(
-    recorded: RecordedValuation, found: Mapping[str, Any], scale: float
+    recorded: RecordedValuation, found: Mapping[str, Any], limit: float
 ) -> Iterator[Check]:
     """metrics.json, against what is derived, values.csv, and the manifest."""
     path = recorded.project.valuation / "metrics.json"
@@ -189,7 +194,7 @@ def _figures(
         for n, e in expected.items()
     ]
     a, b = (list(column) for column in zip(*numbers, strict=True))
-    yield compare_numbers("publish", "metrics.json", a, b, DERIVED * scale, list(expected))
+    yield compare_numbers("publish", "metrics.json", a, b, limit, list(expected))
     same = ("utility", "coalitions", "providers_valued", "providers_quarantined")
     stated = {name: found[name] for name in same}
     stated |= {"calibration": manifest["calibration"], "fidelity": manifest["fidelity"]}
@@ -204,7 +209,7 @@ def _figures(
     a, b = (
         [np.nan if f[n] is None else f[n] for n in FIGURES] for f in (written["fidelity"], checked)
     )
-    yield compare_numbers("publish", "figures of the fidelity check", a, b, DERIVED, FIGURES)
+    yield compare_numbers("publish", "figures of the fidelity check", a, b, limit, FIGURES)
 
 
 def _fidelity(recorded: RecordedValuation) -> Fidelity:

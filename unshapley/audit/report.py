@@ -8,11 +8,22 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from unshapley.audit.verdict import DIFFERENT, IDENTICAL, MISSING, UNEXAMINED, WITHIN
+from unshapley.audit.verdict import (
+    DIFFERENT,
+    EXPECTED,
+    IDENTICAL,
+    MISSING,
+    UNEXAMINED,
+    WITHIN,
+)
 from unshapley.files import write_json, written_whole
 
 JSON, PAGE = "audit.json", "audit.html"
-CLASSES = {IDENTICAL: "good", WITHIN: "good", DIFFERENT: "bad", MISSING: "bad", UNEXAMINED: "note"}
+CLASSES = {
+    **dict.fromkeys((IDENTICAL, WITHIN, EXPECTED), "good"),
+    **dict.fromkeys((DIFFERENT, MISSING), "bad"),
+    UNEXAMINED: "note",
+}
 
 
 def write_audit(folder: Path, summary: Mapping[str, Any]) -> None:

@@ -12,6 +12,9 @@ UNKNOWN = "not recorded"
 ARITHMETIC = ("sources", "torch", "numpy", "scipy", "device", "dtype")
 """Names of what a number may depend on in more than its last digits."""
 
+BITS = (*ARITHMETIC, "processor", "vector", "kernels", "python", "pandas", "scikit-learn")
+"""Names of what the last digits may depend on."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -44,6 +47,13 @@ def differences(manifest: Mapping[str, Any]) -> list[Difference]:
 def is_other_code(found: list[Difference]) -> bool:
     """Whether other code, or another library that computes, is at work here than was recorded."""
     return any(difference.name in ARITHMETIC for difference in found)
+
+
+def is_same_machine(found: list[Difference]) -> bool:
+    """Whether the same kind of processor, libraries and code are at work: then what is derived from
+    the same utilities has the same bits.
+    """
+    return not any(difference.name in BITS for difference in found)
 
 
 def rebuild_commands(manifest: Mapping[str, Any]) -> list[str]:

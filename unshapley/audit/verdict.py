@@ -33,9 +33,11 @@ STEPS = (
 UNCOMPUTED = ("record", "inputs")
 """Steps that compare bytes: what differs there differs whatever code looks at it."""
 IDENTICAL, WITHIN, DIFFERENT = "identical", "within tolerance", "different"
-MISSING, UNEXAMINED = "not checkable", "not examined"
+MISSING, UNEXAMINED, EXPECTED = "not checkable", "not examined", "as expected"
 """Outcomes of a check. `MISSING`: what it needs is not there; `UNEXAMINED`: this audit did not ask
-for it."""
+for it; `EXPECTED`: other numbers than are recorded, which agree with them by what chance does."""
+UNREADABLE = (UnshapleyError, LookupError, TypeError, ValueError)
+"""Errors of tables and figures of another form than ours, whose hashes are the recorded ones."""
 REPRODUCED, REPRODUCED_WITHIN = "reproduced", "reproduced within tolerance"
 NOT_REPRODUCED, NOT_CHECKABLE = "not reproduced", "not checkable"
 EXIT_CODES = {REPRODUCED: 0, REPRODUCED_WITHIN: 0, NOT_REPRODUCED: 4, NOT_CHECKABLE: 5}
@@ -132,6 +134,12 @@ class Verdict:
             "other_code": self.other_code,
             "checks": [{**asdict(c), "details": list(c.details)} for c in self.ordered],
         }
+
+
+def unreadable(step: str, what: str, error: Exception) -> Check:
+    """A check of what is not of the form that a valuation writes."""
+    named = str(error) if isinstance(error, UnshapleyError) else f"{type(error).__name__}: {error}"
+    return Check(step, what, DIFFERENT, 1, 1, details=(named,))
 
 
 def compare_numbers(

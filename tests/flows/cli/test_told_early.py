@@ -204,7 +204,7 @@ def test_long_names_are_shown_whole(monkeypatch, capsys):
     }  # fmt: skip
     printing.print_valuation(summary)
     assert name in capsys.readouterr().out
-    monkeypatch.setattr(printing, "_console", lambda: Console(width=80, highlight=False))
+    monkeypatch.setattr(printing, "console", lambda: Console(width=80, highlight=False))
     printing.print_valuation(summary)
     out = capsys.readouterr().out
     assert "0.3000 … 0.7000" in out

@@ -69,9 +69,9 @@ def test_memory_for_not_even_one_coalition_is_refused():
 @pytest.mark.parametrize(
     ("name", "hidden", "count", "recipe"),
     [
-        ("finetune", 64, 1000, {}),
         ("natural_gradient", 64, 200, {}),
-        ("retrain", 64, 600, {"batch_size": 50}),
+        pytest.param("finetune", 64, 1000, {}, marks=pytest.mark.drill),
+        pytest.param("retrain", 64, 600, {"batch_size": 50}, marks=pytest.mark.drill),
         pytest.param("random_label", 2048, 50, {}, marks=pytest.mark.drill),
     ],
 )
