@@ -108,6 +108,7 @@ def test_what_is_computed_again_is_compared_with_what_was(committed, tmp_path):
     assert "form-03" in page
 
 
+@pytest.mark.drill
 def test_a_stranger_audits_it_with_git_and_the_remote_alone(committed, tmp_path):
     remote = committed.root.parent / "remote"
     other = clone(committed.root, tmp_path / "other", remote)

@@ -27,12 +27,8 @@ KINDS = {
 }
 
 
-OFTEN = ("auto", "corrected", "targets whose rows alone are here")
-
-
-@pytest.mark.parametrize(
-    "kind", [k if k in OFTEN else pytest.param(k, marks=pytest.mark.drill) for k in KINDS]
-)
+@pytest.mark.drill
+@pytest.mark.parametrize("kind", KINDS)
 def test_it_is_reproduced(project, kind):
     settings = dict(KINDS[kind])
     correction, targets = settings.pop("correction", 0), settings.pop("targets", 0)
