@@ -114,12 +114,10 @@ def curves(
 
     Examples: `unshapley curves` · `unshapley curves --by newton --random 20 --out proof`
     """
-    from flows.runtime.portable import restart_if
-    from unshapley.config import load_params
+    from flows.runtime.portable import parameters
 
     paths = Project(project)
-    params = load_params(paths.params)
-    restart_if(params.valuation.numerics)
+    params = parameters(paths)
     from flows.preflight import check_parameters
     from flows.runtime.locks import only_run
     from flows.runtime.progress import coalitions_done

@@ -40,12 +40,10 @@ def fidelity(
 
     Examples: `unshapley fidelity` · `unshapley fidelity --unlearner newton --seeds 1 --json`
     """
-    from flows.runtime.portable import restart_if
-    from unshapley.config import load_params
+    from flows.runtime.portable import parameters
 
     paths = Project(project)
-    params = load_params(paths.params)
-    restart_if(params.valuation.numerics)
+    params = parameters(paths)
     from flows.preflight import check_parameters
     from flows.runtime.locks import only_run
 

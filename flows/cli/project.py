@@ -39,12 +39,10 @@ def init(
 @reported
 def prepare(project: ProjectOption = Path()) -> None:
     """Write partitions, test and reference set from digits or from data/raw."""
-    from flows.runtime.portable import restart_if
-    from unshapley.config import load_params
+    from flows.runtime.portable import parameters
 
     paths = Project(project)
-    params = load_params(paths.params)
-    restart_if(params.valuation.numerics)
+    params = parameters(paths)
     from flows.preflight import Step, preflight
     from flows.runtime.locks import only_run
     from unshapley.data.preparation import prepare as write
@@ -116,12 +114,10 @@ def validate(
 def pretrain(project: ProjectOption = Path()) -> None:
     """Validate, then pretrain the model and store it with its curvature statistics."""
     start(project)
-    from flows.runtime.portable import restart_if
-    from unshapley.config import load_params
+    from flows.runtime.portable import parameters
 
     paths = Project(project)
-    params = load_params(paths.params)
-    restart_if(params.valuation.numerics)
+    params = parameters(paths)
     from flows.preflight import Step, preflight
     from flows.pretrain import pretrain as train
     from flows.runtime.locks import only_run
@@ -154,12 +150,10 @@ def curvature(
 
     Examples: `unshapley curvature` · `unshapley curvature --provider cleveland`
     """
-    from flows.runtime.portable import restart_if
-    from unshapley.config import load_params
+    from flows.runtime.portable import parameters
 
     paths = Project(project)
-    params = load_params(paths.params)
-    restart_if(params.valuation.numerics)
+    params = parameters(paths)
     from flows.preflight import check_parameters
     from flows.runtime.locks import only_run
     from flows.runtime.progress import phases

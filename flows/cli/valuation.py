@@ -35,13 +35,11 @@ def run(
     """
     start(project, verbose=verbose)
     from flows.runtime.locks import only_run
-    from flows.runtime.portable import restart_if
+    from flows.runtime.portable import parameters
     from flows.runtime.server import embedded_server
-    from unshapley.config import load_params
 
     paths = Project(project)
-    params = load_params(paths.params)
-    restart_if(params.valuation.numerics)
+    params = parameters(paths)
     with embedded_server() as server:  # starts while we import, and check what can be checked
         from flows.preflight import foreseen, preflight
         from flows.valuation import valuation

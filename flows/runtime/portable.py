@@ -5,7 +5,18 @@ from __future__ import annotations
 import os
 import sys
 
+from unshapley.config import Params, load_params
 from unshapley.environment import PORTABLE, is_portable
+from unshapley.project import Project
+
+
+def parameters(project: Project) -> Params:
+    """The project's parameters, in a process that gives the bits that they ask for. To be called
+    before what computes is imported.
+    """
+    params = load_params(project.params)
+    restart_if(params.valuation.numerics)
+    return params
 
 
 def restart_if(numerics: str) -> None:

@@ -40,10 +40,9 @@ class FullBatch:
         number = torch.arange(1, self.share.shape[1] + 1, device=self.share.device)
         return (number * (self.share > 0)).amax(dim=1).clamp(min=1)
 
-    def take(self, models: Tensor) -> Self:
-        """Some of the models, up to the last row that one of them has a share in."""
-        longest = int(self.lengths()[models].max())
-        x, y, share = (tensor[models, :longest] for tensor in self(0))
+    def take(self, models: Tensor, rows: int) -> Self:
+        """The first rows of some of the models."""
+        x, y, share = (tensor[models, :rows] for tensor in self(0))
         return replace(self, x=x, y=y, share=share)
 
 

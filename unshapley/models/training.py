@@ -86,12 +86,13 @@ def train(
         objective = ChainGradients(chain, batches)
         return descend(model, start, objective, stepped=stepped, length=length, **options)
     # a few models through all steps, then the next: what they need stays in the processor's cache
-    order = batches.lengths().argsort(stable=True)
+    lengths = batches.lengths()
+    order = lengths.argsort(stable=True)
     trained: list[State] = []
     for models in torch.split(order, _models_at_once(chain, start, batches)):
         part = {name: tensor[models] for name, tensor in start.items()}
         shorter = None if length is None else length[models]
-        objective = ChainGradients(chain, batches.take(models))
+        objective = ChainGradients(chain, batches.take(models, int(lengths[models].max())))
         trained.append(descend(model, part, objective, length=shorter, **options))
     index = order.argsort()
     return {name: torch.cat([state[name] for state in trained])[index] for name in trained[0]}
