@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
+import math
 import os
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,7 +19,9 @@ WORKER = "PYTEST_XDIST_WORKER" in os.environ
 """Whether this is one of several processes that run tests; the first one has set up Prefect."""
 if not WORKER:
     os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="unshapley-prefect-")
+    atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
     os.environ.pop("PREFECT_API_URL", None)
+from flows.runtime import server  # noqa: E402
 from flows.runtime.server import EmbeddedServer  # noqa: E402
 from flows.runtime.settings import configure  # noqa: E402
 
@@ -36,6 +42,8 @@ from unshapley.project import Project  # noqa: E402
 # commands are run on a home of their own: two embedded servers on one SQLite file lock each other out
 USER = {**os.environ, "PREFECT_HOME": tempfile.mkdtemp(prefix="unshapley-user-")}
 USER.pop("PREFECT_API_URL", None)
+if WORKER:  # one server serves all processes: while all compute it may be slow, and is not gone
+    server.UNREACHABLE = math.inf
 
 SMALL = [
     "prepare.source=files",
@@ -62,6 +70,23 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     if not WORKER:
         SERVER.wait()
+    copy_database(Path(USER["PREFECT_HOME"]))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(USER["PREFECT_HOME"], ignore_errors=True)
+
+
+def copy_database(home: Path) -> None:
+    """Give a new home of Prefect the tables that the server of the tests has made; a server that
+    makes them itself takes 4 s of a processor.
+    """
+    made = Path(os.environ["PREFECT_HOME"]) / "prefect.db"
+    if not made.exists():  # no flow runs, so there is no server
+        return
+    home.mkdir(exist_ok=True)
+    with closing(sqlite3.connect(made)) as source, closing(sqlite3.connect(home / made.name)) as to:
+        source.backup(to)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli import unshapley
+from tests.conftest import copy_database
 from tests.flows.checkouts import FORMS, NAMED, build_checkout, deliver
 from tests.flows.test_valuation import outputs
 
@@ -38,6 +39,7 @@ def server(tmp_path_factory):
         "UNSHAPLEY_HOME": str(HOME),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
+    copy_database(tmp_path / "prefect")
     log = (tmp_path / "log").open("w")
     options = {"env": environment, "cwd": HOME, "stdout": log, "stderr": subprocess.STDOUT}
     processes = [subprocess.Popen([*PREFECT, "server", "start", "--port", str(port)], **options)]
