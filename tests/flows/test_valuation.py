@@ -104,6 +104,9 @@ def test_processes_give_the_bits_that_threads_give(project, monkeypatch):
     valuation(project=project.root)
     assert chunks_of(project) == {"computed": 6, "resumed": 0}
     assert outputs(project) == first
+    peaks = run_of(project)["memory_mb"]["workers"]
+    assert len(peaks) == 2
+    assert all(peak > 100 for peak in peaks)  # torch alone takes that
 
 
 def test_a_damaged_chunk_is_recognised_and_only_it_is_computed_again(project):

@@ -1,37 +1,76 @@
-"""`valuation.numerics: portable`: a command restarts itself with settings of its own."""
+"""A run in a process of its own: the settings that it restarts itself with, the memory it takes."""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from flows.preflight import preflight
 from tests.conftest import USER, set_params
+from tests.flows.test_valuation import run_of
 from unshapley import environment
 from unshapley.config import ValuationSettings, load_params
 from unshapley.environment import PORTABLE
 from unshapley.errors import InputError
+from unshapley.project import Project
 
 HOME = Path(__file__).resolve().parents[3]
 COMMAND = [sys.executable, "-P", "-c", "from flows.cli import main; main()"]
 
 
-def test_a_command_restarts_itself_whatever_kernels_the_user_has_set(project):
+@pytest.fixture(scope="module")
+def run(built, tmp_path_factory):
+    """A project valued by a command that restarts itself with the settings of `portable`; the
+    largest resident memory seen, in MiB, and what it told.
+    """
+    project = Project(shutil.copytree(built.root, tmp_path_factory.mktemp("own") / "project"))
     set_params(project, valuation__numerics="portable")
-    process = subprocess.run(
-        [*COMMAND, "run", "--quiet", "--project", project.root],
-        env={**USER, "ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
+    log = project.root / "log"
+    with log.open("w") as stderr:
+        started = subprocess.Popen(
+            [*COMMAND, "run", "--quiet", "--project", project.root],
+            env={**USER, "ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2"},
+            stderr=stderr,
+        )
+    process, seen = psutil.Process(started.pid), 0.0
+    while started.poll() is None:
+        with suppress(psutil.Error):  # it ends meanwhile
+            seen = max(seen, process.memory_info().rss / 2**20)
+        time.sleep(0.005)
+    assert started.returncode == 0, log.read_text()
+    return project, seen, log.read_text()
+
+
+def test_a_command_restarts_itself_whatever_kernels_the_user_has_set(run):
+    project, _, _ = run
     numerics = json.loads((project.valuation / "manifest.json").read_text())["numerics"]
     assert (numerics["processor"], numerics["vector"]) == ("x86-64", "portable")
+
+
+def test_the_peak_of_a_run_is_that_of_its_process(run):
+    project, seen, told = run
+    memory = run_of(project)["memory_mb"]
+    assert memory["workers"] == []
+    assert 0.9 * seen < memory["peak"] < 1.1 * seen
+    assert memory["before_measuring"] + 2 * memory["estimated_chunk"] == (
+        pytest.approx(memory["estimated"], abs=0.2)
+    )
+    assert memory["before_measuring"] < memory["peak"] < 1.5 * memory["estimated"]
+    line = re.search(
+        r"memory: peak of this process (\d+) MiB; (\d+) MiB were estimated where it measures "
+        r"\(([\d.]+) of the estimate\)",
+        told,
+    )
+    assert float(line[1]) == pytest.approx(memory["peak"], abs=1)
+    assert float(line[3]) == pytest.approx(memory["peak"] / memory["estimated"], abs=0.01)
 
 
 @pytest.mark.drill
