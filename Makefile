@@ -6,6 +6,8 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 REMOTE ?= $(or $(XDG_DATA_HOME),$(HOME)/.local/share)/unshapley/dvc
 export DVC_NO_ANALYTICS := 1
+# what was compiled once need not be compiled by each of the processes that a run starts
+unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 help:

@@ -9,6 +9,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -67,9 +68,14 @@ def pytest_configure(config: pytest.Config) -> None:
         SERVER.start()
 
 
-def pytest_sessionstart(session: pytest.Session) -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Wait for it only here: meanwhile this process, or those that it has started, import."""
     if not WORKER:
         SERVER.wait()
+    elif url := os.environ.get("PREFECT_API_URL"):
+        while not server.answers(url):  # the first process ends all if it takes too long
+            time.sleep(0.1)
     copy_database(Path(USER["PREFECT_HOME"]))
 
 

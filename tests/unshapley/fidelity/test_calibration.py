@@ -1,6 +1,7 @@
 """Calibration chooses by what real retraining shows."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -23,16 +24,20 @@ from unshapley.game.work import flop_of_coalitions
 from unshapley.unlearning.auto import CANDIDATES, AutoUnlearner, rows_kept
 from unshapley.unlearning.retrain import RetrainUnlearner
 
-GAME = digits_game(providers=7, steps=100)
 PLAN = make_plan("exact", 7, 126, 0).coalitions
 UTILITIES = build_utilities(["neg_log_loss"])
+
+
+@cache
+def digits():
+    return digits_game(providers=7, steps=100)
 
 
 class Measuring:
     """Measures for real, but where a test says otherwise, and notes what it was asked for."""
 
-    def __init__(self, game=GAME, utility="neg_log_loss", instead=None):
-        self.game, self.utility, self.instead = game, utility, instead or {}
+    def __init__(self, game=None, utility="neg_log_loss", instead=None):
+        self.game, self.utility, self.instead = game or digits(), utility, instead or {}
         self.asked = []
 
     def __call__(self, unlearner, coalitions):
@@ -43,13 +48,13 @@ class Measuring:
         return np.array(measure(self.game, unlearner, coalitions, utilities)[self.utility])
 
 
-def found(measuring, auto=None, game=GAME, **settings):
+def found(measuring, auto=None, game=None, **settings):
     auto = auto or AutoUnlearner()
-    return calibrate(game, auto, PLAN, PLAN, CalibrationSettings(**settings), measuring)
+    return calibrate(game or digits(), auto, PLAN, PLAN, CalibrationSettings(**settings), measuring)
 
 
 def truth(coalitions):
-    return np.array(measure(GAME, RetrainUnlearner(), coalitions, UTILITIES)["neg_log_loss"])
+    return np.array(measure(digits(), RetrainUnlearner(), coalitions, UTILITIES)["neg_log_loss"])
 
 
 def test_the_one_that_gives_what_retraining_gives_is_chosen():
@@ -83,34 +88,34 @@ def test_each_is_retrained_once_and_those_kept_by_all_share_the_cost():
     retrained = [count for name, count in measuring.asked if name == "retrain"]
     assert retrained == [len(calibration.rows)]
     assert len(calibration.extra) == LEAST
-    exact = calibration.unlearner.exact(GAME.pretrained, GAME.staying(PLAN)).numpy()
+    exact = calibration.unlearner.exact(digits().pretrained, digits().staying(PLAN)).numpy()
     assert not exact[calibration.extra].any()
     assert exact[np.setdiff1d(calibration.rows, calibration.extra)].all()
-    spent = flop_of_coalitions(GAME, RetrainUnlearner(), PLAN)
+    spent = flop_of_coalitions(digits(), RetrainUnlearner(), PLAN)
     assert calibration.cost_share > spent[calibration.extra].sum() / spent.sum()
 
 
 def test_more_are_retrained_where_the_share_pays_for_them():
     few, many = (found(Measuring(), share=share) for share in (0.01, 0.3))
     assert len(few.extra) == LEAST < len(many.extra)
-    work = flop_of_coalitions(GAME, RetrainUnlearner(), PLAN)
+    work = flop_of_coalitions(digits(), RetrainUnlearner(), PLAN)
     assert 0.2 < work[many.extra].sum() / work.sum() <= 0.3
 
 
 def test_the_smallest_are_paid_for_by_cost():
-    share = largest_affordable_share(GAME, PLAN, 0.05)
+    share = largest_affordable_share(digits(), PLAN, 0.05)
     auto = AutoUnlearner(retrain_below=share)
-    exact = auto.exact(GAME.pretrained, GAME.staying(PLAN)).numpy()
-    work = flop_of_coalitions(GAME, RetrainUnlearner(), PLAN)
+    exact = auto.exact(digits().pretrained, digits().staying(PLAN)).numpy()
+    work = flop_of_coalitions(digits(), RetrainUnlearner(), PLAN)
     assert 0.03 < work[exact].sum() / work.sum() <= 0.05
     assert work[exact].max() <= work[~exact].min() * 1.001
-    assert largest_affordable_share(GAME, PLAN, 0.0) == 0.0
+    assert largest_affordable_share(digits(), PLAN, 0.0) == 0.0
 
 
 def test_who_is_retrained_does_not_depend_on_the_last_bit_of_a_share():
     """It depends on the batch that a share is computed in."""
-    share = np.sort(rows_kept(GAME.pretrained, GAME.staying(PLAN)).numpy())
-    below = largest_affordable_share(GAME, PLAN, 0.05)
+    share = np.sort(rows_kept(digits().pretrained, digits().staying(PLAN)).numpy())
+    below = largest_affordable_share(digits(), PLAN, 0.05)
     assert np.abs(share - below).min() > 1e-9
 
 
@@ -149,14 +154,14 @@ def test_nothing_is_tried_where_calibration_retrains_all_that_is_left():
     calibration = found(measuring, auto=AutoUnlearner(cost=0.0), coalitions=len(PLAN))
     assert not measuring.asked
     nobody = torch.zeros(1, 7, dtype=torch.bool)
-    assert calibration.unlearner.exact(GAME.pretrained, nobody).all()
+    assert calibration.unlearner.exact(digits().pretrained, nobody).all()
 
 
 def test_without_rows_it_takes_the_one_that_reads_none():
-    rows = GAME.pretrained.rows
+    rows = digits().pretrained.rows
     gone = rows.owner != 0
     left = replace(rows, x=rows.x[gone], y=rows.y[gone], owner=rows.owner[gone])
-    game = replace(GAME, pretrained=replace(GAME.pretrained, rows=left))
+    game = replace(digits(), pretrained=replace(digits().pretrained, rows=left))
     measuring = Measuring()
     calibration = found(measuring, game=game)
     assert not measuring.asked
@@ -179,9 +184,9 @@ def test_correction_is_taken_where_left_out_coalitions_are_predicted_better():
         calibration = found(Measuring(instead={**others, "newton": wrong}), coalitions=24)
         assert calibration.unlearner.method == "newton"
         unlearned = wrong(PLAN)
-        exact = calibration.unlearner.exact(GAME.pretrained, GAME.staying(PLAN)).numpy()
+        exact = calibration.unlearner.exact(digits().pretrained, digits().staying(PLAN)).numpy()
         utilities = np.where(exact, truth(PLAN), unlearned)
-        shares = GAME.pretrained.share(GAME.staying(PLAN)).numpy()
+        shares = digits().pretrained.share(digits().staying(PLAN)).numpy()
         learnt = (calibration.rows, calibration.retrained)
         correction = correct(PLAN, shares, calibration.before(utilities), learnt, exact, 0)
         assert calibration.is_improved_by(correction) is improved
