@@ -18,6 +18,8 @@ import pytest
 
 WORKER = "PYTEST_XDIST_WORKER" in os.environ
 """Whether this is one of several processes that run tests; the first one has set up Prefect."""
+# threads that spin while they wait take the processors from the other processes that run tests
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if not WORKER:
     os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="unshapley-prefect-")
     atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)

@@ -234,6 +234,7 @@ def die_after(monkeypatch, name):
     monkeypatch.setattr(RefreshJob, "step", step)
 
 
+@pytest.mark.drill
 @pytest.mark.usefixtures("run_before")
 def test_what_one_that_died_has_committed_is_tagged_and_pushed_by_the_next(
     checkout, drop, monkeypatch

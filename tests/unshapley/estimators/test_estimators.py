@@ -144,12 +144,12 @@ def test_plain_marginal_contributions_of_a_dummy_are_nothing(name):
 def test_twins_are_worth_the_same_on_average(name):
     mask = np.arange(64)
     game = saturating(6)[(mask & 0b111100) | (mask & 1) + (mask >> 1 & 1)]
-    found = np.array([values(game, name, 61, seed).value for seed in range(100)])
+    found = np.array([values(game, name, 61, seed).value for seed in range(49)])
     gap = found[:, 0] - found[:, 1]
     # 1e-3: of values that are about 0.1
-    assert abs(gap.mean()) < 4 * gap.std() / 10 + 1e-3
+    assert abs(gap.mean()) < 4 * gap.std() / 7 + 1e-3
     apart = found[:, 0] - found[:, 5]
-    assert abs(apart.mean()) > 4 * apart.std() / 10 + 1e-3
+    assert abs(apart.mean()) > 4 * apart.std() / 7 + 1e-3
 
 
 @given(utilities, utilities)

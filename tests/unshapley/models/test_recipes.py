@@ -239,7 +239,7 @@ def test_adamw_minimises_the_loss_without_a_penalty():
     """What `newton` assumes of it: its weights are where the gradient of the loss alone is zero."""
     by_optimizer = {}
     for name in ("adam", "adamw"):
-        recipe = PretrainSettings(optimizer=name, steps=3000, weight_decay=0.1)
+        recipe = PretrainSettings(optimizer=name, steps=1500, weight_decay=0.1)
         model, rows = torch.nn.Linear(4, 1).double(), some_rows()
         torch.nn.init.zeros_(model.weight)
         rows = TrainingRows(rows.x, rows.y.double(), rows.owner)
