@@ -27,7 +27,7 @@ def publish_values(
     """Raises `UntrustedError` where the values are not published."""
     tracker = run.tracker
     with tracker.step("publish"):
-        folder = publish(opened.source, run.params, unvisited(valuation), tables.reports)
+        folder = publish(opened.execution.source, run.params, unvisited(valuation), tables.reports)
     summary = tracker.summary(run.params.run)
     write_run(run.project, folder.name, summary)
     log.info(_memory(summary["memory_mb"]))
