@@ -105,7 +105,7 @@ def _problem_of_name(file: Path, names: Counter[str]) -> str:
     if not file.is_file() or file.is_symlink():
         return "is not a regular file"
     if not is_table(file.name):
-        return f"the file name must end in {' or '.join(SUFFIXES)}"
+        return f"the file name must end in one of {', '.join(SUFFIXES)}"
     try:
         provider_name(file.stem)
     except InputError as error:
