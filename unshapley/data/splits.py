@@ -123,8 +123,8 @@ def _split_all(
             shares={TEST: test, REFERENCE: reference},
             seed=settings.seed,
         )
-        table = table.drop(columns=[c for c in settings.aside if c in table])
-        splits[name] = Split(*(table[part == side].reset_index(drop=True) for side in range(3)))
+        kept = table.drop(columns=[c for c in settings.aside if c in table])
+        splits[name] = Split(*(kept[part == side].reset_index(drop=True) for side in range(3)))
     return splits
 
 
