@@ -1,4 +1,4 @@
-"""Validate → load → plan → calibrate → measure → aggregate → check or correct → publish."""
+"""Validate → load → value (plan → calibrate → measure → check or correct) → publish."""
 
 from __future__ import annotations
 
@@ -8,17 +8,12 @@ from typing import Any
 from prefect import flow
 from prefect.runtime import flow_run
 
-from flows.valuation_steps.assembling import valuation_of
-from flows.valuation_steps.calibrating import calibrate_unlearner
-from flows.valuation_steps.checking import check_or_correct
 from flows.valuation_steps.loading import open_game
-from flows.valuation_steps.measuring import measure_plan
-from flows.valuation_steps.planning import plan_coalitions
 from flows.valuation_steps.publishing import publish_values
 from flows.valuation_steps.run import running_valuation
-from flows.valuation_steps.tolerating import tolerances_of
 from flows.valuation_steps.validating import validate_tables
 from unshapley.config import Params
+from unshapley.valuing.assembling import value_game
 
 
 def _run_name() -> str:
@@ -37,8 +32,5 @@ def valuation(project: Path = Path(), params: Params | None = None) -> dict[str,
     with running_valuation(project, params) as run:
         tables = validate_tables(run)
         opened = open_game(run, tables)
-        plan = calibrate_unlearner(run, plan_coalitions(run, opened))
-        measured = measure_plan(run, plan)
-        check = check_or_correct(run, measured)
-        values = valuation_of(measured, check, tables, tolerances_of(run, measured))
+        values = value_game(opened.execution, opened.game, opened.unlearner, tables.left_out)
         return publish_values(run, opened, values, tables)

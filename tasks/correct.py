@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.load import WORKER, GameSource
 from unshapley.fidelity import correction
 from unshapley.fidelity.correction import Correction, Floats, Ints
 from unshapley.game.coalitions import Coalitions
@@ -15,14 +14,12 @@ from unshapley.game.coalitions import Coalitions
 
 @task(name="correct", cache_policy=NO_CACHE, persist_result=False)
 def correct(
-    source: GameSource,
     plan: Coalitions,
+    shares: Floats,
     unlearned: Floats,
     retrained: tuple[Ints, Floats],
     exact: NDArray[np.bool_],
     seed: int,
 ) -> Correction:
     """Corrected utilities of a plan, with draws that show their uncertainty."""
-    game = WORKER.load(source)
-    shares = game.pretrained.share(game.staying(plan)).cpu().numpy()
     return correction.correct(plan, shares, unlearned, retrained, exact, seed)

@@ -16,16 +16,15 @@ from prefect.results import ResultRecord  # type: ignore[attr-defined]
 from unshapley.files import is_sealed
 from unshapley.game.coalitions import keys
 from unshapley.game.measuring import CachedUtility, unpacked
+from unshapley.valuing.execution import PLANNED
 
-PLANNED, RETRAINED, TRIED = "chunk", "retrained", "tried"
-"""How the names of kept results begin: of chunks of a plan, of coalitions that were retrained to
-check, correct or calibrate unlearning, and of those on which calibration tried a candidate."""
 SHORT = 16
 """Number of characters of a game's key in the names of its results."""
 
 
 def result_name(kind: str, game: str, plan: str, chunk: str) -> str:
-    """Name of a chunk's result: it contains the game and the plan that it was measured for.
+    """Name of a chunk's result: it begins with its kind, and contains the game and the plan that it
+    was measured for.
 
     plan: names a plan and its continuations, for example an estimator with its seed.
     """

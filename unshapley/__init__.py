@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from unshapley import environment as environment  # first: it hashes the sources that run
 
 if TYPE_CHECKING:
+    from unshapley.api.result import Result
+    from unshapley.api.value import value
     from unshapley.config import Params, load_params
     from unshapley.data.preparation import prepare
     from unshapley.errors import (
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
         UnshapleyError,
         UntrustedError,
         ValidationError,
+        ValuationWarning,
     )
     from unshapley.estimators import Estimate, Estimator, Plan, make_plan
     from unshapley.fidelity.gate import Fidelity, check_fidelity
@@ -47,12 +50,14 @@ __all__ = [
     "Params",
     "Plan",
     "Project",
+    "Result",
     "UncheckableError",
     "Unlearner",
     "UnshapleyError",
     "UntrustedError",
     "Utility",
     "ValidationError",
+    "ValuationWarning",
     "build_unlearner",
     "build_utilities",
     "check_fidelity",
@@ -66,9 +71,12 @@ __all__ = [
     "measure_endpoints",
     "prepare",
     "pretrain",
+    "value",
 ]
 
 _MODULES = {
+    "api.result": ("Result",),
+    "api.value": ("value",),
     "config": ("Params", "load_params"),
     "data.preparation": ("prepare",),
     "errors": (
@@ -79,6 +87,7 @@ _MODULES = {
         "UnshapleyError",
         "UntrustedError",
         "ValidationError",
+        "ValuationWarning",
     ),
     "estimators": ("Estimate", "Estimator", "Plan", "make_plan"),
     "fidelity.gate": ("Fidelity", "check_fidelity"),

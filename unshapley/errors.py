@@ -7,6 +7,9 @@ UnshapleyError
 ├── AlteredError       files are not those that were recorded (exit 4)
 ├── UncheckableError   what a check needs is not there (exit 5)
 └── BusyError          another run works in the same project (exit 6)
+
+ValuationWarning is no error: it says why the values of `unshapley.value` are not to be believed as
+they stand.
 """
 
 from __future__ import annotations
@@ -74,3 +77,7 @@ def _rebuild(
     kind: type[InputError], what: str, where: str | None, expected: str, do: str
 ) -> InputError:
     return kind(what, where=where, expected=expected, do=do)
+
+
+class ValuationWarning(UserWarning):
+    """What speaks against believing the values of `unshapley.value` as they stand."""

@@ -10,13 +10,13 @@ import numpy as np
 from flows.audit_steps.measuring import Remeasured, measure_coalitions
 from flows.audit_steps.opening import OpenedRecord
 from flows.audit_steps.run import AuditRun
-from flows.valuation_steps.checking import TWICE
 from unshapley.audit.verdict import UNEXAMINED, Check, compare_entries, compare_numbers
 from unshapley.estimators.base import Ints
 from unshapley.fidelity.comparison import Retrained, UnlearnedValues
 from unshapley.fidelity.gate import Fidelity
 from unshapley.fidelity.implied import ImpliedErrors, Interval, implied_errors
 from unshapley.unlearning.retrain import RetrainUnlearner
+from unshapley.valuing.checking import TWICE
 
 FOLLOWS = 1e-5
 """Tolerance of figures that follow from the recorded retrainings; all are between 0 and about 1."""

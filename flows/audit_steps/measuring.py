@@ -11,8 +11,6 @@ import numpy as np
 
 from flows.audit_steps.opening import OpenedRecord
 from flows.audit_steps.run import AuditRun
-from flows.valuation_steps.chunks import AT_MOST, Series, measure_chunks
-from tasks.recall import RETRAINED, TRIED
 from unshapley.audit.correcting import needs_candidate
 from unshapley.audit.remeasured import Kind, compare_utilities
 from unshapley.audit.sampling import RANDOM, SHARES, Sample, chance, draw
@@ -26,6 +24,7 @@ from unshapley.game.rounding import UNKNOWN, of_flipped_rows
 from unshapley.unlearning import Unlearner
 from unshapley.unlearning.auto import AutoUnlearner
 from unshapley.unlearning.retrain import RetrainUnlearner
+from unshapley.valuing.execution import AT_MOST, RETRAINED, TRIED, Series
 
 log = logging.getLogger("unshapley.run")
 
@@ -151,8 +150,8 @@ def measure_coalitions(
         fitting = chunk_size(setup.game, unlearner, coalitions, run.params.valuation)
         size = min(AT_MOST[kind], fitting, size)
     series = Series(AUDITED, "audit", run.settings.seed)
-    return measure_chunks(
-        run.valuation_run, setup, coalitions, series, unlearner=unlearner, size=size, tracked=True
+    return opened.execution.measure(
+        setup, coalitions, series, unlearner=unlearner, size=size, tracked=True
     )
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.audit_steps.run import AuditRun
+from flows.valuation_steps.in_tasks import InTasks
 from flows.valuation_steps.loading import name_source
-from flows.valuation_steps.planning import MeasuringPlan, fitting_coalitions, in_chunks
 from flows.valuation_steps.validating import ValidatedTables
 from tasks.expectations.validation import state_of, verdict
 from tasks.keeping import retried
@@ -33,18 +33,21 @@ from unshapley.errors import ValidationError
 from unshapley.files import read_json
 from unshapley.results.valuation import Valuation
 from unshapley.unlearning import build_unlearner
+from unshapley.valuing.planning import MeasuringPlan, fitting_coalitions, with_chunk_size
 
 log = logging.getLogger("unshapley.run")
 
 
 @dataclass(frozen=True)
 class OpenedRecord:
-    """recorded: what the files hold; derived: what the stored utilities give; setup: the game, and
-    how it was measured; exact: coalitions that the unlearner itself retrained `(m,)`.
+    """recorded: what the files hold; derived: what the stored utilities give; execution: how it is
+    measured again; setup: the game, and how it was measured; exact: coalitions that the unlearner
+    itself retrained `(m,)`.
     """
 
     recorded: RecordedValuation
     derived: Valuation
+    execution: InTasks
     setup: MeasuringPlan
     exact: NDArray[np.bool_]
 
@@ -62,12 +65,12 @@ def open_record(run: AuditRun) -> OpenedRecord | None:
 def _opened(run: AuditRun, tables: ValidatedTables) -> OpenedRecord:
     recorded = read_recorded(run.project)
     run.add(check_plan(recorded))
-    derived, setup = derive(recorded), _setup(run, recorded, tables)
+    derived, (execution, setup) = derive(recorded), _setup(run, recorded, tables)
     game, unlearner = setup.game, setup.unlearner
     exact = unlearner.exact(game.pretrained, game.staying(recorded.coalitions)).cpu().numpy()
     other = is_other_code(differences(run.manifest))
     run.add(*check_statements(recorded, game, unlearner, exact, other_code=other))
-    return OpenedRecord(recorded, derived, setup, exact)
+    return OpenedRecord(recorded, derived, execution, setup, exact)
 
 
 def _validate(run: AuditRun) -> ValidatedTables:
@@ -95,7 +98,9 @@ def _validate(run: AuditRun) -> ValidatedTables:
     return ValidatedTables(state, found, recorded)
 
 
-def _setup(run: AuditRun, recorded: RecordedValuation, tables: ValidatedTables) -> MeasuringPlan:
+def _setup(
+    run: AuditRun, recorded: RecordedValuation, tables: ValidatedTables
+) -> tuple[InTasks, MeasuringPlan]:
     """How the run measured, with the unlearner as calibration or a budget has set it."""
     _, options = run.manifest["unlearner"]
     unlearner = build_unlearner(run.params.valuation.unlearner, options)
@@ -103,5 +108,6 @@ def _setup(run: AuditRun, recorded: RecordedValuation, tables: ValidatedTables) 
     source = replace(source, players=recorded.players)
     load.with_options(**retried(run.params.run))(source)
     fitting = fitting_coalitions(run.params.valuation, recorded.plan.n)
-    setup = MeasuringPlan(source, WORKER.load(source), unlearner, recorded.plan, fitting, 1)
-    return in_chunks(run.valuation_run, setup)
+    setup = MeasuringPlan(WORKER.load(source), unlearner, recorded.plan, fitting)
+    execution = InTasks(run.valuation_run, source)
+    return execution, with_chunk_size(setup, run.params.valuation)

@@ -118,10 +118,10 @@ def curves(
 
     paths = Project(project)
     params = parameters(paths)
-    from flows.preflight import check_parameters
     from flows.runtime.locks import only_run
     from flows.runtime.progress import coalitions_done
     from unshapley.analysis.project_curves import project_curves, write_curves
+    from unshapley.valuing.checks import check_parameters
 
     check_parameters(params)
     folder = out or paths.data / "curves"

@@ -44,8 +44,8 @@ def fidelity(
 
     paths = Project(project)
     params = parameters(paths)
-    from flows.preflight import check_parameters
     from flows.runtime.locks import only_run
+    from unshapley.valuing.checks import check_parameters
 
     check_parameters(params)
     folder = out or paths.data / "fidelity"

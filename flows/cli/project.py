@@ -154,10 +154,10 @@ def curvature(
 
     paths = Project(project)
     params = parameters(paths)
-    from flows.preflight import check_parameters
     from flows.runtime.locks import only_run
     from flows.runtime.progress import phases
     from unshapley.curvature.store import renew
+    from unshapley.valuing.checks import check_parameters
 
     with only_run(paths):
         check_parameters(params, importing=False)  # an unlearner need not be where the rows are

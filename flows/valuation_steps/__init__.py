@@ -1,1 +1,1 @@
-"""The steps of the valuation flow, one file each; `run` and `chunks` are what they share."""
+"""The steps of the valuation flow that need a project or Prefect; `run` is what they share."""

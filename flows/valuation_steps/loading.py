@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flows.valuation_steps.in_tasks import InTasks
 from flows.valuation_steps.run import ValuationRun
 from flows.valuation_steps.validating import ValidatedTables
 from tasks.keeping import retried
@@ -17,9 +18,9 @@ from unshapley.unlearning import Unlearner, build_unlearner
 
 @dataclass(frozen=True)
 class OpenedGame:
-    """The loaded game, what names it to workers, and the unlearner that is to be used."""
+    """The loaded game, how it is measured, and the unlearner that is to be used."""
 
-    source: GameSource
+    execution: InTasks
     game: LoadedGame
     unlearner: Unlearner
 
@@ -31,7 +32,8 @@ def open_game(run: ValuationRun, tables: ValidatedTables) -> OpenedGame:
         unlearner = build_unlearner(settings.unlearner, settings.options)
         source = name_source(run, tables, unlearner.needs)
         load.with_options(**retried(run.params.run))(source)
-        return OpenedGame(source, WORKER.load(source), unlearner)  # the task has loaded it
+        game = WORKER.load(source)  # the task has loaded it
+        return OpenedGame(InTasks(run, source), game, unlearner)
 
 
 def name_source(run: ValuationRun, tables: ValidatedTables, needs: str | None) -> GameSource:

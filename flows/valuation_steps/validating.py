@@ -23,9 +23,10 @@ class ValidatedTables:
     quarantined: dict[str, str]
 
     @property
-    def quarantined_rows(self) -> dict[str, int]:
-        """Rows by provider of those that are left out."""
-        return {r["table"]: r["rows"] for r in self.reports if r["table"] in self.quarantined}
+    def left_out(self) -> dict[str, tuple[str, int]]:
+        """Reason and rows by provider of those that are in quarantine."""
+        rows = {report["table"]: report["rows"] for report in self.reports}
+        return {name: (reason, rows[name]) for name, reason in self.quarantined.items()}
 
 
 def validate_tables(run: ValuationRun) -> ValidatedTables:

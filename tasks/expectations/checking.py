@@ -11,7 +11,8 @@ import pandas as pd
 
 from tasks.expectations.explaining import explain
 from tasks.expectations.suites import COLUMNS, great_expectations
-from tasks.expectations.summaries import SETS, RowIndex, TableSummary, summarise
+from tasks.expectations.summaries import TableSummary, row_index, summarise
+from unshapley.data.row_index import SETS, RowIndex
 from unshapley.data.tables import Schema
 from unshapley.errors import InputError
 from unshapley.progress import Progress, silent
@@ -72,7 +73,7 @@ def summarise_all(
         for name in names:
             summaries[name] = summarise(read(name), name, schema)
             advance(1)
-    return summaries, RowIndex(summaries)
+    return summaries, row_index(summaries)
 
 
 def views_of(

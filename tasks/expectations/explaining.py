@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks.expectations.summaries import BY_CHANCE, RowIndex, cells_of, label_masks
+from tasks.expectations.summaries import cells_of, label_masks
+from unshapley.data.row_index import BY_CHANCE, RowIndex
 from unshapley.data.tables import Schema
 
 Result = Mapping[str, Any]

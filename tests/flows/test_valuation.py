@@ -13,7 +13,6 @@ from flows.cli.printing import print_valuation
 from flows.preflight import preflight
 from flows.runtime.locks import only_run
 from flows.valuation import valuation
-from flows.valuation_steps.planning import fitting_coalitions
 from tests.cli import unshapley
 from tests.conftest import set_params
 from unshapley.analysis.summary import summarize_valuation
@@ -25,6 +24,7 @@ from unshapley.models.store import ModelRecord
 from unshapley.project import Project
 from unshapley.results.layout import RUN
 from unshapley.results.published import GRADES
+from unshapley.valuing.planning import fitting_coalitions
 
 
 def outputs(project: Project) -> dict[str, str]:

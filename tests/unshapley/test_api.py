@@ -24,11 +24,13 @@ SIGNATURES = {
     "measure_endpoints": "(game, unlearner, utilities)",
     "prepare": "(project, params)",
     "pretrain": "(project, params, providers, quarantined, phases=<function silent_phases>)",
+    "value": "(model, data, *, test=None, reference=None, label='label', utility=None, "
+    "task='classification', params=None)",
 }
 CLASSES = [
     "AlteredError", "BusyError", "Estimate", "Estimator", "Fidelity", "Game", "InputError", "Measured",
-    "Params", "Plan", "Project", "UncheckableError", "Unlearner", "UnshapleyError", "UntrustedError",
-    "Utility", "ValidationError",
+    "Params", "Plan", "Project", "Result", "UncheckableError", "Unlearner", "UnshapleyError", "UntrustedError",
+    "Utility", "ValidationError", "ValuationWarning",
 ]  # fmt: skip
 HOME = Path(__file__).resolve().parents[2]
 

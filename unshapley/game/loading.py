@@ -58,7 +58,7 @@ def load_game(
     record = ModelRecord.load(project.model)
     model, trained, initial, rewind = load_files(project.model, record)
     providers = tuple(sorted(record.partitions))
-    _check_players(players, providers)
+    check_players(players, providers)
     _check_shape(project, schema, record)
     for name in ("test", "reference"):
         if sha256(getattr(project, name)) != getattr(record, name):
@@ -86,11 +86,25 @@ def load_game(
         statistics[project.curvature / "curvature.json"] = sha256(
             project.curvature / "curvature.json"
         )
-    pretrained = pretrained.to(device)
+    read = tuple(statistics.items())
+    game = as_game(pretrained.to(device), schema, record, players, utilities, read)
+    _check_score(game, project)
+    return game
+
+
+def as_game(
+    pretrained: Pretrained,
+    schema: Schema,
+    record: ModelRecord,
+    players: Sequence[str],
+    utilities: Sequence[str],
+    statistics: tuple[tuple[Path, str], ...] = (),
+) -> LoadedGame:
+    """The game of a model that holds its test set; arguments as in `LoadedGame`."""
     assert pretrained.test is not None
-    game = LoadedGame(
+    return LoadedGame(
         players=tuple(players),
-        providers=providers,
+        providers=tuple(sorted(record.partitions)),
         pretrained=pretrained,
         test_x=pretrained.test[0],
         test_y=pretrained.test[1],
@@ -98,11 +112,9 @@ def load_game(
         label_scale=schema.label_scale,
         classes=schema.classes,
         record=record,
-        statistics=tuple(statistics.items()),
+        statistics=statistics,
         utilities=build_utilities(utilities, schema.task),
     )
-    _check_score(game, project)
-    return game
 
 
 def _training_rows(
@@ -131,7 +143,8 @@ def _training_rows(
     return TrainingRows(torch.cat(xs), torch.cat(ys), torch.cat(owners))
 
 
-def _check_players(players: Sequence[str], providers: Sequence[str]) -> None:
+def check_players(players: Sequence[str], providers: Sequence[str]) -> None:
+    """Raise `InputError` for fewer than two players, and for one that is none of the providers."""
     if len(players) < 2:
         raise InputError(
             f"{len(players)} provider to value",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from unshapley.config import Params
+from unshapley.config import Params, PretrainSettings
 from unshapley.curvature.store import write_curvature
 from unshapley.data.tables import Schema
 from unshapley.errors import InputError
@@ -36,33 +36,12 @@ def pretrain(
     schema = Schema.load(project.schema)
     partitions = {p: read_rows(project, schema, p) for p in providers}
     reference, test = (read_set(project, schema, name) for name in ("reference", "test"))
-    pretrained = fit(
-        params.pretrain,
-        partitions,
-        reference,
-        outputs=schema.outputs,
-        progress=phases("training", "steps"),
-    )
-    score = score_on_test(pretrained, schema, test)
+    pretrained, score = train_model(params.pretrain, schema, partitions, reference, test, phases)
     assert pretrained.rewind is not None
     hashes = {p: sha256(project.partition(p)) for p in providers}
     files = save_files(project.model, pretrained.trained, pretrained.initial, pretrained.rewind)
-    record = ModelRecord(
-        recipe=params.pretrain,
-        architecture_source=source_of_architecture(params.pretrain.architecture),
-        in_features=len(schema.features),
-        classes=schema.outputs,
-        partitions=hashes,
-        rows={p: len(partitions[p][1]) for p in providers},
-        quarantined=dict(quarantined),
-        test=sha256(project.test),
-        reference=sha256(project.reference),
-        files=files,
-        noise=pretrained.noise,
-        score=score,
-        steps=pretrained.steps,
-        convergence=convergence_of(pretrained),
-    )
+    sets = sha256(project.test), sha256(project.reference)
+    record = record_of(pretrained, schema, score, hashes, sets, files, quarantined)
     record.save(project.model)
     write_curvature(
         project.curvature,
@@ -75,6 +54,60 @@ def pretrain(
         progress=phases("statistics", "passes over a provider's rows"),
     )
     return record
+
+
+def train_model(
+    recipe: PretrainSettings,
+    schema: Schema,
+    partitions: Mapping[str, Rows],
+    reference: Rows,
+    test: Rows,
+    phases: Phases = silent_phases,
+) -> tuple[Pretrained, dict[str, float]]:
+    """The model of a recipe, and its utilities on the test set; `InputError` if it diverged."""
+    pretrained = fit(
+        recipe,
+        partitions,
+        reference,
+        outputs=schema.outputs,
+        progress=phases("training", "steps"),
+    )
+    return pretrained, score_on_test(pretrained, schema, test)
+
+
+def record_of(
+    pretrained: Pretrained,
+    schema: Schema,
+    score: Mapping[str, float],
+    partitions: Mapping[str, str],
+    sets: tuple[str, str],
+    files: Mapping[str, str],
+    quarantined: Mapping[str, str],
+) -> ModelRecord:
+    """What is recorded of a model.
+
+    partitions: hash of the rows of every provider that it was trained on, in their order; sets: of
+    the test and of the reference set; files: of the weights; quarantined: reason by provider that
+    was left out.
+    """
+    test, reference = sets
+    counts = pretrained.counts.tolist()
+    return ModelRecord(
+        recipe=pretrained.recipe,
+        architecture_source=source_of_architecture(pretrained.recipe.architecture),
+        in_features=len(schema.features),
+        classes=schema.outputs,
+        partitions=dict(partitions),
+        rows=dict(zip(partitions, counts, strict=True)),
+        quarantined=dict(quarantined),
+        test=test,
+        reference=reference,
+        files=dict(files),
+        noise=pretrained.noise,
+        score=dict(score),
+        steps=pretrained.steps,
+        convergence=convergence_of(pretrained),
+    )
 
 
 @deterministic()

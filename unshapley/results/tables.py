@@ -9,7 +9,8 @@ import pandas as pd
 from scipy import special
 
 from unshapley.errors import InputError
-from unshapley.estimators import CORRECTION, SAMPLING, TEST_SET, estimate
+from unshapley.estimators import CORRECTION, SAMPLING, TEST_SET, Estimate, estimate
+from unshapley.estimators.base import Floats
 from unshapley.estimators.interactions import interactions
 from unshapley.estimators.least_core import least_core
 from unshapley.estimators.semivalues import SEMIVALUES
@@ -56,7 +57,7 @@ def values_table(valuation: Valuation) -> pd.DataFrame:
             "ci_high": estimate.ci_high,
             "rank": pd.array(rank, dtype="Int64"),
             "status": "valued",
-            **{f"{column}_error": estimate.error_of(part) for column, part in PARTS.items()},
+            **{f"{column}_error": _error(estimate, part) for column, part in PARTS.items()},
         }
     )
     left_out = pd.DataFrame(
@@ -68,6 +69,12 @@ def values_table(valuation: Valuation) -> pd.DataFrame:
     )
     table = pd.concat([valued, left_out]) if len(left_out) else valued
     return table.sort_values("provider", ignore_index=True)[list(valued.columns)]
+
+
+def _error(estimate: Estimate, part: str) -> Floats:
+    """A part of the standard error of every player `(n,)`, NaN where it does not apply."""
+    error = estimate.error_of(part)
+    return np.full(len(estimate.value), np.nan) if error is None else error
 
 
 def utilities_table(valuation: Valuation) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from flows.cli import printing
-from flows.preflight import Step, check_parameters, check_plan, foreseen, preflight
+from flows.preflight import Step, foreseen, preflight
 from tests.cli import unshapley
 from tests.conftest import set_params
 from unshapley.config import load_params, parse_params
@@ -19,6 +19,7 @@ from unshapley.game.loading import load_game
 from unshapley.new_project import init_project
 from unshapley.project import Project
 from unshapley.unlearning import build_unlearner
+from unshapley.valuing.checks import check_parameters, check_plan
 
 
 def refused(*arguments: object) -> str:

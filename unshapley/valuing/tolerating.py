@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from flows.valuation_steps.measuring import MeasuredPlan
-from flows.valuation_steps.run import ValuationRun
 from unshapley.game.rounding import DERIVED, FEW, FEW_RETRAINED, of_flipped_rows, tolerances
 from unshapley.unlearning import Unlearner
 from unshapley.unlearning.retrain import RetrainUnlearner
+from unshapley.valuing.execution import Execution
+from unshapley.valuing.measuring import MeasuredPlan
 
 SHARE = 100
 """One coalition in so many is measured in float64 too, two at least: it costs little of the run."""
 
 
-def tolerances_of(run: ValuationRun, measured: MeasuredPlan) -> dict[str, Any]:
+def tolerances_of(execution: Execution, measured: MeasuredPlan) -> dict[str, Any]:
     """Tolerance of each utility by step: of unlearned coalitions, and of retrained ones; and what
     the values, derived from the same utilities, may differ by.
     """
@@ -28,7 +28,7 @@ def tolerances_of(run: ValuationRun, measured: MeasuredPlan) -> dict[str, Any]:
         "retrain": (RetrainUnlearner(), measured.exact, FEW_RETRAINED),
     }
     out: dict[str, Any] = {"aggregate": _short(DERIVED * scale[found.primary])}
-    with run.tracker.step("tolerate"):
+    with execution.step("tolerate"):
         for step, (unlearner, among, most) in kinds.items():
             rows = np.flatnonzero(among)
             sizes = measured.plan.coalitions[rows].sum(axis=1)

@@ -8,9 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.valuation_steps.loading import OpenedGame
-from flows.valuation_steps.run import ValuationRun
-from tasks.load import GameSource
 from unshapley.config import ValuationSettings
 from unshapley.estimators import Plan, make_plan
 from unshapley.estimators.stopping import affordable, check_rules, cost_reason
@@ -35,16 +32,16 @@ class MeasuringPlan:
     """Which coalitions are measured, of which game, how.
 
     plan: the coalitions; fitting: those by which options are resolved; unlearner: with its options
-    resolved for the game; chunk_size: coalitions per chunk; calibration: how `auto` chose;
-    retrained: what was measured for it by retraining.
+    resolved for the game; chunk_size: coalitions per chunk; chunk_mb: estimate of its memory in
+    MiB; calibration: how `auto` chose; retrained: what was measured for it by retraining.
     """
 
-    source: GameSource
     game: LoadedGame
     unlearner: Unlearner
     plan: Plan
     fitting: Coalitions
-    chunk_size: int
+    chunk_size: int = 1
+    chunk_mb: float = 0.0
     calibration: Calibration | None = None
     retrained: Measured | None = None
 
@@ -56,28 +53,28 @@ class MeasuringPlan:
         return exact
 
 
-def plan_coalitions(run: ValuationRun, opened: OpenedGame) -> MeasuringPlan:
+def plan_coalitions(
+    game: LoadedGame, unlearner: Unlearner, settings: ValuationSettings
+) -> MeasuringPlan:
     """Choose the coalitions and the size of chunks, and resolve the unlearner's options.
 
     Raises `InputError` for an estimator that needs a larger budget, or too little memory.
     """
-    settings, game = run.params.valuation, opened.game
     plan = _plan(settings, len(game.players))
     log.info("estimator %s: %s", plan.estimator, plan.reason)
     fitting = fitting_coalitions(settings, plan.n)
-    unlearner = opened.unlearner.fitted(game.pretrained, game.staying(fitting))
-    return in_chunks(run, MeasuringPlan(opened.source, game, unlearner, plan, fitting, 1))
+    unlearner = unlearner.fitted(game.pretrained, game.staying(fitting))
+    return with_chunk_size(MeasuringPlan(game, unlearner, plan, fitting), settings)
 
 
-def in_chunks(run: ValuationRun, setup: MeasuringPlan) -> MeasuringPlan:
+def with_chunk_size(setup: MeasuringPlan, settings: ValuationSettings) -> MeasuringPlan:
     """The same with chunks of a size that suits its unlearner."""
-    settings, count = run.params.valuation, len(setup.plan.coalitions)
     size, bytes_each = _chunk_size(setup.game, setup.unlearner, settings, setup.fitting)
-    run.tracker.estimated_mb = min(size, count) * bytes_each / 2**20
+    chunk_mb = min(size, len(setup.plan.coalitions)) * bytes_each / 2**20
     if not _is_open(setup.unlearner):
         log.info("unlearner %s: %s", *setup.unlearner.described())
-        log.info("chunks of %d coalitions, about %.0f MiB each", size, run.tracker.estimated_mb)
-    return replace(setup, chunk_size=size)
+        log.info("chunks of %d coalitions, about %.0f MiB each", size, chunk_mb)
+    return replace(setup, chunk_size=size, chunk_mb=chunk_mb)
 
 
 def _is_open(unlearner: Unlearner) -> bool:

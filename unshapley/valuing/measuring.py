@@ -9,11 +9,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.runtime.memory import resident_mb
-from flows.valuation_steps.chunks import Series, chunk_of_each, measure_chunks
-from flows.valuation_steps.planning import MeasuringPlan
-from flows.valuation_steps.run import ValuationRun
-from tasks.recall import PLANNED
 from unshapley.config import ValuationSettings
 from unshapley.errors import InputError
 from unshapley.estimators import Plan, make_plan
@@ -23,6 +18,8 @@ from unshapley.files import digest
 from unshapley.game.coalitions import WINDOW, Coalitions, positions, to_bits
 from unshapley.game.measuring import Measured, measure_endpoints
 from unshapley.results.valuation import estimate_values
+from unshapley.valuing.execution import PLANNED, Execution, Series, chunk_of_each
+from unshapley.valuing.planning import MeasuringPlan
 
 log = logging.getLogger("unshapley.run")
 
@@ -55,36 +52,29 @@ class MeasuredPlan:
         return exact
 
 
-def measure_plan(run: ValuationRun, setup: MeasuringPlan) -> MeasuredPlan:
+def measure_plan(execution: Execution, setup: MeasuringPlan) -> MeasuredPlan:
     """Measure U(none), U(all) and the coalitions of the plan, until a rule of `valuation.stop` is
     met.
 
     Raises `UnshapleyError` naming coalitions whose model diverged.
     """
-    with run.tracker.step("measure"):
-        run.tracker.before_mb = resident_mb()
+    with execution.measuring(setup):
         endpoints = measure_endpoints(setup.game, setup.unlearner, setup.game.utilities)
-        plan, measured, ids = _measure_rounds(run, setup, endpoints)
-    log.info(
-        "%d chunks computed, %d resumed; %d coalitions recalled from other plans",
-        run.tracker.computed,
-        run.tracker.resumed,
-        run.tracker.recalled.total(),
-    )
+        plan, measured, ids = _measure_rounds(execution, setup, endpoints)
     return MeasuredPlan(setup, plan, measured, endpoints, ids)
 
 
 def _measure_rounds(
-    run: ValuationRun, setup: MeasuringPlan, endpoints: Measured
+    execution: Execution, setup: MeasuringPlan, endpoints: Measured
 ) -> tuple[Plan, Measured, tuple[int, ...]]:
     """The plan of what was measured, with the reason why it ended, its utilities and chunks."""
-    settings, plan = run.params.valuation, setup.plan
+    settings, plan = execution.params.valuation, setup.plan
     begin, measured, rule_checked = time.monotonic(), None, False
     ids: tuple[int, ...] = ()
     ends = _ends_of_rounds(setup, settings)
     for end in ends:
         part = plan.coalitions[len(measured) if measured else 0 : end]
-        new, chunks = _measure_part(run, setup, part)
+        new, chunks = _measure_part(execution, setup, part)
         ids += tuple(i if i == CALIBRATED else i + max((-1, *ids)) + 1 for i in chunks)
         measured = measured.joined(new) if measured else new
         interim = _interim_plan(settings, plan, end) if end < len(plan.coalitions) else None
@@ -123,13 +113,14 @@ def _stand_in(coalitions: Coalitions, measured: Measured) -> NDArray[np.bool_]:
 
 
 def _measure_part(
-    run: ValuationRun, setup: MeasuringPlan, part: Coalitions
+    execution: Execution, setup: MeasuringPlan, part: Coalitions
 ) -> tuple[Measured, list[int]]:
     """Utilities of some coalitions of the plan, and the chunk of each, counted from 0."""
-    settings, retrained, series_name = run.params.valuation, setup.retrained, series_of(setup.plan)
+    settings, retrained = execution.params.valuation, setup.retrained
+    series_name = series_of(setup.plan)
     if retrained is None:
         series = Series(PLANNED, series_name, settings.seed)
-        new = measure_chunks(run, setup, part, series, tracked=True)
+        new = execution.measure(setup, part, series, tracked=True)
         return new, chunk_of_each(part, setup.chunk_size)
     known = positions(part, retrained.coalitions)
     both, ids = retrained.take(known[known >= 0]), np.full(len(part), CALIBRATED)
@@ -138,7 +129,7 @@ def _measure_part(
         # other coalitions than without calibration: another sequence of chunks
         without = digest(to_bits(retrained.coalitions))[:8]
         series = Series(PLANNED, f"{series_name} but {without}", settings.seed)
-        both = both.joined(measure_chunks(run, setup, missing, series, tracked=True))
+        both = both.joined(execution.measure(setup, missing, series, tracked=True))
         ids[known < 0] = chunk_of_each(missing, setup.chunk_size)
     return both.take(positions(part, both.coalitions)), ids.tolist()
 

@@ -7,10 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from flows.valuation_steps.chunks import Series, measure_chunks
-from flows.valuation_steps.planning import MeasuringPlan, in_chunks
-from flows.valuation_steps.run import ValuationRun
-from tasks.recall import RETRAINED, TRIED
 from unshapley.estimators.base import Floats
 from unshapley.fidelity.calibration import Calibration, calibrate
 from unshapley.game.coalitions import Coalitions
@@ -18,11 +14,13 @@ from unshapley.game.measuring import Measured
 from unshapley.unlearning import Unlearner
 from unshapley.unlearning.auto import AutoUnlearner
 from unshapley.unlearning.retrain import RetrainUnlearner
+from unshapley.valuing.execution import RETRAINED, TRIED, Execution, Series
+from unshapley.valuing.planning import MeasuringPlan, with_chunk_size
 
 log = logging.getLogger("unshapley.run")
 
 
-def calibrate_unlearner(run: ValuationRun, setup: MeasuringPlan) -> MeasuringPlan:
+def calibrate_unlearner(execution: Execution, setup: MeasuringPlan) -> MeasuringPlan:
     """The plan with the method of `auto` chosen; other unlearners are left as they are.
 
     Raises `InputError` where `calibration` asks for too few coalitions, and `UnshapleyError` where
@@ -35,28 +33,27 @@ def calibrate_unlearner(run: ValuationRun, setup: MeasuringPlan) -> MeasuringPla
     retrained: list[Measured] = []
 
     def measure(unlearner: Unlearner, coalitions: Coalitions) -> Floats:
-        measured = _measure(run, setup, unlearner, coalitions)
+        measured = _measure(execution, setup, unlearner, coalitions)
         if isinstance(unlearner, RetrainUnlearner):
             retrained.append(measured)
         return np.array(measured.primary_utilities)
 
-    plan, settings = setup.plan.coalitions, run.params.calibration
-    with run.tracker.step("calibrate"):
+    plan, settings = setup.plan.coalitions, execution.params.calibration
+    with execution.step("calibrate"):
         found = calibrate(setup.game, auto, plan, setup.fitting, settings, measure)
     _tell(found)
     known = retrained[0] if retrained else None
-    return in_chunks(
-        run, replace(setup, unlearner=found.unlearner, calibration=found, retrained=known)
-    )
+    chosen = replace(setup, unlearner=found.unlearner, calibration=found, retrained=known)
+    return with_chunk_size(chosen, execution.params.valuation)
 
 
 def _measure(
-    run: ValuationRun, setup: MeasuringPlan, unlearner: Unlearner, coalitions: Coalitions
+    execution: Execution, setup: MeasuringPlan, unlearner: Unlearner, coalitions: Coalitions
 ) -> Measured:
     """Kept chunk by chunk, like the coalitions of a plan."""
     kind = RETRAINED if isinstance(unlearner, RetrainUnlearner) else TRIED
-    series = Series(kind, "calibration", run.params.calibration.seed)
-    return measure_chunks(run, setup, coalitions, series, unlearner=unlearner)
+    series = Series(kind, "calibration", execution.params.calibration.seed)
+    return execution.measure(setup, coalitions, series, unlearner=unlearner)
 
 
 def _tell(found: Calibration) -> None:

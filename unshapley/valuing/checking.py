@@ -7,15 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from flows.runtime.arguments import unvisited
-from flows.valuation_steps.aggregating import estimate_plan
-from flows.valuation_steps.chunks import Series, measure_chunks
-from flows.valuation_steps.measuring import MeasuredPlan
-from flows.valuation_steps.planning import MeasuringPlan
-from flows.valuation_steps.run import ValuationRun
-from tasks.check_fidelity import check_fidelity
-from tasks.correct import correct
-from tasks.recall import RETRAINED
 from unshapley.estimators import Estimate
 from unshapley.estimators.base import Floats, Ints
 from unshapley.fidelity.comparison import Retrained, affordable, unlearned_values
@@ -26,6 +17,9 @@ from unshapley.game.measuring import Measured
 from unshapley.game.work import flop_of_coalitions
 from unshapley.results.valuation import utility_table
 from unshapley.unlearning.retrain import RetrainUnlearner
+from unshapley.valuing.execution import RETRAINED, Execution, Series
+from unshapley.valuing.measuring import MeasuredPlan
+from unshapley.valuing.planning import MeasuringPlan
 
 log = logging.getLogger("unshapley.run")
 
@@ -47,26 +41,26 @@ class RetrainingCheck:
     endpoints: Measured
 
 
-def check_or_correct(run: ValuationRun, measured: MeasuredPlan) -> RetrainingCheck:
+def check_or_correct(execution: Execution, measured: MeasuredPlan) -> RetrainingCheck:
     """Estimate the values, and really retrain a few coalitions: to check unlearning or, if
     `correction.coalitions` is set, to correct it.
 
     Nothing is retrained if rows of providers are absent, or if the whole plan was retrained.
     """
     if not measured.setup.game.all_rows:
-        return _without_comparison(run, measured, ROWS_ABSENT)
+        return _without_comparison(execution, measured, ROWS_ABSENT)
     if measured.exact.all():
         by_itself = measured.setup.exact.all()
-        seed = run.params.calibration.seed
-        endpoints = measured.endpoints if by_itself else _with_true_none(run, measured, seed)
-        return _without_comparison(run, measured, ALL_RETRAINED, endpoints=endpoints)
-    if run.params.correction.coalitions:
-        return _correct(run, measured)
-    return _check(run, measured)
+        seed = execution.params.calibration.seed
+        endpoints = measured.endpoints if by_itself else _with_true_none(execution, measured, seed)
+        return _without_comparison(execution, measured, ALL_RETRAINED, endpoints=endpoints)
+    if execution.params.correction.coalitions:
+        return _correct(execution, measured)
+    return _check(execution, measured)
 
 
 def _without_comparison(
-    run: ValuationRun,
+    execution: Execution,
     measured: MeasuredPlan,
     reason: str,
     correction: Correction | None = None,
@@ -75,22 +69,22 @@ def _without_comparison(
     if reason:
         log.info(reason)
     endpoints = endpoints or measured.endpoints
-    estimate = estimate_plan(run, measured, endpoints, correction)
+    estimate = _estimate(execution, measured, endpoints, correction)
     _, full = endpoints.primary_utilities
     fidelity = nothing_compared(measured.plan.n, full, reason)
     return RetrainingCheck(estimate, fidelity, correction, endpoints)
 
 
-def _check(run: ValuationRun, measured: MeasuredPlan) -> RetrainingCheck:
+def _check(execution: Execution, measured: MeasuredPlan) -> RetrainingCheck:
     """Retrain some of what was unlearned, drawn by the weight in the values; what calibration has
     retrained corrects the utilities before.
     """
-    settings, setup, plan = run.params.fidelity, measured.setup, measured.plan
-    correction, endpoints = _by_calibration(run, measured)
+    settings, setup, plan = execution.params.fidelity, measured.setup, measured.plan
+    correction, endpoints = _by_calibration(execution, measured)
     if not settings.coalitions:
-        return _without_comparison(run, measured, "", correction, endpoints)
+        return _without_comparison(execution, measured, "", correction, endpoints)
     game, exact = setup.game, measured.exact
-    estimate = estimate_plan(run, measured, endpoints, correction)
+    estimate = _estimate(execution, measured, endpoints, correction)
     table = utility_table(measured.measured, endpoints, endpoints.primary, correction)
     values = unlearned_values(game, exact, plan, table, estimate)
     retraining = flop_of_coalitions(game, RetrainUnlearner(), values.coalitions)
@@ -98,9 +92,9 @@ def _check(run: ValuationRun, measured: MeasuredPlan) -> RetrainingCheck:
     spent = setup.calibration.cost_share * _retraining_all(setup) if setup.calibration else 0.0
     order = values.drawn(settings.seed)
     rows = affordable(order, retraining, float(measuring), settings.coalitions, spent)
-    retrained = _retrain_twice(run, measured, values.coalitions, rows, settings.seed)
-    with run.tracker.step("check"):
-        fidelity = check_fidelity(unvisited(values), unvisited(retrained), settings.seed)
+    retrained = _retrain_twice(execution, measured, values.coalitions, rows, settings.seed)
+    with execution.step("check"):
+        fidelity = execution.check(values, retrained, settings.seed)
     return RetrainingCheck(estimate, fidelity, correction, endpoints)
 
 
@@ -110,7 +104,7 @@ def _retraining_all(setup: MeasuringPlan) -> float:
 
 
 def _by_calibration(
-    run: ValuationRun, measured: MeasuredPlan
+    execution: Execution, measured: MeasuredPlan
 ) -> tuple[Correction | None, Measured]:
     """What calibration's retrainings correct, where cross-validation says that it helps, and the
     endpoints.
@@ -121,27 +115,27 @@ def _by_calibration(
     found = setup.calibration.first(len(plan))
     if len(found.rows) < FEWEST:
         return None, measured.endpoints
-    correction = correct(
-        setup.source,
+    correction = execution.correct(
         plan,
+        _shares(setup, plan),
         found.before(np.array(measured.measured.primary_utilities)),
         (found.rows, found.retrained),
         setup.exact[: len(plan)],
-        run.params.calibration.seed,
+        execution.params.calibration.seed,
     )
     helps = found.is_improved_by(correction)
     log.info("correction by calibration: %s", "applied" if helps else "left out, it does not help")
-    endpoints = _with_true_none(run, measured, run.params.calibration.seed)
+    endpoints = _with_true_none(execution, measured, execution.params.calibration.seed)
     return correction if helps else None, endpoints
 
 
-def _correct(run: ValuationRun, measured: MeasuredPlan) -> RetrainingCheck:
+def _correct(execution: Execution, measured: MeasuredPlan) -> RetrainingCheck:
     """Retrain coalitions of the plan, and learn from them what unlearning misses."""
-    setup, settings, exact = measured.setup, run.params.correction, measured.exact
+    setup, settings, exact = measured.setup, execution.params.correction, measured.exact
     plan = measured.plan
     chosen = choose(settings.coalitions, settings.seed, exact, plan.coalitions)
     in_table = np.vstack([nobody(plan.n), plan.coalitions])
-    retrained = _retrain_twice(run, measured, in_table, chosen + 1, settings.seed)
+    retrained = _retrain_twice(execution, measured, in_table, chosen + 1, settings.seed)
     unlearned = np.array(measured.measured.primary_utilities)
     learnt, itself = (chosen, retrained.utilities), exact
     if setup.calibration is not None:  # it is learnt from too
@@ -150,35 +144,36 @@ def _correct(run: ValuationRun, measured: MeasuredPlan) -> RetrainingCheck:
         rows = np.concatenate([chosen, found.rows])
         order = np.argsort(rows)
         learnt = rows[order], np.concatenate([retrained.utilities, found.retrained])[order]
-    correction = correct(setup.source, plan.coalitions, unlearned, learnt, itself, settings.seed)
+    shares = _shares(setup, plan.coalitions)
+    correction = execution.correct(
+        plan.coalitions, shares, unlearned, learnt, itself, settings.seed
+    )
     of_chosen = np.isin(learnt[0], chosen)
     correction = replace(correction, left_out=correction.left_out[of_chosen])
-    endpoints = _with_true_none(run, measured, settings.seed)
-    estimate = estimate_plan(run, measured, endpoints, correction)
+    endpoints = _with_true_none(execution, measured, settings.seed)
+    estimate = _estimate(execution, measured, endpoints, correction)
     table = utility_table(measured.measured, endpoints, endpoints.primary, correction)
     values = unlearned_values(setup.game, exact, plan, table, estimate)
-    with run.tracker.step("check"):
-        fidelity = check_fidelity(
-            unvisited(values), unvisited(retrained), settings.seed, unvisited(correction)
-        )
+    with execution.step("check"):
+        fidelity = execution.check(values, retrained, settings.seed, correction)
     return RetrainingCheck(estimate, fidelity, correction, endpoints)
 
 
-def _with_true_none(run: ValuationRun, measured: MeasuredPlan, seed: int) -> Measured:
+def _with_true_none(execution: Execution, measured: MeasuredPlan, seed: int) -> Measured:
     """U(none) and U(all); in a partial game, where U(none) was unlearned like any other, the
     primary one of nobody comes from retraining.
     """
     endpoints = measured.endpoints
     if not measured.setup.game.partial:
         return endpoints
-    none = _retrain(run, measured, nobody(measured.plan.n), seed)
+    none = _retrain(execution, measured, nobody(measured.plan.n), seed)
     columns = {**endpoints.utilities}
     columns[endpoints.primary] = [*none, endpoints.primary_utilities[1]]
     return replace(endpoints, utilities=columns)
 
 
 def _retrain_twice(
-    run: ValuationRun, measured: MeasuredPlan, coalitions: Coalitions, rows: Ints, seed: int
+    execution: Execution, measured: MeasuredPlan, coalitions: Coalitions, rows: Ints, seed: int
 ) -> Retrained:
     """Primary utilities of the coalitions at `rows`, by retraining; the first also with another
     seed.
@@ -186,25 +181,41 @@ def _retrain_twice(
     other = measured.setup.game.pretrained.recipe.seed + 1
     return Retrained(
         rows,
-        _retrain(run, measured, coalitions[rows], seed),
-        _retrain(run, measured, coalitions[rows[:TWICE]], seed, RetrainUnlearner(seed=other)),
+        _retrain(execution, measured, coalitions[rows], seed),
+        _retrain(execution, measured, coalitions[rows[:TWICE]], seed, RetrainUnlearner(seed=other)),
     )
 
 
 def _retrain(
-    run: ValuationRun,
+    execution: Execution,
     measured: MeasuredPlan,
     coalitions: Coalitions,
     seed: int,
     retrainer: RetrainUnlearner | None = None,
 ) -> Floats:
     """Primary utilities of coalitions that are really retrained `(k,)`."""
-    with run.tracker.step("retrain"):
-        retrained = measure_chunks(
-            run,
+    with execution.step("retrain"):
+        retrained = execution.measure(
             measured.setup,
             coalitions,
             Series(RETRAINED, "fidelity", seed),
             unlearner=retrainer or RetrainUnlearner(),
         )
     return np.array(retrained.primary_utilities)
+
+
+def _estimate(
+    execution: Execution,
+    measured: MeasuredPlan,
+    endpoints: Measured,
+    correction: Correction | None,
+) -> Estimate:
+    """Values from the utilities of the plan; endpoints: U(none) and U(all)."""
+    with execution.step("aggregate"):
+        return execution.aggregate(measured.plan, measured.measured, endpoints, correction)
+
+
+def _shares(setup: MeasuringPlan, coalitions: Coalitions) -> Floats:
+    """Share of the training rows that each coalition keeps `(m,)`."""
+    game = setup.game
+    return np.asarray(game.pretrained.share(game.staying(coalitions)).cpu().numpy())

@@ -1,0 +1,1 @@
+"""From Python: tables and a model in, a result out; no files, no Prefect."""
