@@ -83,7 +83,8 @@ def _print_figures(out: Console, figures: Mapping[str, Any]) -> None:
 
 
 def _warn_of_judges(out: Console, figures: Mapping[str, Any]) -> None:
-    if figures.get("providers_judging") == figures["providers_valued"]:
+    judges = figures.get("providers_judging")  # valuations of before 0.2 do not say
+    if judges and judges == figures["providers_valued"]:
         from unshapley.data.preparation import OWN_TEST_ROWS
 
         out.print(f"[bold red]warning:[/] {OWN_TEST_ROWS}", soft_wrap=True)
