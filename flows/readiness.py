@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import yaml
 
+from flows.preflight import Step, preflight
 from flows.pretrain import pretrain
 from flows.runtime.progress import phases
 from tasks.expectations.suites import KINDS, save_suites
@@ -28,6 +29,7 @@ def make_ready(project: Project, params: Params, say: Say) -> None:
     """
     if _is_of_dvc(project):
         return
+    preflight(project, params, Step.PREPARE)
     if reason := _why_prepare(project, params):
         say(f"preparing: {reason}")
         for provider, rows in prepare(project, params).items():
@@ -37,6 +39,7 @@ def make_ready(project: Project, params: Params, say: Say) -> None:
         save_suites(project.expectations, Schema.load(project.schema), params.validation)
     if reason := _why_pretrain(project, params):
         say(f"pretraining: {reason}")
+        preflight(project, params, Step.PRETRAIN)
         score = pretrain(project, params, phases).score
         say("  " + ", ".join(f"{name} {value:.4f}" for name, value in score.items()))
 
