@@ -1,4 +1,4 @@
-"""Frames of pandas as the rows of a game: encoded, and split where a set is not given."""
+"""Tables as the rows of a game: encoded, and split where a set is not given."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from unshapley.api.forms import as_frame
 from unshapley.config import PrepareSettings
 from unshapley.data.chance import collision_rate
 from unshapley.data.encoding import encode
@@ -39,7 +40,7 @@ class Tables:
     """The rows of a game.
 
     partitions: training rows by provider, in provider order; findings: what is to be known of them
-    before values are believed.
+    before values are believed; shape: of a row as it was given; it is flat here.
     """
 
     schema: Schema
@@ -47,44 +48,61 @@ class Tables:
     test: Rows
     reference: Rows
     findings: tuple[str, ...]
+    shape: tuple[int, ...]
 
 
-def read_frames(
-    data: Mapping[str, Any], test: Any, reference: Any, settings: PrepareSettings
+def read_tables(
+    data: Mapping[str, Any],
+    test: Any,
+    reference: Any,
+    settings: PrepareSettings,
+    *,
+    scale_label: bool = True,
 ) -> Tables:
-    """Encode frames as `unshapley prepare` does; the user's frames stay as they are.
+    """Encode tables as `unshapley prepare` does; the user's own stay as they are.
 
-    test, reference: frames, or None to draw the shares that `settings` states from every provider's
-    rows. Raises `InputError` for what is no table, has other columns, or a value that no model can
-    use.
+    test, reference: tables, or None to draw the shares that `settings` states from every provider's
+    rows; scale_label: standardise a numeric label by the reference set. Raises `InputError` for
+    what is no table, has other columns, or a value that no model can use.
     """
-    frames = _named(data)
-    given = {
-        name: set_ for name, set_ in zip(SETS, (test, reference), strict=True) if set_ is not None
-    }
-    for name, frame in [*frames.items(), *given.items()]:
-        _check_frame(name, frame)
-    schema, encoded = encode({**frames, **given}, settings.label, settings.task)
+    sets = {"test": test, "reference": reference}
+    raw = {**_named(data), **{name: table for name, table in sets.items() if table is not None}}
+    forms = {name: as_frame(table, settings.label, _place(name)) for name, table in raw.items()}
+    for name, (frame, _) in forms.items():
+        if frame.empty:
+            raise InputError("holds no rows", where=_place(name), do="add rows, or leave it out")
+    frames = {name: frame for name, (frame, _) in forms.items()}
+    schema, encoded = encode(frames, settings.label, settings.task)
     for name, table in encoded.items():
         to_arrays(table, schema, _place(name))  # what no model can use is found before the split
-    parts = {name: encoded[name] for name in sorted(frames)}
-    splits = {name: _split(table, name, given, settings, schema) for name, table in parts.items()}
-    tables = {name: part.train for name, part in splits.items()}
-    sets = {
-        name: encoded.get(name, pd.concat([getattr(part, name) for part in splits.values()]))
-        for name in SETS
-    }
-    nothing = sets["reference"].iloc[:0]
-    schema = _with_label_scale(schema, {"": Split(nothing, nothing, sets["reference"])})
-    rows = {name: _rows(table, schema, name) for name, table in {**tables, **sets}.items()}
-    findings = [] if test is not None else [OWN_TEST_ROWS]
+    tables, sets = _parts(encoded, settings, schema)
+    if scale_label:
+        nothing = sets["reference"].iloc[:0]
+        schema = _with_label_scale(schema, {"": Split(nothing, nothing, sets["reference"])})
+    every = {**tables, **sets}
+    rows = {name: _rows(table, schema, name) for name, table in every.items()}
     return Tables(
         schema,
         {name: rows[name] for name in tables},
         rows["test"],
         rows["reference"],
-        (*findings, *_repeated({**tables, **sets}, schema.features)),
+        (*([] if "test" in raw else [OWN_TEST_ROWS]), *_repeated(every, schema.features)),
+        next(shape for _, shape in forms.values()),
     )
+
+
+def _parts(
+    encoded: Mapping[str, pd.DataFrame], settings: PrepareSettings, schema: Schema
+) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
+    """Training rows by provider, in provider order, and the test and the reference set."""
+    given = {name: encoded[name] for name in SETS if name in encoded}
+    splits = {
+        name: _split(table, name, given, settings, schema)
+        for name, table in sorted(encoded.items())
+        if name not in SETS
+    }
+    drawn = {n: pd.concat([getattr(s, n) for s in splits.values()]) for n in SETS if n not in given}
+    return {name: part.train for name, part in splits.items()}, {**given, **drawn}
 
 
 def _named(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,15 +121,6 @@ def _named(data: Mapping[str, Any]) -> dict[str, Any]:
         named[provider_name(name, where="data")] = table
     check_distinct(named, where="data")
     return named
-
-
-def _check_frame(name: str, frame: Any) -> None:
-    if not isinstance(frame, pd.DataFrame):
-        raise InputError(
-            f"is a {type(frame).__name__}", where=_place(name), expected="a pandas DataFrame"
-        )
-    if frame.empty:
-        raise InputError("holds no rows", where=_place(name), do="add rows, or leave it out")
 
 
 def _place(name: str) -> Path:
