@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -31,13 +32,59 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class ReadSettings(Section):
+    """How text files are written."""
+
+    separator: str | None = Field(
+        None, min_length=1, max_length=1,
+        description="between columns; by default a comma, in .tsv files a tabulator",
+    )  # fmt: skip
+    decimal: Literal[".", ","] = Field(".", description="point or comma in numbers")
+    encoding: str = Field("utf-8", description="of the characters")
+    header: bool = Field(True, description="whether the first line names the columns")
+    names: list[str] = Field([], description="of all columns, in place of the header")
+    missing: list[str] = Field(
+        [], description="texts that stand for a missing value, beside the empty one"
+    )
+
+    @field_validator("encoding")
+    @classmethod
+    def _check_encoding(cls, encoding: str) -> str:
+        try:
+            codecs.lookup(encoding)
+        except LookupError:
+            raise ValueError(f"encoding {encoding!r} is unknown; utf-8 or latin-1, say") from None
+        return encoding
+
+
 class PrepareSettings(Section):
     """The source of the rows and how they are split."""
 
     source: Literal["digits", "files"] = Field(
-        "digits", description="built-in digits, or one CSV or parquet file per provider in data/raw"
+        "digits",
+        description="built-in digits, or the tables in data/raw",
+    )
+    read: ReadSettings = ReadSettings()
+    provider: str | None = Field(
+        None,
+        description="column that names the provider of each row; by default file names do",
     )
     label: str = Field("label", description="name of the label column")
+    label_above: float | None = Field(
+        None, description="two classes: labels above this number, and all others"
+    )
+    label_classes: dict[str, str] = Field(
+        {}, description="text in the files: class that it means; others stay as they are written"
+    )
+    columns: dict[str, Literal["number", "category"]] = Field(
+        {}, description="column: what it holds, where that cannot be told from all files"
+    )
+    drop: list[str] = Field([], description="columns that are left out")
+    incomplete: Literal["keep", "drop", "impute"] = Field(
+        "keep",
+        description="rows with a missing value: kept for validation to find, left out, or filled "
+        "with the reference set's median and marked; a missing label is never filled",
+    )
     task: Literal["classification", "regression"] = Field(
         "classification", description="whether the label is a class or a number"
     )
@@ -51,6 +98,11 @@ class PrepareSettings(Section):
     def _check_shares(self) -> PrepareSettings:
         if self.test_share + self.reference_share >= 1:
             raise ValueError("test_share and reference_share leave no row for training")
+        if self.label_above is not None and (self.task == "regression" or self.label_classes):
+            raise ValueError("label_above makes classes: not with regression, nor label_classes")
+        for key in ("drop", "columns"):
+            if {self.label, self.provider} & set(getattr(self, key)):
+                raise ValueError(f"{key} names the label or the provider column")
         return self
 
 

@@ -11,16 +11,13 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-import pandas as pd
 
 from flows.refresh_steps.rawtables import (
     by_provider,
     committed_md5,
     dvc_file,
-    is_table,
     md5,
     provider_of,
     recorded_md5,
@@ -29,10 +26,10 @@ from flows.refresh_steps.rawtables import (
 )
 from flows.refresh_steps.repository import Repository
 from unshapley.config import PrepareSettings
-from unshapley.data.encoding import Format
+from unshapley.data.columns import Columns
 from unshapley.data.names import provider_name
-from unshapley.data.preparation import SUFFIXES
-from unshapley.data.tables import read_table
+from unshapley.data.reading import SUFFIXES, RawTable, read_file
+from unshapley.data.sources import is_table
 from unshapley.errors import InputError, UnshapleyError
 from unshapley.project import Project
 
@@ -68,13 +65,13 @@ def check_drop(project: Project, folder: Path, prepare: PrepareSettings) -> None
         )
 
 
-def take(project: Project, repo: Repository, drop: Drop, label: str, task: str) -> list[str]:
+def take(project: Project, repo: Repository, drop: Drop, prepare: PrepareSettings) -> list[str]:
     """Copy new deliveries to data/raw, and add them to DVC; return their names."""
     with _incoming(project) as incoming:
         copies = _copies(drop, incoming)
         targets = {copy: project.raw / copy.name for copy in copies}
         changed = [c for c, t in targets.items() if not t.is_file() or md5(c) != md5(t)]
-        fitting = _fitting(project, drop, changed, Format(label, task))
+        fitting = _fitting(project, drop, changed, Columns(prepare))
         for copy in fitting:
             copy.replace(targets[copy])
     taken = [targets[copy] for copy in fitting]
@@ -108,7 +105,7 @@ def _problem_of_name(file: Path, names: Counter[str]) -> str:
     if not file.is_file() or file.is_symlink():
         return "is not a regular file"
     if not is_table(file.name):
-        return f"the file name must end in {' or '.join(SUFFIXES)}"
+        return f"the file name must end in one of {', '.join(SUFFIXES)}"
     try:
         provider_name(file.stem)
     except InputError as error:
@@ -146,7 +143,7 @@ def _copies(drop: Drop, folder: Path) -> list[Path]:
     return copies
 
 
-def _fitting(project: Project, drop: Drop, changed: Sequence[Path], form: Format) -> list[Path]:
+def _fitting(project: Project, drop: Drop, changed: Sequence[Path], columns: Columns) -> list[Path]:
     """Those of the changed tables that fit the tables which stay, and each other; refuse others."""
     if not changed:
         return []
@@ -154,11 +151,11 @@ def _fitting(project: Project, drop: Drop, changed: Sequence[Path], form: Format
     for table in tables(project):
         if provider_of(table) not in replaced:
             with suppress(InputError):  # it is for stage prepare to report
-                form = form.joined(table.stem, read_table(table))
+                columns = columns.joined(_rows(table, columns.settings))
     fitting = []
     for copy in changed:
         try:
-            form = form.joined(copy.stem, _rows(copy))
+            columns = columns.joined(_rows(copy, columns.settings))
         except (UnshapleyError, OSError) as error:
             drop.refuse(copy, _reason(error))
             continue
@@ -166,11 +163,11 @@ def _fitting(project: Project, drop: Drop, changed: Sequence[Path], form: Format
     return fitting
 
 
-def _rows(file: Path) -> pd.DataFrame:
-    frame = read_table(file)
-    if frame.empty:
+def _rows(file: Path, settings: PrepareSettings) -> RawTable:
+    table = read_file(file, settings.read)
+    if not table.rows.num_rows:
         raise InputError("holds no rows")
-    return frame
+    return replace(table, where=file.stem)
 
 
 def _remove_other_formats(project: Project, repo: Repository, targets: Sequence[Path]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from flows.refresh_steps import rawtables
 from flows.refresh_steps.repository import Change, Repository, read_yaml
+from unshapley.data.sources import is_table
 from unshapley.errors import InputError
 
 log = logging.getLogger("unshapley.run")
@@ -52,7 +53,7 @@ def own_changes(repo: Repository, *, warn: bool = False) -> list[Change]:
         "not committed",
         "commit the changes, or `git restore` the files",
     )
-    no_tables = [path for path in strays if not rawtables.is_table(PurePosixPath(path).name)]
+    no_tables = [path for path in strays if not is_table(PurePosixPath(path).name)]
     if warn and no_tables:
         log.warning(
             "%s: no table of a provider, left alone; keep it elsewhere, or name it in .dvcignore: "
@@ -120,7 +121,7 @@ class _Ownership:
 
     def _is_ignored_by_dvc(self, folder: PurePosixPath, line: str) -> bool:
         name = re.sub(r"\\(.)", r"\1", line.removeprefix("/"))
-        is_raw_table = folder == PurePosixPath(RAW) and rawtables.is_table(name)
+        is_raw_table = folder == PurePosixPath(RAW) and is_table(name)
         return line.startswith("/") and (is_raw_table or str(folder / name) in self.outputs)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from flows.refresh_steps.repository import Repository, read_yaml
-from unshapley.data.preparation import SUFFIXES
+from unshapley.data.sources import is_table, table_files
 from unshapley.errors import InputError
 from unshapley.project import Project
 
@@ -25,13 +25,7 @@ def md5(path: Path) -> str:
 
 def tables(project: Project) -> list[Path]:
     """The raw tables on disk, which are those that `prepare` reads."""
-    entries = project.raw.iterdir() if project.raw.is_dir() else ()
-    return sorted(path for path in entries if is_table(path.name) and path.is_file())
-
-
-def is_table(name: str) -> bool:
-    """Whether a file of this name is a provider's table."""
-    return not name.startswith(".") and name.lower().endswith(SUFFIXES)
+    return table_files(project.raw)
 
 
 def dvc_file(table: Path) -> Path:

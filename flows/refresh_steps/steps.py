@@ -115,7 +115,7 @@ def take_deliveries(job: RefreshJob) -> None:
     if job.drop:
         prepare = load_params(job.project.params).prepare
         dropfolder.check_drop(job.project, job.drop.folder, prepare)
-        dropfolder.take(job.project, job.repo, job.drop, prepare.label, prepare.task)
+        dropfolder.take(job.project, job.repo, job.drop, prepare)
         new = dropfolder.uncommitted(job.project, job.repo, job.drop)
         job.outcome.taken = sorted({*job.outcome.taken, *(file.name for file in new)})
 

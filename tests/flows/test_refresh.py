@@ -30,8 +30,8 @@ from tests.conftest import made_once, set_params
 from tests.flows.checkouts import ENV, FORMS, NAMED, Checkout, build_checkout, copied, deliver
 from tests.flows.test_valuation import outputs
 from tests.unshapley.keys import make_key, needs_ssh_keygen, signer
-from unshapley.config import load_params
-from unshapley.data.encoding import Format
+from unshapley.config import PrepareSettings, load_params
+from unshapley.data.columns import Columns
 from unshapley.errors import BusyError, InputError, UnshapleyError, UntrustedError
 
 STEPS = ["follow", "inputs", "drop", "prepare", "pretrain", "value", "record", "commit", "tag",
@@ -192,7 +192,7 @@ def test_what_cannot_be_taken_stays_with_a_reason(refreshed, tmp_path):
     for name, why in {
         "form-04.csv": "'pixel' is only in", "form-05.csv": "no label", "form-06.csv": "no rows",
         "form-07.csv": "is 'dark'", "form-08.csv": "outside the range 0 to 16",
-        "test.csv": "it is reserved", "form-09.txt": "must end in .csv or .parquet",
+        "test.csv": "it is reserved", "form-09.txt": "must end in one of .csv, .tsv",
         "form-10.parquet": "not readable", "form-02.csv": "two files of provider 'form-02'",
         "form-02.parquet": "two files of provider 'form-02'",
     }.items():  # fmt: skip
@@ -480,15 +480,15 @@ def test_each_delivery_is_looked_at_once(tmp_path, monkeypatch):
         deliver(tmp_path / "drop", f"site-{number}.csv", FORMS["form-01"][:3])
     deliver(tmp_path / "drop", "site-6.csv", FORMS["form-01"].drop(columns="label"))
     looked_at = []
-    real = Format.joined
+    real = Columns.joined
     monkeypatch.setattr(
-        Format, "joined", lambda form, name, frame: looked_at.append(name) or real(form, name, frame)
-    )  # fmt: skip
+        Columns, "joined", lambda self, table: looked_at.append(table.where) or real(self, table)
+    )
     place.git("init", "-q")
     place.dvc("init", "-q")
     with job_of(place) as job:
         drop = Drop(tmp_path / "drop")
-        taken = dropfolder.take(place, job.repo, drop, "label", "classification")
+        taken = dropfolder.take(place, job.repo, drop, PrepareSettings(source="files"))
     assert taken == [f"site-{number}.csv" for number in range(6)]
     assert looked_at == ["form-00", *(f"site-{number}" for number in range(7))]
     assert drop.refused.keys() == {"site-6.csv"}

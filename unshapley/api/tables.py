@@ -14,8 +14,10 @@ from unshapley.api.forms import as_frame
 from unshapley.config import PrepareSettings
 from unshapley.data.chance import collision_rate
 from unshapley.data.encoding import encode
+from unshapley.data.imputing import imputed
 from unshapley.data.names import check_distinct, provider_name
-from unshapley.data.preparation import _with_label_scale
+from unshapley.data.preparation import _with_label_scale, _without_incomplete
+from unshapley.data.reading import of_frame
 from unshapley.data.row_index import RowIndex
 from unshapley.data.splits import Split, split
 from unshapley.data.tables import Schema, fingerprints, to_arrays
@@ -23,6 +25,8 @@ from unshapley.errors import InputError
 from unshapley.models.rows import Rows
 
 SETS = ("test", "reference")
+GIVEN = ""
+"""In place of a provider, for the sets that were given."""
 OWN_TEST_ROWS = (
     "the test rows were drawn from the providers that are valued, so a provider of noise is judged "
     "by its own noise too; give a test set that you trust"
@@ -71,15 +75,19 @@ def read_tables(
     for name, (frame, _) in forms.items():
         if frame.empty:
             raise InputError("holds no rows", where=_place(name), do="add rows, or leave it out")
-    frames = {name: frame for name, (frame, _) in forms.items()}
-    schema, encoded = encode(frames, settings.label, settings.task)
-    for name, table in encoded.items():
-        to_arrays(table, schema, _place(name))  # what no model can use is found before the split
-    tables, sets = _parts(encoded, settings, schema)
+    cells = {name: of_frame(frame, str(_place(name))) for name, (frame, _) in forms.items()}
+    schema, encoded = encode(cells, settings)
+    encoded = _without_incomplete(encoded, settings)
+    if settings.incomplete != "impute":
+        for name, table in encoded.items():  # what no model can use is found before the split
+            to_arrays(table, schema, _place(name))
+    splits = _splits(encoded, settings, schema)
+    if settings.incomplete == "impute":
+        schema, splits = imputed(schema, splits)
     if scale_label:
-        nothing = sets["reference"].iloc[:0]
-        schema = _with_label_scale(schema, {"": Split(nothing, nothing, sets["reference"])})
-    every = {**tables, **sets}
+        schema = _with_label_scale(schema, splits)
+    tables = {name: part.train for name, part in splits.items() if name != GIVEN}
+    every = {**tables, **{n: pd.concat([getattr(s, n) for s in splits.values()]) for n in SETS}}
     rows = {name: _rows(table, schema, name) for name, table in every.items()}
     return Tables(
         schema,
@@ -91,18 +99,18 @@ def read_tables(
     )
 
 
-def _parts(
+def _splits(
     encoded: Mapping[str, pd.DataFrame], settings: PrepareSettings, schema: Schema
-) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
-    """Training rows by provider, in provider order, and the test and the reference set."""
+) -> dict[str, Split]:
+    """The rows of every provider by use, in provider order, and the sets that were given."""
+    nothing = next(iter(encoded.values())).iloc[:0]
     given = {name: encoded[name] for name in SETS if name in encoded}
     splits = {
         name: _split(table, name, given, settings, schema)
         for name, table in sorted(encoded.items())
         if name not in SETS
     }
-    drawn = {n: pd.concat([getattr(s, n) for s in splits.values()]) for n in SETS if n not in given}
-    return {name: part.train for name, part in splits.items()}, {**given, **drawn}
+    return {**splits, GIVEN: Split(nothing, *(given.get(name, nothing) for name in SETS))}
 
 
 def _named(data: Mapping[str, Any]) -> dict[str, Any]:

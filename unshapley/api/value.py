@@ -121,6 +121,12 @@ def _settings(
     valuation.setdefault("utilities", list(EXAMPLES[task]))
     changed = dict(zip(SECTIONS, (prepare, pretrain, valuation), strict=True))
     settings = parse_params({**stated, **changed}, where="params")
+    if settings.prepare.provider is not None:
+        raise InputError(
+            "the keys of `data` name the providers",
+            where="params.prepare.provider",
+            do="leave it out: data = dict(list(frame.groupby(column)))",
+        )
     if settings.faults != FaultSettings():
         raise InputError(
             "faults are planted by `unshapley prepare` alone",

@@ -1,14 +1,20 @@
-"""Bring the tables of all providers into one format: label codes, one order of columns."""
+"""Tables of all providers as numbers: one order of columns, one code for each class."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
-from typing import Any
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 import pandas as pd
-from pandas.api.types import is_numeric_dtype
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from unshapley.config import PrepareSettings
+from unshapley.data.columns import LEADING_ZEROS, NUMBER, Columns, as_texts, numbers, renamed
+from unshapley.data.reading import RawTable, with_missing
 from unshapley.data.tables import Schema
 from unshapley.errors import InputError
 
@@ -16,125 +22,142 @@ log = logging.getLogger("unshapley.prepare")
 
 FEW = 5
 """With fewer rows per class, numeric labels are probably not classes."""
+MOST_CATEGORIES = 100
+"""Each becomes a feature."""
+RARE = 10
+"""With fewer rows a class may be missing from one of training, test and reference set."""
 MANY, LEAST = 20, 2
 """More classes than `MANY` with fewer than `LEAST` rows each on average: text, names or numbers."""
 
 
 def encode(
-    raw: dict[str, pd.DataFrame], label: str, task: str = "classification"
+    raw: Mapping[str, RawTable], settings: PrepareSettings
 ) -> tuple[Schema, dict[str, pd.DataFrame]]:
-    """Encode labels as class codes or numbers, and order all columns as the first provider's.
+    """Tables of numbers by name: features in the order of the first table, then the label as class
+    code or number, and the column of providers where there is one.
 
-    Raises `InputError` for a provider without the label, with other columns, or with a non-numeric
-    feature. Missing values are accepted here; validation reports them.
+    Raises `InputError` where tables do not fit each other, or a cell cannot be what its column is.
+    Missing values are accepted here; validation reports them.
     """
-    form = Format(label, task)
-    for provider, frame in raw.items():
-        form = form.joined(provider, frame)
-    if task == "regression":
-        schema = Schema(form.features, label, (), task=task)
-        return schema, {
-            provider: frame.astype({label: float})[[*form.features, label]]
-            for provider, frame in sorted(raw.items())
-        }
-    classes = _classes(raw, label, are_words=form.word is not None)
-    codes = {value: code for code, value in enumerate(classes)}
-    schema = Schema(form.features, label, tuple(map(str, classes)))
-    return schema, {
-        provider: frame.assign(**{label: frame[label].map(codes)})[[*form.features, label]]
-        for provider, frame in sorted(raw.items())
+    columns = Columns(settings)
+    for table in raw.values():
+        columns = columns.joined(table)
+    label = settings.label
+    if settings.label_above is not None:
+        labels = {name: _above(table, settings) for name, table in raw.items()}
+        classes = _classes(labels, label, are_words=True)
+    elif settings.task == "regression":
+        labels = {name: numbers(table, label, settings) for name, table in raw.items()}
+        classes = []
+    else:
+        labels = {name: _class_names(table, settings) for name, table in raw.items()}
+        classes = _classes(labels, label, are_words="text" in columns.kinds[label])
+    categories = {
+        name: _categories(raw, name, settings)
+        for name in columns.features
+        if settings.columns.get(name) == "category"
+    }
+    tables = {
+        name: _encoded(table, columns, categories, labels[name], classes)
+        for name, table in raw.items()
+    }
+    first = next(iter(tables.values()))
+    features = tuple(c for c in first.columns if c not in (label, settings.provider))
+    schema = Schema(features, label, tuple(classes), task=settings.task, categories=categories)
+    return schema, tables
+
+
+def _encoded(
+    table: RawTable,
+    columns: Columns,
+    categories: Mapping[str, Sequence[str]],
+    labels: pa.ChunkedArray,
+    classes: Sequence[str],
+) -> pd.DataFrame:
+    settings = columns.settings
+    frame: dict[str, pd.Series] = {}
+    for name in columns.features:
+        if name in categories:
+            frame |= _indicators(table, name, categories[name], settings)
+        else:
+            frame[name] = numbers(table, name, settings).to_pandas()
+    if settings.task == "regression":
+        frame[settings.label] = labels.to_pandas().astype(float)
+    else:
+        codes = pc.index_in(labels, pa.array(classes, pa.string())).cast(pa.int64())
+        frame[settings.label] = codes.to_pandas()
+    if settings.provider is not None:
+        column = with_missing(table.column(settings.provider), settings.read)
+        frame[settings.provider] = as_texts(column).to_pandas()
+    return pd.DataFrame(frame)
+
+
+def _categories(
+    raw: Mapping[str, RawTable], name: str, settings: PrepareSettings
+) -> tuple[str, ...]:
+    """All values of a column in all tables, in order."""
+    found = {
+        value
+        for table in raw.values()
+        for value in pc.unique(_values(table, name, settings)).drop_null().to_pylist()
+    }
+    if len(found) > MOST_CATEGORIES:
+        raise InputError(
+            f"column {name!r} has {len(found)} different values",
+            where="prepare.columns",
+            expected=f"at most {MOST_CATEGORIES} categories",
+            do=f"leave it out by prepare.drop: [{name}], or group the values",
+        )
+    return tuple(sorted(found))
+
+
+def _values(table: RawTable, name: str, settings: PrepareSettings) -> pa.ChunkedArray:
+    return as_texts(with_missing(table.column(name), settings.read))
+
+
+def _indicators(
+    table: RawTable, name: str, categories: Sequence[str], settings: PrepareSettings
+) -> dict[str, pd.Series]:
+    """A column of 0 and 1 for each category; missing where the value is."""
+    values = _values(table, name, settings)
+    return {
+        f"{name}={category}": pc.equal(values, category).cast(pa.float64()).to_pandas()
+        for category in categories
     }
 
 
-@dataclass(frozen=True)
-class Format:
-    """What the tables of all providers have in common; it grows table by table.
-
-    first: the provider whose columns are the features; number, word: the first provider with labels
-    of this kind, and one of them.
-    """
-
-    label: str
-    task: str = "classification"
-    features: tuple[str, ...] = ()
-    first: str | None = None
-    number: tuple[str, Any] | None = None
-    word: tuple[str, Any] | None = None
-
-    def joined(self, provider: str, frame: pd.DataFrame) -> Format:
-        """The format with one more table; `InputError` if it does not fit those before it."""
-        form = self
-        if self.first is None:
-            features = tuple(str(c) for c in frame.columns if c != self.label)
-            form = replace(self, first=provider, features=features)
-        if not form.features:
-            raise InputError(
-                f"no column is left beside the label {self.label!r}",
-                where=f"provider {provider}",
-                expected="at least one column of numbers, from which the label can be predicted",
-                do="add the features to the file, or name another column in prepare.label",
-            )
-        _check_columns(frame, provider, self.label, form.features, form.first)
-        kinds = frame.dtypes
-        for column in form.features:
-            if not is_numeric_dtype(kinds[column]):  # a column at a time is slow
-                _check_numbers(frame, provider, column)
-        if self.task == "regression":
-            _check_numbers(frame, provider, self.label)
-            return form
-        return form._with_labels(provider, frame[self.label].dropna().tolist())
-
-    def _with_labels(self, provider: str, labels: list[Any]) -> Format:
-        first_word = next((v for v in labels if isinstance(v, str)), None)
-        first_number = next((v for v in labels if not isinstance(v, str)), None)
-        word = self.word or (None if first_word is None else (provider, first_word))
-        number = self.number or (None if first_number is None else (provider, first_number))
-        if word and number:
-            raise InputError(
-                f"label {word[1]!r} is a word, {number[1]!r} of provider {number[0]} is a number",
-                where=f"provider {word[0]}",
-                expected="labels of one kind; leave a missing label empty",
-            )
-        return replace(self, word=word, number=number)
+def _above(table: RawTable, settings: PrepareSettings) -> pa.ChunkedArray:
+    limit = settings.label_above
+    is_above = pc.greater(numbers(table, settings.label, settings), limit)
+    return pc.if_else(is_above, f"> {limit:g}", f"<= {limit:g}")
 
 
-def _check_columns(
-    frame: pd.DataFrame, provider: str, label: str, features: tuple[str, ...], first: str | None
-) -> None:
-    where = f"provider {provider}"
-    if label not in frame.columns:
-        raise InputError(
-            f"has no label column {label!r}",
-            where=where,
-            expected=f"one of its columns {', '.join(map(str, frame.columns[:8]))} …",
-            do="set prepare.label",
-        )
-    different = set(map(str, frame.columns)) ^ {*features, label}
-    if different:
-        raise InputError(
-            f"column {min(different)!r} is only in {first} or only here",
-            where=where,
-            expected="the same columns from every provider",
-        )
+def _class_names(table: RawTable, settings: PrepareSettings) -> pa.ChunkedArray:
+    """Names of classes; equal numbers have one name, however they are written: 1, 1.0 and 1e0."""
+    column = with_missing(table.column(settings.label), settings.read)
+    texts = renamed(column, settings.label_classes)
+    names = pc.unique(texts).drop_null().to_pylist()
+    plain = [_plain_number(name, settings.read.decimal) for name in names]
+    return pc.take(pa.array(plain, pa.string()), pc.index_in(texts, pa.array(names, pa.string())))
 
 
-def _check_numbers(frame: pd.DataFrame, provider: str, column: str) -> None:
-    numbers = pd.to_numeric(frame[column], errors="coerce")
-    is_text = numbers.isna() & frame[column].notna()
-    if is_text.any():
-        row = int(is_text.to_numpy().argmax())
-        raise InputError(
-            f"column {column!r}, row {row} is {frame[column].iloc[row]!r}",
-            where=f"provider {provider}",
-            expected="numbers; leave a missing value empty",
-            do="correct the file, or encode the column as numbers",
-        )
+def _plain_number(text: str, decimal: str) -> str:
+    written = text.replace(decimal, ".")
+    if not re.match(NUMBER, written) or re.match(LEADING_ZEROS, written):
+        return text
+    number = Decimal(written)
+    return str(int(number)) if number == number.to_integral_value() else str(number.normalize())
 
 
-def _classes(raw: dict[str, pd.DataFrame], label: str, *, are_words: bool) -> list[Any]:
-    """Distinct labels in order; `InputError` for fewer than two."""
-    labels = [frame[label].dropna() for frame in raw.values()]
-    classes = sorted({value for column in labels for value in column.tolist()})
+def _classes(labels: Mapping[str, pa.ChunkedArray], label: str, *, are_words: bool) -> list[str]:
+    """Distinct classes, numbers first, in ascending order; `InputError` for fewer than two."""
+    count = Counter[str]()
+    for column in labels.values():
+        for entry in pc.value_counts(column).to_pylist():
+            if entry["values"] is not None:
+                count[entry["values"]] += entry["counts"]
+    classes = sorted(count, key=_order)
+    rows = sum(count.values())
     if len(classes) < 2:
         raise InputError(
             f"the label {label!r} has one class in all files: {classes[0] if classes else 'none'}",
@@ -142,11 +165,10 @@ def _classes(raw: dict[str, pd.DataFrame], label: str, *, are_words: bool) -> li
             expected="at least two classes, or a model has nothing to tell apart",
             do="name another column, or set prepare.task: regression",
         )
-    rows = sum(map(len, labels))
     if len(classes) > MANY and len(classes) * LEAST > rows:
         raise InputError(
             f"the label {label!r} has {len(classes)} different values in {rows} rows, as free text "
-            f"or a measurement has: {str(classes[0])[:40]!r}, {str(classes[1])[:40]!r}, …",
+            f"or a measurement has: {classes[0][:40]!r}, {classes[1][:40]!r}, …",
             where="prepare.label",
             expected=f"classes with {LEAST} rows or more on average",
             do="name another column"
@@ -160,4 +182,24 @@ def _classes(raw: dict[str, pd.DataFrame], label: str, *, are_words: bool) -> li
             len(classes),
             rows,
         )
+    _warn_of_rare(count, label, labels)
     return classes
+
+
+def _order(name: str) -> tuple[bool, Decimal | int, str]:
+    is_number = re.match(NUMBER, name) is not None
+    return not is_number, Decimal(name) if is_number else 0, name
+
+
+def _warn_of_rare(count: Counter[str], label: str, labels: Mapping[str, pa.ChunkedArray]) -> None:
+    for name in sorted(count, key=_order):
+        if count[name] < RARE:
+            holders = [t for t, column in labels.items() if pc.index(column, name).as_py() >= 0]
+            log.warning(
+                "label %r: class %r has %d rows, of %s: too few for training, test and reference "
+                "set to hold it",
+                label,
+                name,
+                count[name],
+                ", ".join(holders),
+            )

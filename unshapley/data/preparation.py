@@ -3,49 +3,113 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from unshapley.config import Params, PrepareSettings
 from unshapley.data import faults
 from unshapley.data.digits import load_forms
 from unshapley.data.encoding import encode
+from unshapley.data.imputing import imputed
 from unshapley.data.names import check_distinct, provider_name
+from unshapley.data.reading import of_frame
+from unshapley.data.sources import read_raw
 from unshapley.data.splits import Split, split
-from unshapley.data.tables import Schema, read_table, write_table
+from unshapley.data.tables import Schema, write_table
 from unshapley.errors import InputError
 from unshapley.project import Project
 
 log = logging.getLogger("unshapley.prepare")
 
-SUFFIXES = (".csv", ".parquet")
-"""Endings of tables, in any case."""
-
 
 def prepare(project: Project, params: Params) -> dict[str, int]:
     """Write partitions, test set, reference set and schema; returns training rows by provider."""
-    if params.prepare.source == "digits":
-        raw, label = load_forms(), "label"
+    settings = params.prepare
+    if settings.source == "digits":
+        settings = PrepareSettings.model_validate(
+            settings.model_dump(include={"source", "test_share", "reference_share", "seed"})
+        )
+        raw = {name: of_frame(form, f"provider {name}") for name, form in load_forms().items()}
     else:
-        raw, label = read_raw(project.raw), params.prepare.label
-    schema, tables = encode(raw, label, params.prepare.task)
+        raw = read_raw(project.raw, settings)
+    schema, encoded = encode(raw, settings)
+    tables = _without_incomplete(_by_provider(encoded, settings, project.raw), settings)
     splits = {
-        provider: _split(table, provider, params.prepare, schema.features)
+        provider: _split(table, provider, settings, schema.features)
         for provider, table in tables.items()
     }
+    if settings.incomplete == "impute":
+        schema, splits = imputed(schema, splits)
     schema = replace(
         _with_label_scale(schema, splits), providers=tuple(tables), prepared=prepared_with(params)
     )
     train = faults.plant(
-        {p: s.train for p, s in splits.items()}, params.faults, schema, params.prepare.seed
+        {p: s.train for p, s in splits.items()}, params.faults, schema, settings.seed
     )
     _write(project, schema, train, splits)
     return {provider: len(table) for provider, table in train.items()}
+
+
+def _by_provider(
+    tables: Mapping[str, pd.DataFrame], settings: PrepareSettings, folder: Path
+) -> dict[str, pd.DataFrame]:
+    """The rows of each provider, by name in sorted order."""
+    if settings.provider is None:
+        return dict(sorted(tables.items()))
+    for name, table in tables.items():
+        nobody = table[settings.provider].isna()
+        if nobody.any():
+            raise InputError(
+                f"column {settings.provider!r}, row {int(nobody.argmax())} is empty",
+                where=folder / name,
+                expected="the provider of every row",
+            )
+    rows = pd.concat(tables.values())
+    parts = {
+        provider_name(str(name), where=f"column {settings.provider!r}"): part.drop(
+            columns=settings.provider
+        ).reset_index(drop=True)
+        for name, part in rows.groupby(settings.provider)
+    }
+    check_distinct(parts, where=f"column {settings.provider!r}")
+    if len(parts) < 2:
+        raise InputError(
+            f"column {settings.provider!r} names one provider only: {next(iter(parts))!r}",
+            where=folder,
+            expected="at least two providers",
+        )
+    return dict(sorted(parts.items()))
+
+
+def _without_incomplete(
+    tables: dict[str, pd.DataFrame], settings: PrepareSettings
+) -> dict[str, pd.DataFrame]:
+    """Leave out rows that miss a value where params.yaml says so, and count them."""
+    if settings.incomplete == "keep":
+        return tables
+    needed = [settings.label] if settings.incomplete == "impute" else None
+    kept = {name: table.dropna(subset=needed) for name, table in tables.items()}
+    for name, table in kept.items():
+        missing = len(tables[name]) - len(table)
+        if missing:
+            what = f"the label {settings.label!r}" if needed else "a value"
+            rows = len(tables[name])
+            log.warning("%s: %d of %d rows miss %s and are left out", name, missing, rows, what)
+        if table.empty:
+            raise InputError(
+                "every row misses a value",
+                where=f"provider {name}",
+                expected="complete rows",
+                do="correct the file, set prepare.incomplete: impute, or remove the provider",
+            )
+    whole = {name: table.reset_index(drop=True) for name, table in kept.items()}
+    if settings.task == "regression":
+        return whole
+    return {name: table.astype({settings.label: int}) for name, table in whole.items()}
 
 
 def _with_label_scale(schema: Schema, splits: dict[str, Split]) -> Schema:
@@ -74,8 +138,9 @@ def prepared_with(params: Params) -> dict[str, Any]:
 
 def check_prepared(schema: Schema, params: Params, where: Path) -> None:
     """Raise `InputError` if the tables on disk were prepared with other parameters."""
+    defaults = prepared_with(Params())
     for section, settings in prepared_with(params).items():
-        recorded = schema.prepared.get(section, {})
+        recorded = {**defaults[section], **schema.prepared.get(section, {})}
         changed = [key for key in settings if recorded.get(key) != settings[key]]
         if changed:
             key = changed[0]
@@ -90,60 +155,23 @@ def check_prepared(schema: Schema, params: Params, where: Path) -> None:
 def _split(
     table: pd.DataFrame, provider: str, params: PrepareSettings, features: Sequence[str]
 ) -> Split:
-    """Split the rows; a table with missing values is kept whole, so that it can be quarantined."""
-    if not np.isfinite(table.to_numpy(dtype=float)).all():
-        return Split(table, table.iloc[:0], table.iloc[:0])
-    return split(
-        table,
+    """Split the rows; those that miss a value go to training, where validation finds them."""
+    filled = params.incomplete == "impute"
+    whole = table[[params.label]] if filled else table
+    complete = whole.notna().all(axis=1).to_numpy()
+    parts = split(
+        table[complete].reset_index(drop=True),
         provider,
         test=params.test_share,
         reference=params.reference_share,
         seed=params.seed,
         features=features,
     )
-
-
-def raw_tables(folder: Path) -> dict[str, Path]:
-    """File of each provider, by name in sorted order; hidden files are none.
-
-    Raises `InputError` for a name that no provider can have, for two files of one provider, and
-    for names that look alike.
-    """
-    paths: dict[str, Path] = {}
-    for path in sorted(folder.iterdir() if folder.is_dir() else ()):
-        if path.suffix.lower() not in SUFFIXES or path.name.startswith(".") or not path.is_file():
-            continue
-        name = provider_name(path.stem, where=path)
-        if name in paths:
-            raise InputError(
-                f"provider {name!r} has two files",
-                where=path,
-                expected="one file per provider",
-                do="remove or rename one of the two",
-            )
-        paths[name] = path
-    check_distinct(paths, where=folder)
-    return dict(sorted(paths.items()))
-
-
-def read_raw(folder: Path) -> dict[str, pd.DataFrame]:
-    """One table per provider, by name; `InputError` for no table, one only, or an empty one."""
-    paths = raw_tables(folder)
-    if not paths:
-        raise InputError(
-            "holds no CSV or parquet file",
-            where=folder,
-            do="put one file per provider there, or set prepare.source to digits",
-        )
-    if len(paths) < 2:
-        raise InputError(
-            "holds the file of one provider only", where=folder, expected="at least two providers"
-        )
-    tables = {name: read_table(path) for name, path in paths.items()}
-    for name, table in tables.items():
-        if table.empty:
-            raise InputError("holds no rows", where=paths[name], do="add rows, or remove the file")
-    return tables
+    if complete.all():
+        return parts
+    log.warning("%s: %d of %d rows miss a value", provider, int((~complete).sum()), len(table))
+    train = pd.concat([parts.train, table[~complete]], ignore_index=True)
+    return replace(parts, train=train)
 
 
 def _write(

@@ -36,6 +36,10 @@ class Schema:
     label_scale: float = 1.0
     """mean and standard deviation of a numeric label in the reference set; models learn
     (label − mean) / scale, utilities are in units of the label"""
+    categories: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """of each column of categories: its values, each of which is a feature `column=value`"""
+    imputed: dict[str, float] = field(default_factory=dict)
+    """of each feature with missing values: what stands for them"""
 
     @property
     def outputs(self) -> int:
@@ -58,18 +62,19 @@ class Schema:
                 content["task"],
                 content["label_mean"],
                 content["label_scale"],
+                {name: tuple(values) for name, values in content.get("categories", {}).items()},
+                content.get("imputed", {}),
             )
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, AttributeError):
             raise InputError(
                 "not a schema", where=path, expected="what `unshapley prepare` writes"
             ) from None
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a parquet or CSV file unchanged; `InputError` if it cannot be read."""
+    """Read a parquet file of ours unchanged; `InputError` if it cannot be read."""
     try:
-        frame = pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
-        return frame.reset_index(drop=True)
+        return pd.read_parquet(path).reset_index(drop=True)
     except FileNotFoundError:
         raise InputError(
             "file is missing",

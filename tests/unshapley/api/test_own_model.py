@@ -1,5 +1,7 @@
 """Models of the user's own: trained modules, functions that make modules, functions as utility."""
 
+from functools import partial
+
 import pandas as pd
 import pytest
 import torch
@@ -138,7 +140,7 @@ WORDS = {name: rows(seed).rename(columns={"ill": "label"}) for seed, name in enu
         (network(4, 1), {}, "model: gives outputs of shape (2, 1)"),
         (NoReset(), {}, "has no reset_parameters"),
         (network, {"initial": {}}, "initial: belongs to a module that was trained elsewhere"),
-        (lambda **sizes: network(**sizes), {}, "is not found by its name"),
+        (partial(network, width=3), {}, "is not found by its name"),
         (3, {}, "architecture 3 is not found by its name"),
         ("nowhere:net", {}, "architecture 'nowhere:net' cannot be imported"),
     ],

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from unshapley.data.names import check_distinct, provider_name
-from unshapley.data.preparation import raw_tables
+from unshapley.data.sources import raw_tables
 from unshapley.errors import InputError
 from unshapley.files import as_text, from_text, write_csv
 from unshapley.results.published import read_csv

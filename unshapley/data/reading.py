@@ -1,0 +1,178 @@
+"""Read source files as they are: cells of text files stay text until all files have been seen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.feather
+import pyarrow.json
+import pyarrow.parquet
+
+from unshapley.config import ReadSettings
+from unshapley.errors import InputError
+
+TEXT = (".csv", ".tsv", ".data")
+SUFFIXES = (*TEXT, ".parquet", ".feather", ".arrow", ".jsonl")
+"""Endings of tables, in any case."""
+UNNAMED = "Unnamed: {}"
+"""Name of a column without one, by its position from 0, as pandas writes and reads it."""
+SEPARATORS = ",;\t|"
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """Rows as they were read; where: the file or the provider, for messages.
+
+    Cells of text files are strings, empty where a value is missing; others have the file's types.
+    """
+
+    where: str
+    rows: pa.Table
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        return self.rows.column(name)
+
+
+def read_file(path: Path, settings: ReadSettings | None = None) -> RawTable:
+    """Read a table with all its columns.
+
+    Raises `InputError` where it cannot be read, a column has no name or a name stands twice, or
+    all of a text file is one column.
+    """
+    settings = settings or ReadSettings()
+    suffix = path.suffix.lower()
+    try:
+        rows = _read_text(path, settings) if suffix in TEXT else _read_typed(path, suffix)
+    except FileNotFoundError:
+        raise InputError("file is missing", where=path) from None
+    except (OSError, ValueError, LookupError, pa.ArrowException) as error:
+        raise InputError(
+            f"not readable as {suffix[1:]}: {str(error).splitlines()[0]}",
+            where=path,
+            do="correct the file, or prepare.read",
+        ) from None
+    _check_names(rows.column_names, path)
+    if suffix in TEXT:
+        _check_separated(rows.column_names, path)
+    return RawTable(str(path), rows)
+
+
+def of_frame(frame: pd.DataFrame, where: str) -> RawTable:
+    """A table in memory; `InputError` for a name that stands twice, or a column of mixed types."""
+    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    _check_names(list(frame.columns), where)
+    columns = {}
+    for name in frame.columns:
+        try:
+            columns[name] = _plain(pa.chunked_array([pa.Array.from_pandas(frame[name])]))
+        except pa.ArrowException:  # words and numbers: read as a text file would be
+            texts = [None if pd.isna(cell) else str(cell) for cell in frame[name]]
+            columns[name] = pa.chunked_array([pa.array(texts, pa.string())])
+    return RawTable(where, pa.table(columns))
+
+
+def _read_text(path: Path, settings: ReadSettings) -> pa.Table:
+    separator = settings.separator or ("\t" if path.suffix.lower() == ".tsv" else ",")
+    parse = pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
+    names = settings.names or _first_line(path, settings, separator)
+    if settings.names and settings.header:
+        given = len(_first_line(path, settings, separator))
+        if given != len(names):
+            raise InputError(
+                f"has {given} columns, prepare.read.names names {len(names)}",
+                where=path,
+                expected="a name for each column",
+            )
+    if not settings.header and not settings.names:
+        names = [f"column {i}" for i in range(len(names))]
+    unique = [f"{i}" for i in range(len(names))]  # names may stand twice as yet
+    read = pa.csv.ReadOptions(
+        column_names=unique, skip_rows=int(settings.header), encoding=settings.encoding
+    )
+    convert = pa.csv.ConvertOptions(
+        column_types=dict.fromkeys(unique, pa.string()),
+        null_values=[],
+        strings_can_be_null=False,
+    )
+    try:
+        rows = pa.csv.read_csv(path, read, parse, convert)
+    except pa.ArrowInvalid:  # on one thread it knows the row
+        read.use_threads = False
+        rows = pa.csv.read_csv(path, read, parse, convert)
+    return rows.rename_columns([n or UNNAMED.format(i) for i, n in enumerate(names)])
+
+
+def _first_line(path: Path, settings: ReadSettings, separator: str) -> list[str]:
+    import csv
+
+    encoding = "utf-8-sig" if settings.encoding.lower() in ("utf8", "utf-8") else settings.encoding
+    with path.open(encoding=encoding, newline="") as file:
+        names = next(csv.reader(file, delimiter=separator), [])
+    if not names:
+        raise InputError("is empty", where=path, expected="a table", do="add rows, or remove it")
+    return [name.strip() for name in names]
+
+
+def _read_typed(path: Path, suffix: str) -> pa.Table:
+    if suffix == ".parquet":
+        rows = pa.parquet.ParquetFile(path).read()
+    elif suffix == ".jsonl":
+        rows = pa.json.read_json(path)
+    else:
+        rows = pa.feather.read_table(path)
+    columns = [_plain(rows.column(i)) for i in range(rows.num_columns)]
+    return pa.table(columns, names=rows.column_names)
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Categories as their values, decimals as floats, long strings as strings."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _plain(column.cast(kind.value_type))
+    if pa.types.is_decimal(kind):
+        return column.cast(pa.float64())
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return column.cast(pa.string())
+    return column
+
+
+def _check_names(names: Sequence[str], where: object) -> None:
+    twice = next((name for name, times in Counter(names).items() if times > 1), None)
+    if twice is not None:
+        positions = [str(i + 1) for i, name in enumerate(names) if name == twice]
+        raise InputError(
+            f"column {twice!r} stands at positions {' and '.join(positions)}",
+            where=where,
+            expected="a name of its own for every column",
+            do="remove or rename the others; a label that is a feature too would be the answer",
+        )
+
+
+def _check_separated(names: Sequence[str], path: Path) -> None:
+    if len(names) > 1:
+        return
+    other = next((s for s in SEPARATORS if s in names[0]), None)
+    if other is not None:
+        raise InputError(
+            f"is one column only, named {names[0][:60]!r}",
+            where=path,
+            expected="columns that prepare.read.separator separates",
+            do=f"set prepare.read.separator to {other!r}"
+            + (" and, if decimals are written 1,5, prepare.read.decimal to ','" * (other == ";")),
+        )
+
+
+def with_missing(column: pa.ChunkedArray, settings: ReadSettings) -> pa.ChunkedArray:
+    """Text cells without spaces around them; null where they are empty or stand for no value."""
+    if not pa.types.is_string(column.type):
+        return column
+    texts = pc.utf8_trim_whitespace(column)
+    missing = pa.array(["", *settings.missing])
+    return pc.if_else(pc.is_in(texts, missing), pa.scalar(None, pa.string()), texts)
