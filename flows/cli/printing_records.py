@@ -22,21 +22,23 @@ if TYPE_CHECKING:
 def print_history(entries: Sequence[HistoryEntry]) -> None:
     """Print valuations over time, the newest last."""
     table = new_table("Valuations, the newest last")
-    texts = ("when", "valuation", "who", "unlearner", "fidelity", "changed")
-    heads = ("when", "valuation", "who", "score", "providers", "unlearner", "fidelity", "changed")
-    for column in heads:
+    signed = ["signed by"] if any(entry.signature for entry in entries) else []
+    texts = ("when", "valuation", "who", "signed by", "unlearner", "fidelity", "changed")
+    figures = ("score", "providers", "unlearner", "fidelity", "changed")
+    for column in ("when", "valuation", "who", *signed, *figures):
         add_column(table, column, left=texts)
     for entry in entries:
         commit, valuation = entry.commit, entry.valuation
         when = f"{commit.date:%Y-%m-%d %H:%M}" if commit else "not committed"
-        figures = ["", "", "", ""]
+        cells = ["", "", "", ""]
         if valuation is not None:
             valued, left_out = (len(valuation.manifest[k]) for k in ("players", "quarantined"))
             providers = f"{valued} + {left_out} out" if left_out else str(valued)
             score = f"{valuation.metrics['u_all']:.4f}"
-            figures = [score, providers, valuation.method, valuation.fidelity]
+            cells = [score, providers, valuation.method, valuation.fidelity]
         names = [entry.name, commit.author if commit else ""]
-        table.add_row(when, *map(escape, [*names, *figures, entry.changed]))
+        names += [str(entry.signature or "–") for _ in signed]
+        table.add_row(when, *map(escape, [*names, *cells, entry.changed]))
     out = console()
     out.print(table)
     utilities = dict.fromkeys(e.valuation.utility for e in entries if e.valuation)

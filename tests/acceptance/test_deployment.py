@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,6 +67,15 @@ def server(tmp_path_factory):
                 process.wait(timeout=30)
 
 
+def ask(server: dict[str, str], path: str, body: bytes | None = None, method: str = "") -> Any:
+    """What the API answers."""
+    url = f"{server['PREFECT_API_URL']}/{path}"
+    verb = method or ("GET" if body is None else "POST")
+    request = urllib.request.Request(url, body, {"content-type": "application/json"}, method=verb)
+    with urllib.request.urlopen(request) as answer:
+        return json.loads(answer.read() or "null")
+
+
 def run(command: list[str], environment: dict[str, str]) -> str:
     done = subprocess.run(command, env=environment, cwd=HOME, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -82,19 +92,31 @@ def test_a_deployment_runs_the_flow_that_the_command_runs(project, server):
     assert unshapley("run", "-p", project.root).returncode == 0
     assert outputs(project) == by_worker
 
-    request = urllib.request.Request(
-        f"{server['PREFECT_API_URL']}/artifacts/filter", b"{}", {"content-type": "application/json"}
-    )
-    with urllib.request.urlopen(request) as answer:
-        artifacts = {a["key"]: a for a in json.load(answer)}
+    artifacts = {a["key"]: a for a in ask(server, "artifacts/filter", b"{}")}
     assert {"values", "valuation", "progress", "values-picture"} <= set(artifacts)
     assert artifacts["progress"]["data"] == 100
     shown = json.loads(artifacts["values"]["data"])
     assert sorted(row["provider"] for row in shown) == project.providers()
 
 
+def test_what_works_by_itself_is_off_until_somebody_turns_it_on(server):
+    """Deploying alone must not begin to push, or to compute."""
+    found = {
+        name: [(s["schedule"]["cron"], s["active"]) for s in ask(server, f"deployments/name/{name}")["schedules"]]
+        for name in ("valuation/on-demand", "audit/on-demand", "audit/scheduled", "refresh/nightly")
+    }  # fmt: skip
+    assert found == {
+        "valuation/on-demand": [],
+        "audit/on-demand": [],
+        "audit/scheduled": [("0 5 * * 0", False)],
+        "refresh/nightly": [("0 3 * * *", False)],
+    }
+    automations = ask(server, "automations/filter", b"{}")
+    assert [(a["name"], a["enabled"]) for a in automations] == [("audit after a refresh", False)]
+
+
 @pytest.mark.drill
-def test_the_nightly_deployment_refreshes_a_checkout(server, tmp_path):
+def test_deployments_refresh_a_checkout_at_night_and_audit_it(server, tmp_path):
     place = build_checkout(tmp_path, ["form-00", "form-01"])
     drop = deliver(tmp_path / "drop", "form-02.csv", FORMS["form-02"]).parent
     where = ["--param", f"project={place.root}", "--param", f"drop={drop}", "--watch"]
@@ -103,9 +125,21 @@ def test_the_nightly_deployment_refreshes_a_checkout(server, tmp_path):
     assert place.published()
     assert list(drop.iterdir()) == []
 
-    request = urllib.request.Request(
-        f"{server['PREFECT_API_URL']}/deployments/name/refresh/nightly"
-    )
-    with urllib.request.urlopen(request) as answer:
-        schedules = json.load(answer)["schedules"]
-    assert [(s["schedule"]["cron"], s["active"]) for s in schedules] == [("0 3 * * *", False)]
+    (automation,) = ask(server, "automations/filter", b"{}")
+    on = b'{"enabled": true}'
+    ask(server, f"automations/{automation['id']}", on, "PATCH")
+    few = ["--param", 'settings={"sample": 6, "retrain": 1}']
+    where = ["--param", f"project={place.root}", *few, "--watch"]
+    run([*PREFECT, "deployment", "run", "audit/on-demand", *where], server)
+    (path,) = (place.data / "audit").glob("*/audit.json")
+    assert json.loads(path.read_text())["verdict"].startswith("reproduced")
+
+    # a refresh that ends well asks for an audit, here of the folder that the deployment names
+    run([*PREFECT, "deployment", "run", "refresh/nightly", *where[:2], "--watch"], server)
+    wanted = b'{"flows": {"name": {"any_": ["audit"]}}}'
+    for _ in range(60):
+        runs = ask(server, "flow_runs/filter", wanted)
+        if len(runs) == 2:
+            break
+        time.sleep(1)
+    assert sorted(r["created_by"]["type"] for r in runs if r["created_by"]) == ["AUTOMATION"]

@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 # all that a command imports, so that a fork of this process starts at once
@@ -27,6 +27,8 @@ from tests.flows.checkouts import ENV, Checkout
 from unshapley.environment import source_hash
 
 CODE = source_hash("unshapley", "tasks", "flows")
+TRIES = 6
+"""Moments that are drawn before a repetition counts as missed."""
 
 
 @dataclass
@@ -63,27 +65,39 @@ class Drill:
                     yield fault, repetition
 
     def repeat(self, fault: Fault, repetition: int) -> Line:
-        """One repetition, whose moments are drawn by seed, fault and number."""
+        """One repetition, whose moments are drawn by seed, fault and number; drawn again where the
+        command was faster.
+        """
         fresh = bool(fault.fresh) and (repetition + 1) % fault.fresh == 0
-        line = Line(fault.name, repetition, self.seed, CODE)
-        trial = self._trial(SUBJECTS[fault.subject], fresh)
-        begin = time.monotonic()
-        trial.rng = random.Random(f"{self.seed}/{fault.name}/{repetition}")
-        hit, skipped = True, ""
-        try:
-            fault.do(trial, self.around)
-        except Missed:
-            hit = False
-        except NotHereError as error:
-            hit, skipped = False, str(error)
-        except Exception:  # noqa: BLE001 (a defect of the drill is a problem too)
-            trial.problems.append(traceback.format_exc()[-600:])
+        begin, problems = time.monotonic(), list[str]()
+        hit, skipped, missed = False, "", 0
+        while not (hit or skipped) and missed < TRIES:
+            trial = self._trial(SUBJECTS[fault.subject], fresh)
+            trial.rng = random.Random(f"{self.seed}/{fault.name}/{repetition}/{missed}")
+            try:
+                fault.do(trial, self.around)
+                hit = True
+            except Missed:
+                missed += 1
+                self._learn(fault.subject, fresh, trial.took)
+            except NotHereError as error:
+                skipped = str(error)
+            except Exception:  # noqa: BLE001 (a defect of the drill is a problem too)
+                trial.problems.append(traceback.format_exc()[-600:])
+            problems = trial.problems
+            hit = hit or bool(problems)
         return Line(
-            **{key: getattr(line, key) for key in ("fault", "repetition", "seed", "code")},
-            hit=hit, resumed=trial.resumed, equal=trial.equal, beyond=trial.beyond,
-            seconds=round(time.monotonic() - begin, 1), problems=tuple(trial.problems), skipped=skipped,
+            fault.name, repetition, self.seed, CODE,
+            hit=hit, missed=missed, resumed=trial.resumed, equal=trial.equal, beyond=trial.beyond,
+            seconds=round(time.monotonic() - begin, 1), problems=tuple(problems), skipped=skipped,
             note={**trial.note, "fresh": fresh},
         )  # fmt: skip
+
+    def _learn(self, subject: str, fresh: bool, seconds: float | None) -> None:
+        """The machine is busier, or less so, than before: draw later moments from what was seen."""
+        if seconds is not None:
+            known = self.known[subject, fresh]
+            self.known[subject, fresh] = replace(known, seconds={fresh: seconds})
 
     def _trial(self, subject: Subject, fresh: bool) -> Trial:
         expected = self._undisturbed(subject, fresh)

@@ -178,14 +178,21 @@ def damaged(content: bytes, rng: random.Random) -> bytes:
 
 
 def clock_set_back(trial: Trial, _around: Surroundings) -> None:
-    """A run is killed, and the clock of the machine on which it goes on is set back."""
+    """The clock of the machine is set back while a run works, which is killed then in half of the
+    cases; else it must not mind.
+    """
+    clock = services.Clock(trial.folder)
     back = trial.rng.choice([90, 3600, 86400, 40 * 86400])
-    clock = services.clock_set_by(-back)
-    trial.note["back"] = back
-    command = trial.begin()
+    command = trial.begin(**clock.env)
     trial.reach_moment(command)
-    trial.kill(command, signal.SIGKILL)
-    trial.go_on(env=clock)
+    clock.set_by(-back)
+    killed = trial.rng.random() < 0.5
+    trial.note |= {"back": back, "killed": killed}
+    if killed:
+        trial.kill(command, signal.SIGKILL)
+    else:
+        trial.end(command, {0})
+    trial.go_on(env=clock.env)
 
 
 def two_at_once(trial: Trial, _around: Surroundings) -> None:
@@ -217,7 +224,7 @@ def out_of_memory(trial: Trial, _around: Surroundings) -> None:
 KILL, TERM = partial(stopped, signal.SIGKILL), partial(stopped, signal.SIGTERM)
 FAULTS = [
     *(
-        Fault(f"{name} of {subject}", subject, do, repetitions, fresh=5)
+        Fault(f"{name} of {subject}", subject, do, repetitions, fresh=10)
         for subject, repetitions in {"run": 30, "pretrain": 30, "audit": 30, "refresh": 15, "refresh of a delivery": 15}.items()
         for name, do in (("SIGKILL", KILL), ("SIGTERM", TERM))
     ),
@@ -230,7 +237,7 @@ FAULTS = [
     Fault("disk full", "run", disk_full, 10),
     Fault("results removed", "run", results_removed, 10),
     Fault("a result altered", "run", result_altered, 10),
-    Fault("clock set back", "run", clock_set_back, 4, fresh=1),
+    Fault("clock set back", "run", clock_set_back, 6, fresh=1),
     Fault("two runs at once", "run", two_at_once, 10),
     Fault("two audits at once", "audit", two_at_once, 5),
     Fault("two refreshes at once", "refresh", two_at_once, 5),

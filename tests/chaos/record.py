@@ -24,7 +24,7 @@ HEADINGS = (
 @dataclass(frozen=True)
 class Line:
     """One repetition. code: hash of the sources that ran; hit: whether the command was still at work
-    when the fault came; skipped: why this machine cannot make the fault, else empty.
+    when the fault came; missed: tries in which it was not; skipped: why this machine cannot make the fault, else empty.
     """
 
     fault: str
@@ -32,6 +32,7 @@ class Line:
     seed: int
     code: str
     hit: bool = False
+    missed: int = 0
     resumed: bool = False
     equal: bool = False
     beyond: int | None = None
@@ -96,6 +97,6 @@ def _row(name: str, lines: Sequence[Line]) -> tuple[object, ...]:
         sum(line.equal for line in hits),
         sum(beyond) if beyond else "–",
         sum(line.well for line in hits),
-        sum(not line.hit and not line.skipped for line in lines),
+        sum(line.missed for line in lines),
         round(sum(line.seconds for line in lines)),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import random
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from tests.chaos.checks import whole_results
 from tests.chaos.faults import damaged
 from tests.chaos.record import Line, append, read, table
+from tests.chaos.services import Clock, NotHereError
 from tests.chaos.subjects import SUBJECTS
 from tests.chaos.trial import Trial, Undisturbed
 from unshapley.project import Project
@@ -101,9 +103,37 @@ def test_a_record_is_read_again_and_a_torn_line_is_not(tmp_path):
     assert read(record)[0].fault == "disk full"
     assert len(read(record)) == 1
 
-    assert "not run: faketime is not installed" in table(
-        [line, Line("clock", 0, 0, "", skipped="faketime is not installed")]
+    assert "not run: there is no C compiler" in table(
+        [line, Line("clock", 0, 0, "", skipped="there is no C compiler")]
     )
+
+
+def test_a_clock_is_set_back_while_a_process_works_and_its_monotonic_clock_is_not(tmp_path):
+    try:
+        clock = Clock(tmp_path)
+    except NotHereError as error:
+        pytest.skip(str(error))
+    code = """
+import sys, threading, time, multiprocessing
+def told(): print(time.time(), time.monotonic(), flush=True)
+told(); input(); told()
+time.sleep(0.01)
+assert not threading.Event().wait(0.01)
+begin = time.monotonic()
+semaphore = multiprocessing.Semaphore(0)
+assert not semaphore.acquire(timeout=0.1)
+assert 0.1 <= time.monotonic() - begin < 60
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env={**os.environ, **clock.env}, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    before = [float(word) for word in process.stdout.readline().split()]
+    clock.set_by(-3600)
+    after = [float(word) for word in process.communicate("\n", timeout=60)[0].split()]
+    assert process.returncode == 0
+    assert -3600 <= after[0] - before[0] < -3540
+    assert 0 <= after[1] - before[1] < 60
 
 
 def test_a_damaged_result_is_another_one():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from unshapley.analysis.changes import Change, changes_between, summary
@@ -11,6 +11,8 @@ from unshapley.errors import UnshapleyError
 from unshapley.project import Project
 from unshapley.results.githistory import Commit
 from unshapley.results.revisions import Unreadable, valuations, working_tree
+from unshapley.results.signatures import Signature
+from unshapley.results.signers import signature_here, signatures_until
 from unshapley.results.tracked import TrackedValuation
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 class HistoryEntry:
     """A valuation in the history; valuation: None where it cannot be read, for this problem.
 
-    changes: since the readable valuation before; None for the first.
+    changes: since the readable valuation before; None for the first. signature: of its manifest,
+    None without one.
     """
 
     name: str
@@ -29,6 +32,7 @@ class HistoryEntry:
     valuation: TrackedValuation | None
     changes: tuple[Change, ...] | None = None
     problem: str = ""
+    signature: Signature | None = None
 
     @property
     def changed(self) -> str:
@@ -55,7 +59,7 @@ def history(
     elif revision == "HEAD":
         recorded += _uncommitted(project, recorded)
     entries = _with_changes(recorded)
-    return entries if last is None else entries[-last:]
+    return _with_signatures(project, revision, entries if last is None else entries[-last:])
 
 
 def _uncommitted(
@@ -83,8 +87,23 @@ def _with_changes(recorded: Sequence[TrackedValuation | Unreadable]) -> list[His
     return entries
 
 
+def _with_signatures(
+    project: Project, revision: str, entries: Sequence[HistoryEntry]
+) -> list[HistoryEntry]:
+    known = signatures_until(project, revision)
+
+    def signature(entry: HistoryEntry) -> Signature | None:
+        if entry.valuation is None:
+            return None
+        return known.get(entry.valuation.sha256) if entry.commit else signature_here(project)
+
+    return [replace(entry, signature=signature(entry)) for entry in entries]
+
+
 def describe(entry: HistoryEntry) -> dict[str, Any]:
-    """A valuation of the history for a program: who, when, how good, what changed, values."""
+    """A valuation of the history for a program: who, when, who signed, how good, what changed,
+    values.
+    """
     commit, valuation = entry.commit, entry.valuation
     content: dict[str, Any] = {
         "name": entry.name,
@@ -95,6 +114,8 @@ def describe(entry: HistoryEntry) -> dict[str, Any]:
         "tags": list(commit.tags) if commit else [],
         "moved_tags": list(valuation.moved_tags) if valuation else [],
         "problem": entry.problem,
+        "signed": str(entry.signature or ""),
+        "signature": entry.signature and asdict(entry.signature),
     }
     if valuation is None:
         return content
@@ -113,7 +134,10 @@ def describe(entry: HistoryEntry) -> dict[str, Any]:
     }
 
 
-SHARED = ("name", "commit", "date", "author", "utility", "u_all", "unlearner", "fidelity", "grade")
+SHARED = (
+    "name", "commit", "date", "author", "signed", "utility", "u_all", "unlearner", "fidelity",
+    "grade",
+)  # fmt: skip
 OF_PROVIDER = ("provider", "rows", "value", "std_error", "ci_low", "ci_high", "rank", "status")
 
 

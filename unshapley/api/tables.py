@@ -16,21 +16,14 @@ from unshapley.data.chance import collision_rate
 from unshapley.data.encoding import encode
 from unshapley.data.imputing import imputed
 from unshapley.data.names import check_distinct, provider_name
-from unshapley.data.preparation import _with_label_scale, _without_incomplete
+from unshapley.data.preparation import OWN_TEST_ROWS, _without_incomplete, with_label_scale
 from unshapley.data.reading import of_frame
 from unshapley.data.row_index import RowIndex
-from unshapley.data.splits import Split, split
+from unshapley.data.splits import SETS, divide
 from unshapley.data.tables import Schema, fingerprints, to_arrays
 from unshapley.errors import InputError
 from unshapley.models.rows import Rows
 
-SETS = ("test", "reference")
-GIVEN = ""
-"""In place of a provider, for the sets that were given."""
-OWN_TEST_ROWS = (
-    "the test rows were drawn from the providers that are valued, so a provider of noise is judged "
-    "by its own noise too; give a test set that you trust"
-)
 ELSEWHERE = {
     "rows_in_partitions": "of another provider before it",
     "rows_in_test": "of the test set, which then judges what it has taught",
@@ -69,8 +62,8 @@ def read_tables(
     rows; scale_label: standardise a numeric label by the reference set. Raises `InputError` for
     what is no table, has other columns, or a value that no model can use.
     """
-    sets = {"test": test, "reference": reference}
-    raw = {**_named(data), **{name: table for name, table in sets.items() if table is not None}}
+    given = {"test": test, "reference": reference}
+    raw = {**_named(data), **{name: table for name, table in given.items() if table is not None}}
     forms = {name: as_frame(table, settings.label, _place(name)) for name, table in raw.items()}
     for name, (frame, _) in forms.items():
         if frame.empty:
@@ -81,36 +74,23 @@ def read_tables(
     if settings.incomplete != "impute":
         for name, table in encoded.items():  # what no model can use is found before the split
             to_arrays(table, schema, _place(name))
-    splits = _splits(encoded, settings, schema)
+    own = {name: encoded.pop(name) for name in SETS if name in encoded}
+    sets = divide(dict(sorted(encoded.items())), own, settings, schema.features)
     if settings.incomplete == "impute":
-        schema, splits = imputed(schema, splits)
+        schema, sets = imputed(schema, sets)
     if scale_label:
-        schema = _with_label_scale(schema, splits)
-    tables = {name: part.train for name, part in splits.items() if name != GIVEN}
-    every = {**tables, **{n: pd.concat([getattr(s, n) for s in splits.values()]) for n in SETS}}
-    rows = {name: _rows(table, schema, name) for name, table in every.items()}
+        schema = with_label_scale(schema, sets.reference)
+    tables = {**sets.train, "test": sets.test, "reference": sets.reference}
+    rows = {name: _rows(table, schema, name) for name, table in tables.items()}
+    findings = [OWN_TEST_ROWS] if sets.test_sources and not settings.test_from else []
     return Tables(
         schema,
-        {name: rows[name] for name in tables},
+        {name: rows[name] for name in sets.train},
         rows["test"],
         rows["reference"],
-        (*([] if "test" in raw else [OWN_TEST_ROWS]), *_repeated(every, schema.features)),
+        (*findings, *_repeated(tables, schema.features)),
         next(shape for _, shape in forms.values()),
     )
-
-
-def _splits(
-    encoded: Mapping[str, pd.DataFrame], settings: PrepareSettings, schema: Schema
-) -> dict[str, Split]:
-    """The rows of every provider by use, in provider order, and the sets that were given."""
-    nothing = next(iter(encoded.values())).iloc[:0]
-    given = {name: encoded[name] for name in SETS if name in encoded}
-    splits = {
-        name: _split(table, name, given, settings, schema)
-        for name, table in sorted(encoded.items())
-        if name not in SETS
-    }
-    return {**splits, GIVEN: Split(nothing, *(given.get(name, nothing) for name in SETS))}
 
 
 def _named(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,26 +114,6 @@ def _named(data: Mapping[str, Any]) -> dict[str, Any]:
 def _place(name: str) -> Path:
     """Where a table stands in the call, for messages."""
     return Path(name if name in SETS else f"data[{name!r}]")
-
-
-def _split(
-    table: pd.DataFrame,
-    provider: str,
-    given: Mapping[str, Any],
-    settings: PrepareSettings,
-    schema: Schema,
-) -> Split:
-    """The rows of a provider without those that are drawn for a set that is not given."""
-    if len(given) == len(SETS):
-        return Split(table, table.iloc[:0], table.iloc[:0])
-    return split(
-        table,
-        provider,
-        test=0.0 if "test" in given else settings.test_share,
-        reference=0.0 if "reference" in given else settings.reference_share,
-        seed=settings.seed,
-        features=schema.features,
-    )
 
 
 def _rows(table: pd.DataFrame, schema: Schema, name: str) -> Rows:

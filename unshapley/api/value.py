@@ -29,6 +29,8 @@ from unshapley.valuing.in_process import InProcess
 
 SECTIONS = ("prepare", "pretrain", "valuation")
 """Sections of the parameters that the arguments of a call decide on too."""
+IN_MEMORY = "(in memory)"
+"""In place of the name of a set's file."""
 Table = Any
 """Rows: a pandas DataFrame with the label as a column, a pair (x, y) of arrays, tensors or a frame
 and its labels, or a torch Dataset of such pairs."""
@@ -86,7 +88,8 @@ def value(
     (2025).
 
     """
-    settings = _settings(params, label, utility, task, model)
+    given = {"test": test is not None, "reference": reference is not None}
+    settings = _settings(params, label, utility, task, model, given)
     check_numerics(settings.valuation.numerics)
     check_parameters(settings)
     adopted = _adopted(model, initial, params, settings)
@@ -103,11 +106,20 @@ def _settings(
     utility: Score | Sequence[Score] | None,
     task: Task,
     model: Model,
+    given: Mapping[str, bool],
 ) -> Params:
     """The parameters with what the call states."""
     stated = params.model_dump() if isinstance(params, Params) else dict(params or {})
     prepare, pretrain, valuation = (_section(stated, name) for name in SECTIONS)
     prepare |= {"label": label, "task": task}
+    for name, in_memory in given.items():
+        if not in_memory and prepare.get(name):
+            raise InputError(
+                f"names the file {prepare[name]!r}",
+                where=f"params.prepare.{name}",
+                do=f"give its rows as `{name}`",
+            )
+        prepare[name] = IN_MEMORY if in_memory else None
     if isinstance(model, nn.Module):
         kind = type(model)
         pretrain["architecture"] = f"{kind.__module__}:{kind.__qualname__}"

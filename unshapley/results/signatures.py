@@ -55,6 +55,12 @@ class Signature:
     signer: str = ""
     key: str = ""
 
+    def __str__(self) -> str:
+        """Who signed, or what is wrong, in a few words."""
+        if self.status == GOOD:
+            return self.signer
+        return f"{self.status} of {self.signer}" if self.signer else self.status
+
     def fails(self, trust: Trust) -> bool:
         """Whether the signature is not as it should be, given who is trusted."""
         if self.status == MISSING:

@@ -101,6 +101,30 @@ def test_revoked_and_expired_keys_are_told_apart(signed, tmp_path, monkeypatch):
     assert "signed by ada" in verified(signed).stdout
 
 
+def test_history_tells_who_signed(signed, tmp_path):
+    def told():
+        return json.loads(unshapley("history", "--json", "-p", signed.root).stdout)
+
+    git(signed, "add", "-f", "data/valuation/values.csv", "data/valuation/metrics.json")
+    git(signed, "commit", "-q", "--amend", "--no-edit")
+    (only,) = told()
+    assert (only["signed"], only["signature"]["status"]) == ("ada@example.org", "good")
+    path = signed.valuation / "manifest.json"
+    path.write_text(path.read_text().replace('"measured": 30', '"measured": 29'))
+    git(signed, "commit", "-qam", "forged, with the signature of the other")
+    assert [entry["signed"] for entry in told()][1] == "altered"
+    stranger = make_key(tmp_path, "mallory")
+    assert unshapley("sign", "--key", stranger, "-p", signed.root).returncode == 0
+    git(signed, "commit", "-qam", "signed in a later commit")
+    assert [entry["signed"] for entry in told()][1] == "unknown key"
+    page = tmp_path / "history.html"
+    table = unshapley("history", "--html", page, "-p", signed.root).stdout
+    assert "signed by" in table
+    assert "unknown key" in page.read_text()
+    (signed.root / "signers").unlink()
+    assert {entry["signature"]["status"] for entry in told()} == {"unchecked"}
+
+
 def test_another_valuation_is_not_signed_and_the_same_stays_so(signed):
     before = (signed.valuation / "manifest.json").read_bytes()
     valuation(project=signed.root)

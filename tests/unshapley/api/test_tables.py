@@ -67,3 +67,33 @@ def test_providers_are_the_keys():
     frames = {name: rows(seed).assign(place=name) for seed, name in enumerate(NAMES)}
     with pytest.raises(us.InputError, match="the keys of `data` name the providers"):
         us.value(None, frames, label="ill", params={"prepare": {"provider": "place"}})
+
+
+def test_trusted_providers_judge_and_groups_stay_together():
+    frames = {name: rows(seed).assign(person=range(60)) for seed, name in enumerate(NAMES)}
+    stated = {"label": "ill", "group": "person", "test_from": ["north"]}
+    settings = parse_params({"prepare": stated}, where="test").prepare
+    found = read_tables(
+        {n: f.assign(person=n + f["person"].astype(str)) for n, f in frames.items()},
+        None,
+        None,
+        settings,
+    )
+    assert found.findings == ()
+    assert (len(found.test[1]), len(found.partitions["south"][1])) == (12, 54)
+    assert found.schema.features == ("a", "b", "c", "d")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "sets", "message"),
+    [
+        ({"test": "test.csv"}, {}, "params.prepare.test: names the file 'test.csv'"),
+        ({"reference": "r.csv"}, {"test": rows(8)}, "give its rows as `reference`"),
+        ({"test_from": ["north"]}, {"test": rows(8)}, "test and test_from: one of them says"),
+    ],
+)
+def test_one_place_says_which_rows_judge(prepare, sets, message):
+    frames = {name: rows(seed) for seed, name in enumerate(NAMES)}
+    with pytest.raises(us.InputError) as raised:
+        us.value(None, frames, label="ill", params={"prepare": prepare}, **sets)
+    assert message in str(raised.value)
