@@ -57,6 +57,10 @@ class ReadSettings(Section):
         return encoding
 
 
+DIGITS = ("test_from", "test_share", "reference_share", "seed")
+"""Keys of section `prepare` that the built-in digits have."""
+
+
 class PrepareSettings(Section):
     """The source of the rows and how they are split."""
 
@@ -88,9 +92,26 @@ class PrepareSettings(Section):
     task: Literal["classification", "regression"] = Field(
         "classification", description="whether the label is a class or a number"
     )
+    test: str | None = Field(
+        None, description="table of your own in data/raw that judges; else rows are held out"
+    )
+    reference: str | None = Field(
+        None, description="reference table of your own in data/raw; else rows are held out"
+    )
+    test_from: list[str] = Field(
+        [], description="providers that are trusted to judge; test rows come from them only"
+    )
     test_share: Share = Field(0.2, description="share of every provider's rows held out as test")
     reference_share: Share = Field(
         0.1, description="share of every provider's rows held out as reference set"
+    )
+    group: str | None = Field(
+        None,
+        description="column, no feature: rows of one value stay on one side of the split",
+    )
+    time: str | None = Field(None, description="column of dates or numbers, no feature")
+    test_after: str | float | None = Field(
+        None, description="date (YYYY-MM-DD …) or number: later rows are test rows, not a share"
     )
     seed: int = Field(0, ge=0, description="seed of the split and of planted faults")
 
@@ -101,9 +122,30 @@ class PrepareSettings(Section):
         if self.label_above is not None and (self.task == "regression" or self.label_classes):
             raise ValueError("label_above makes classes: not with regression, nor label_classes")
         for key in ("drop", "columns"):
-            if {self.label, self.provider} & set(getattr(self, key)):
-                raise ValueError(f"{key} names the label or the provider column")
+            if {self.label, *self.aside} & set(getattr(self, key)):
+                raise ValueError(f"{key} names the label, or a column that is used otherwise")
+        self._check_judges()
         return self
+
+    @property
+    def aside(self) -> tuple[str, ...]:
+        """Columns that are read, but are no features."""
+        return tuple(dict.fromkeys(c for c in (self.provider, self.group, self.time) if c))
+
+    def _check_judges(self) -> None:
+        given = [
+            name
+            for name, chosen in (
+                ("test", self.test is not None),
+                ("test_from", bool(self.test_from)),
+                ("test_after", self.test_after is not None),
+            )
+            if chosen
+        ]
+        if "test" in given and len(given) > 1:
+            raise ValueError(f"{' and '.join(given)}: one of them says which rows judge")
+        if (self.time is None) != (self.test_after is None):
+            raise ValueError("time and test_after are needed together")
 
 
 class FaultSettings(Section):

@@ -79,6 +79,15 @@ def _print_figures(out: Console, figures: Mapping[str, Any]) -> None:
             f"[bold red]warning:[/] unlearning explains only {check['explained']:.0%} of what "
             "forgetting does; compare with valuation.unlearner: retrain"
         )
+    _warn_of_judges(out, figures)
+
+
+def _warn_of_judges(out: Console, figures: Mapping[str, Any]) -> None:
+    judges = figures.get("providers_judging")  # valuations of before 0.2 do not say
+    if judges and judges == figures["providers_valued"]:
+        from unshapley.data.preparation import OWN_TEST_ROWS
+
+        out.print(f"[bold red]warning:[/] {OWN_TEST_ROWS}", soft_wrap=True)
 
 
 def _implied(check: Mapping[str, Any]) -> str:

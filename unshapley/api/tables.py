@@ -14,19 +14,14 @@ from unshapley.config import PrepareSettings
 from unshapley.data.chance import collision_rate
 from unshapley.data.encoding import encode
 from unshapley.data.names import check_distinct, provider_name
-from unshapley.data.preparation import _with_label_scale
+from unshapley.data.preparation import OWN_TEST_ROWS, with_label_scale
 from unshapley.data.reading import of_frame
 from unshapley.data.row_index import RowIndex
-from unshapley.data.splits import Split, split
+from unshapley.data.splits import SETS, divide
 from unshapley.data.tables import Schema, fingerprints, to_arrays
 from unshapley.errors import InputError
 from unshapley.models.rows import Rows
 
-SETS = ("test", "reference")
-OWN_TEST_ROWS = (
-    "the test rows were drawn from the providers that are valued, so a provider of noise is judged "
-    "by its own noise too; give a test set that you trust"
-)
 ELSEWHERE = {
     "rows_in_partitions": "of another provider before it",
     "rows_in_test": "of the test set, which then judges what it has taught",
@@ -70,22 +65,17 @@ def read_frames(
     for name, table in encoded.items():
         to_arrays(table, schema, _place(name))  # what no model can use is found before the split
     parts = {name: encoded[name] for name in sorted(frames)}
-    splits = {name: _split(table, name, given, settings, schema) for name, table in parts.items()}
-    tables = {name: part.train for name, part in splits.items()}
-    sets = {
-        name: encoded.get(name, pd.concat([getattr(part, name) for part in splits.values()]))
-        for name in SETS
-    }
-    nothing = sets["reference"].iloc[:0]
-    schema = _with_label_scale(schema, {"": Split(nothing, nothing, sets["reference"])})
-    rows = {name: _rows(table, schema, name) for name, table in {**tables, **sets}.items()}
-    findings = [] if test is not None else [OWN_TEST_ROWS]
+    sets = divide(parts, {name: encoded[name] for name in given}, settings, schema.features)
+    schema = with_label_scale(schema, sets.reference)
+    tables = {**sets.train, "test": sets.test, "reference": sets.reference}
+    rows = {name: _rows(table, schema, name) for name, table in tables.items()}
+    findings = [OWN_TEST_ROWS] if sets.test_sources and not settings.test_from else []
     return Tables(
         schema,
-        {name: rows[name] for name in tables},
+        {name: rows[name] for name in sets.train},
         rows["test"],
         rows["reference"],
-        (*findings, *_repeated({**tables, **sets}, schema.features)),
+        (*findings, *_repeated(tables, schema.features)),
     )
 
 
@@ -119,26 +109,6 @@ def _check_frame(name: str, frame: Any) -> None:
 def _place(name: str) -> Path:
     """Where a table stands in the call, for messages."""
     return Path(name if name in SETS else f"data[{name!r}]")
-
-
-def _split(
-    table: pd.DataFrame,
-    provider: str,
-    given: Mapping[str, Any],
-    settings: PrepareSettings,
-    schema: Schema,
-) -> Split:
-    """The rows of a provider without those that are drawn for a set that is not given."""
-    if len(given) == len(SETS):
-        return Split(table, table.iloc[:0], table.iloc[:0])
-    return split(
-        table,
-        provider,
-        test=0.0 if "test" in given else settings.test_share,
-        reference=0.0 if "reference" in given else settings.reference_share,
-        seed=settings.seed,
-        features=schema.features,
-    )
 
 
 def _rows(table: pd.DataFrame, schema: Schema, name: str) -> Rows:

@@ -51,7 +51,7 @@ class Columns:
 
     @property
     def features(self) -> tuple[str, ...]:
-        left_out = {self.settings.label, self.settings.provider}
+        left_out = {self.settings.label, *self.settings.aside}
         return tuple(name for name in self.names if name not in left_out)
 
     def joined(self, table: RawTable) -> Columns:
@@ -81,7 +81,8 @@ class Columns:
                 expected="columns with names",
                 do=f"name it in the file, or leave it out: prepare.drop: [{unnamed!r}]",
             )
-        for key, name in (("label", settings.label), ("provider", settings.provider)):
+        for key in ("label", "provider", "group", "time"):
+            name = getattr(settings, key)
             if name is not None and name not in names:
                 raise InputError(
                     f"has no {key} column {name!r}",

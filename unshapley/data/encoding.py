@@ -62,7 +62,7 @@ def encode(
         for name, table in raw.items()
     }
     first = next(iter(tables.values()))
-    features = tuple(c for c in first.columns if c not in (label, settings.provider))
+    features = tuple(c for c in first.columns if c not in (label, *settings.aside))
     schema = Schema(features, label, tuple(classes), task=settings.task, categories=categories)
     return schema, tables
 
@@ -86,9 +86,8 @@ def _encoded(
     else:
         codes = pc.index_in(labels, pa.array(classes, pa.string())).cast(pa.int64())
         frame[settings.label] = codes.to_pandas()
-    if settings.provider is not None:
-        column = with_missing(table.column(settings.provider), settings.read)
-        frame[settings.provider] = as_texts(column).to_pandas()
+    for name in settings.aside:
+        frame[name] = _values(table, name, settings).to_pandas()
     return pd.DataFrame(frame)
 
 

@@ -7,7 +7,7 @@ from math import isnan
 
 import pandas as pd
 
-from unshapley.data.splits import Split
+from unshapley.data.splits import Sets
 from unshapley.data.tables import Schema
 from unshapley.errors import InputError
 
@@ -15,16 +15,15 @@ MARK = "{} is missing"
 """Name of the feature that is 1 where the value was missing."""
 
 
-def imputed(schema: Schema, splits: dict[str, Split]) -> tuple[Schema, dict[str, Split]]:
-    """Missing values of a feature become its median in the reference set of all providers; a
-    feature marks the rows. Nobody's training or test rows determine what stands for a value.
+def imputed(schema: Schema, sets: Sets) -> tuple[Schema, Sets]:
+    """Missing values of a feature become its median in the reference set; a feature marks the rows.
+    Nobody's training or test rows determine what stands for a value.
 
     Raises `InputError` where a feature has no value in the reference set.
     """
-    reference = pd.concat([s.reference for s in splits.values()])[list(schema.features)]
-    rows = [table for s in splits.values() for table in (s.train, s.test, s.reference)]
-    incomplete = [f for f in schema.features if any(table[f].isna().any() for table in rows)]
-    values = {name: float(reference[name].median()) for name in incomplete}
+    tables = (*sets.train.values(), sets.test, sets.reference)
+    incomplete = [f for f in schema.features if any(table[f].isna().any() for table in tables)]
+    values = {name: float(sets.reference[name].median()) for name in incomplete}
     empty = next((name for name, value in values.items() if isnan(value)), None)
     if empty is not None:
         raise InputError(
@@ -33,11 +32,13 @@ def imputed(schema: Schema, splits: dict[str, Split]) -> tuple[Schema, dict[str,
             expected="values to take the median of",
             do=f"raise prepare.reference_share, or leave it out by prepare.drop: [{empty}]",
         )
-    filled = {
-        provider: Split(*(_filled(t, values, schema) for t in (s.train, s.test, s.reference)))
-        for provider, s in splits.items()
-    }
     features = (*schema.features, *(MARK.format(name) for name in incomplete))
+    filled = replace(
+        sets,
+        train={name: _filled(table, values, schema) for name, table in sets.train.items()},
+        test=_filled(sets.test, values, schema),
+        reference=_filled(sets.reference, values, schema),
+    )
     return replace(schema, features=features, imputed=values), filled
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from unshapley.config import Params, PrepareSettings
+from unshapley.config import DIGITS, Params, PrepareSettings
 from unshapley.data import faults
 from unshapley.data.digits import load_forms
 from unshapley.data.encoding import encode
@@ -18,39 +18,43 @@ from unshapley.data.imputing import imputed
 from unshapley.data.names import check_distinct, provider_name
 from unshapley.data.reading import of_frame
 from unshapley.data.sources import read_raw
-from unshapley.data.splits import Split, split
+from unshapley.data.splits import SETS, Sets, divide
 from unshapley.data.tables import Schema, write_table
 from unshapley.errors import InputError
 from unshapley.project import Project
 
 log = logging.getLogger("unshapley.prepare")
 
+OWN_TEST_ROWS = (
+    "test rows are drawn from the providers that are valued, so that one of noise is tested on its "
+    "own noise: name those you trust in prepare.test_from, or a table of your own in prepare.test"
+)
+
 
 def prepare(project: Project, params: Params) -> dict[str, int]:
     """Write partitions, test set, reference set and schema; returns training rows by provider."""
     settings = params.prepare
     if settings.source == "digits":
-        settings = PrepareSettings.model_validate(
-            settings.model_dump(include={"source", "test_share", "reference_share", "seed"})
-        )
+        settings = PrepareSettings.model_validate(settings.model_dump(include={"source", *DIGITS}))
         raw = {name: of_frame(form, f"provider {name}") for name, form in load_forms().items()}
     else:
         raw = read_raw(project.raw, settings)
     schema, encoded = encode(raw, settings)
+    own = _without_incomplete({n: encoded.pop(n) for n in SETS if n in encoded}, settings)
     tables = _without_incomplete(_by_provider(encoded, settings, project.raw), settings)
-    splits = {
-        provider: _split(table, provider, settings, schema.features)
-        for provider, table in tables.items()
-    }
+    sets = divide(tables, own, settings, schema.features)
+    if sets.test_sources and not settings.test_from:
+        log.warning(OWN_TEST_ROWS)
     if settings.incomplete == "impute":
-        schema, splits = imputed(schema, splits)
+        schema, sets = imputed(schema, sets)
     schema = replace(
-        _with_label_scale(schema, splits), providers=tuple(tables), prepared=prepared_with(params)
+        with_label_scale(schema, sets.reference),
+        providers=tuple(tables),
+        prepared=prepared_with(params),
+        test_sources=sets.test_sources,
     )
-    train = faults.plant(
-        {p: s.train for p, s in splits.items()}, params.faults, schema, settings.seed
-    )
-    _write(project, schema, train, splits)
+    train = faults.plant(sets.train, params.faults, schema, settings.seed)
+    _write(project, schema, replace(sets, train=train))
     return {provider: len(table) for provider, table in train.items()}
 
 
@@ -102,9 +106,9 @@ def _without_incomplete(
         if table.empty:
             raise InputError(
                 "every row misses a value",
-                where=f"provider {name}",
+                where=name,
                 expected="complete rows",
-                do="correct the file, set prepare.incomplete: impute, or remove the provider",
+                do="correct the file, set prepare.incomplete: impute, or remove it",
             )
     whole = {name: table.reset_index(drop=True) for name, table in kept.items()}
     if settings.task == "regression":
@@ -112,14 +116,14 @@ def _without_incomplete(
     return {name: table.astype({settings.label: int}) for name, table in whole.items()}
 
 
-def _with_label_scale(schema: Schema, splits: dict[str, Split]) -> Schema:
+def with_label_scale(schema: Schema, reference: pd.DataFrame) -> Schema:
     """Add mean and standard deviation of a numeric label, computed on the reference set.
 
     No model is trained or tested on that set.
     """
     if schema.task == "classification":
         return schema
-    labels = pd.concat([s.reference[schema.label] for s in splits.values()])
+    labels = reference[schema.label]
     scale = float(labels.std(ddof=0))
     if not scale > 0:
         raise InputError(
@@ -152,38 +156,14 @@ def check_prepared(schema: Schema, params: Params, where: Path) -> None:
             )
 
 
-def _split(
-    table: pd.DataFrame, provider: str, params: PrepareSettings, features: Sequence[str]
-) -> Split:
-    """Split the rows; those that miss a value go to training, where validation finds them."""
-    filled = params.incomplete == "impute"
-    whole = table[[params.label]] if filled else table
-    complete = whole.notna().all(axis=1).to_numpy()
-    parts = split(
-        table[complete].reset_index(drop=True),
-        provider,
-        test=params.test_share,
-        reference=params.reference_share,
-        seed=params.seed,
-        features=features,
-    )
-    if complete.all():
-        return parts
-    log.warning("%s: %d of %d rows miss a value", provider, int((~complete).sum()), len(table))
-    train = pd.concat([parts.train, table[~complete]], ignore_index=True)
-    return replace(parts, train=train)
-
-
-def _write(
-    project: Project, schema: Schema, train: dict[str, pd.DataFrame], splits: dict[str, Split]
-) -> None:
+def _write(project: Project, schema: Schema, sets: Sets) -> None:
     # without its schema nothing is prepared: a mix of old and new tables is taken for neither
     project.schema.unlink(missing_ok=True)
-    for provider, table in train.items():
+    for provider, table in sets.train.items():
         write_table(table, project.partition(provider))
     for stale in project.partitions.glob("*.parquet"):
-        if stale.stem not in train:
+        if stale.stem not in sets.train:
             stale.unlink()
-    write_table(pd.concat([s.test for s in splits.values()]), project.test)
-    write_table(pd.concat([s.reference for s in splits.values()]), project.reference)
+    write_table(sets.test, project.test)
+    write_table(sets.reference, project.reference)
     schema.save(project.schema)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
+
+import pyarrow as pa
 
 from unshapley.config import PrepareSettings
 from unshapley.data.names import check_distinct, provider_name
@@ -10,14 +13,16 @@ from unshapley.data.reading import SUFFIXES, RawTable, read_file
 from unshapley.errors import InputError
 
 
-def raw_tables(folder: Path) -> dict[str, Path]:
-    """File of each provider, by name in sorted order; hidden files are none.
+def raw_tables(folder: Path, besides: Collection[Path] = ()) -> dict[str, Path]:
+    """File of each provider, by name in sorted order; hidden files are none, nor those `besides`.
 
     Raises `InputError` for a name that no provider can have, for two files of one provider, and
     for names that look alike.
     """
     paths: dict[str, Path] = {}
     for path in table_files(folder):
+        if path in besides:
+            continue
         name = provider_name(path.stem, where=path)
         if name in paths:
             raise InputError(
@@ -46,18 +51,23 @@ def is_table(name: str) -> bool:
 
 
 def read_raw(folder: Path, settings: PrepareSettings) -> dict[str, RawTable]:
-    """One table per provider, by name, or per file where a column names the providers.
+    """One table per provider, by name, or per file where a column names the providers; and the
+    user's own `test` and `reference`, by these names.
 
     Raises `InputError` for no table, one only, or an empty one.
     """
-    files = table_files(folder)
+    own = _own_sets(folder, settings)
+    files = [path for path in table_files(folder) if path not in own.values()]
     if not files:
         raise InputError(
             f"holds no table ({', '.join(SUFFIXES)})",
             where=folder,
             do="put one file per provider there, or set prepare.source to digits",
         )
-    paths = {path.name: path for path in files} if settings.provider else raw_tables(folder)
+    if settings.provider:
+        paths = {path.name: path for path in files}
+    else:
+        paths = raw_tables(folder, own.values())
     if len(paths) < 2 and not settings.provider:
         raise InputError(
             "holds the file of one provider only",
@@ -69,4 +79,31 @@ def read_raw(folder: Path, settings: PrepareSettings) -> dict[str, RawTable]:
     for name, table in tables.items():
         if not table.rows.num_rows:
             raise InputError("holds no rows", where=paths[name], do="add rows, or remove the file")
+    for name, path in own.items():
+        tables[name] = _with_columns(read_file(path, settings.read), settings.aside)
     return tables
+
+
+def _own_sets(folder: Path, settings: PrepareSettings) -> dict[str, Path]:
+    """Files of the user's own test and reference set, which lie beside the providers'."""
+    named = {"test": settings.test, "reference": settings.reference}
+    paths = {name: folder / text for name, text in named.items() if text is not None}
+    for name, path in paths.items():
+        if path.parent.resolve() != folder.resolve() or not is_table(path.name):
+            raise InputError(
+                f"{named[name]!r} is no table in {folder}",
+                where=f"prepare.{name}",
+                expected=f"the name of a file there, such as {name}.csv: what DVC's stage reads",
+            )
+        if not path.is_file():
+            raise InputError("file is missing", where=path, do=f"put it there: prepare.{name}")
+    return paths
+
+
+def _with_columns(table: RawTable, names: Sequence[str]) -> RawTable:
+    """With empty columns for those that only providers' tables need."""
+    rows = table.rows
+    for name in names:
+        if name not in rows.column_names:
+            rows = rows.append_column(name, pa.nulls(rows.num_rows, pa.string()))
+    return RawTable(table.where, rows)

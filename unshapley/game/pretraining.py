@@ -107,6 +107,7 @@ def record_of(
         score=dict(score),
         steps=pretrained.steps,
         convergence=convergence_of(pretrained),
+        test_sources=schema.test_sources,
     )
 
 

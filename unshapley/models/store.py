@@ -60,6 +60,8 @@ class ModelRecord(BaseModel):
     """after how many steps the model had its weights; none in records of earlier versions"""
     convergence: Convergence | None = None
     """gradient at these weights; none in records of earlier versions, and for a single row"""
+    test_sources: dict[str, int] = {}
+    """how many test rows each provider gave; empty for a test set of the user's own"""
 
     def save(self, folder: Path) -> None:
         write_json(folder / "model.json", self.model_dump(mode="json"))

@@ -204,6 +204,7 @@ def metrics(valuation: Valuation) -> dict[str, Any]:
         "coalitions": len(valuation.plan.coalitions),
         "providers_valued": len(valuation.players),
         "providers_quarantined": len(valuation.quarantined),
+        "providers_judging": len(set(valuation.players) & set(valuation.test_sources)),
         "calibration": calibration_summary(valuation),
         "fidelity": valuation.fidelity.summary(),
     }

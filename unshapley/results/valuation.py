@@ -30,7 +30,8 @@ class Valuation:
     empty and the full coalition; unlearner: name and options, as used for the plan; game: content
     key of the game: utilities can be reused only in a game with the same key; unit: of the primary
     utility; tolerance: by how much numbers may differ elsewhere, by step; training: how near the
-    pretrained model is to an optimum, none where that is unknown.
+    pretrained model is to an optimum, none where that is unknown; test_sources: test rows by the
+    provider that gave them, none for a test set of the user's own.
     """
 
     players: tuple[str, ...]
@@ -49,6 +50,7 @@ class Valuation:
     unit: str = ""
     training: Convergence | None = None
     tolerance: Mapping[str, Any] = field(default_factory=dict)
+    test_sources: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def primary(self) -> str:

@@ -64,4 +64,5 @@ def _assembled(
         unit=game.utilities[0].unit,
         training=game.record.convergence,
         tolerance=tolerance,
+        test_sources=game.record.test_sources,
     )

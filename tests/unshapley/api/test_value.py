@@ -97,7 +97,7 @@ def test_test_rows_from_providers_and_copied_rows_are_warned_of(data):
     with pytest.warns(us.ValuationWarning) as caught:
         us.value(None, copied, reference=data["south"], label="ill", params=RECIPE)
     said = "\n".join(str(w.message) for w in caught)
-    assert "the test rows were drawn from the providers that are valued" in said
+    assert "test rows are drawn from the providers that are valued" in said
     assert re.search(r"\d\d% of the rows of zopied are rows of another provider before it", said)
     assert "100% of the rows of south are rows of the reference set" in said
     assert caught[0].filename == __file__

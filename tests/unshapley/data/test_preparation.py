@@ -15,8 +15,11 @@ SCHEMA = Schema(("a",), "label", tuple("0123"))
 
 
 def partitions() -> dict[str, pd.DataFrame]:
-    rows = {"a": [float(i) for i in range(40)], "label": [i % 4 for i in range(40)]}
-    return {name: pd.DataFrame(rows) for name in ("p", "q", "r")}
+    label = [i % 4 for i in range(40)]
+    return {
+        name: pd.DataFrame({"a": [i + shift for i in range(40)], "label": label})
+        for name, shift in (("p", 0.0), ("q", 0.25), ("r", 0.5))
+    }
 
 
 def encoded(frames: dict[str, pd.DataFrame], **settings):
@@ -127,3 +130,95 @@ def test_numbers_that_are_hardly_classes_are_pointed_out(caplog):
     encoded(tables)
     assert "60 different numbers in 120 rows" in caplog.text
     assert "prepare.task: regression" in caplog.text
+
+
+def prepared(tmp_path, tables, **settings):
+    """Sets that `prepare` writes of these tables."""
+    project = Project(tmp_path)
+    project.raw.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        table.to_csv(project.raw / f"{name}.csv", index=False)
+    prepare(project, parse_params({"prepare": {"source": "files", **settings}}, "test"))
+    train = {name: read_table(project.partition(name)) for name in project.providers()}
+    return train, read_table(project.test), Schema.load(project.schema)
+
+
+def test_only_trusted_providers_judge(tmp_path, caplog):
+    prepared(tmp_path, partitions())
+    assert "a table of your own in prepare.test" in caplog.text
+    caplog.clear()
+    train, test, schema = prepared(tmp_path, partitions(), test_from=["q"])
+    assert set(test["a"] % 1) == {0.25}
+    assert {name: len(table) for name, table in train.items()} == {"p": 36, "q": 28, "r": 36}
+    assert schema.test_sources == {"q": 8}
+    assert not caplog.messages
+    with pytest.raises(InputError, match="test_from names the unknown provider 'x'"):
+        prepared(tmp_path, partitions(), test_from=["x"])
+
+
+def test_sets_of_ones_own_judge_and_are_no_providers(tmp_path, caplog):
+    own = pd.DataFrame({"label": [3, 0], "a": [100.5, 101.5]})
+    tables = {**partitions(), "test": own, "reference": own[:1] + 1}
+    train, test, schema = prepared(
+        tmp_path, tables, test="test.csv", reference="reference.csv", label_classes={"4": "0"}
+    )
+    assert list(train) == ["p", "q", "r"]
+    assert all(len(table) == 40 for table in train.values())
+    assert test.to_dict("list") == {"a": [100.5, 101.5], "label": [3, 0]}
+    assert schema.test_sources == {}
+    assert "drawn from" not in caplog.text
+    for given, message in (
+        ("../test.csv", "is no table in"),
+        ("no.csv", "file is missing"),
+    ):
+        with pytest.raises(InputError, match=message):
+            prepared(tmp_path, tables, test=given, reference="reference.csv")
+
+
+def test_rows_of_a_group_stay_together_and_what_providers_share_is_trained_on(tmp_path, caplog):
+    tables = {
+        name: table.assign(patient=[f"{name}{i // 4}" for i in range(40)])
+        for name, table in partitions().items()
+    }
+    tables["q"].loc[:3, "patient"] = "p0"
+    train, test, schema = prepared(tmp_path, tables, group="patient")
+    assert schema.features == ("a",)
+    groups = {a: g for t in tables.values() for a, g in zip(t["a"], t["patient"], strict=True)}
+    tested = {groups[a] for a in test["a"]}
+    trained = {groups[a] for table in train.values() for a in table["a"]}
+    assert len(test) == 24
+    assert not tested & trained
+    assert "p0" in trained
+    assert "8 rows stand with several providers" in caplog.text
+
+
+def test_equal_rows_of_two_providers_are_trained_on_unless_by_chance(tmp_path):
+    tables = partitions()
+    tables["r"] = tables["p"]
+    train, test, _ = prepared(tmp_path, tables)
+    assert set(test["a"] % 1) == {0.25}
+    assert len(train["p"]) == len(train["r"]) == 40
+    few = {name: table.assign(a=table["a"] // 4) for name, table in partitions().items()}
+    assert prepared(tmp_path, few)[2].test_sources.keys() == {"p", "q", "r"}
+
+
+@pytest.mark.parametrize(
+    ("times", "after"),
+    [
+        ([f"2024-01-{i % 20 + 1:02d}" for i in range(40)], "2024-01-15"),
+        ([f"2024-01-{i % 20 + 1:02d}T12:00:00Z" for i in range(40)], "2024-01-16"),
+        ([i % 20 for i in range(40)], 14),
+    ],
+)
+def test_later_rows_judge(tmp_path, times, after):
+    tables = {name: table.assign(seen=times) for name, table in partitions().items()}
+    train, test, schema = prepared(tmp_path, tables, time="seen", test_after=after)
+    assert schema.features == ("a",)
+    assert set(test["a"] // 1 % 20) == set(range(15, 20))
+    assert max(table["a"].mod(20).max() for table in train.values()) < 15
+    tables["q"]["seen"] = "soon"
+    with pytest.raises(InputError, match="provider q: column 'seen', row 0 is 'soon'"):
+        prepared(tmp_path, tables, time="seen", test_after=after)
+    with pytest.raises(InputError, match="all its rows are test or reference rows"):
+        tables["q"]["seen"] = times
+        prepared(tmp_path, tables, time="seen", test_after="2023" if isinstance(after, str) else -1)
