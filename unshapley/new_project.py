@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,14 +12,11 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
-from unshapley.config import Params, PrepareSettings, ValidationSettings, parse_params
-from unshapley.data.inference import Inspection
+from unshapley.config import Params, parse_params
 from unshapley.errors import InputError
 from unshapley.files import written_whole
 from unshapley.project import Project
 
-SHARE_KEPT = 0.6
-"""At least so many of a provider's rows are training rows; the others may be held out."""
 HEAD = "The one configuration. docs/parameters.md explains every key."
 
 
@@ -39,40 +34,6 @@ def init_project(folder: Path, settings: Sequence[str] = ()) -> Path:
         part.write_text(text, encoding="utf-8")
     project.raw.mkdir(parents=True, exist_ok=True)
     return project.params
-
-
-def init_with_tables(
-    folder: Path,
-    tables: Sequence[Path],
-    inspection: Inspection,
-    test: Path | None,
-    settings: Sequence[str],
-) -> Path:
-    """Create a project with copies of these tables in data/raw, read by the inspection's rules.
-
-    test: a table that judges; settings: as KEY=VALUE, which override what was inferred. Raises
-    `InputError` as `init_project` does, and leaves nothing behind then.
-    """
-    inferred = [*_inferred(inspection), *([f"prepare.test={test.name}"] if test else [])]
-    params = init_project(folder, [*inferred, *settings])
-    for path in (*tables, *([test] if test else [])):
-        shutil.copyfile(path, Project(folder).raw / path.name)
-    return params
-
-
-def _inferred(inspection: Inspection) -> list[str]:
-    """What an inspection found, as settings; only what differs from the defaults."""
-    chosen, default = inspection.settings.model_dump(), PrepareSettings().model_dump()
-    out = [
-        f"prepare.{key}={json.dumps(chosen[key])}" for key in chosen if chosen[key] != default[key]
-    ]
-    out.append("validation.feature_range=null")
-    least = int(min(inspection.rows.values()) * SHARE_KEPT)
-    if least < ValidationSettings().min_rows:
-        out.append(f"validation.min_rows={max(1, least)}")
-    if inspection.settings.task == "regression":
-        out.append("valuation.utilities=[neg_mse, r2]")
-    return out
 
 
 def new_params(settings: Sequence[str]) -> tuple[str, Params]:

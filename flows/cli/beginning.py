@@ -109,7 +109,7 @@ def _init_with_tables(
 ) -> None:
     from flows.cli.printing_tables import print_inspection
     from unshapley.data.inference import inspect_files, tables_among
-    from unshapley.new_project import init_with_tables
+    from unshapley.data.starting import init_with_tables
 
     if label is None:
         raise InputError("what is to be predicted?", where="--label", expected="a column's name")
