@@ -117,7 +117,11 @@ def _init_with_tables(
         raise InputError(
             "stands there already", where=Project(folder).params, do="name another folder"
         )
-    tables = [path for path in tables_among(data) if test is None or not path.samefile(test)]
+    tables = {
+        name: path
+        for name, path in tables_among(data).items()
+        if test is None or not path.samefile(test)
+    }
     inspection = inspect_files(tables, label, provider, _split(names))
     print_inspection(inspection)
     _agree(yes)
