@@ -62,12 +62,9 @@ def read_tables(
     rows; scale_label: standardise a numeric label by the reference set. Raises `InputError` for
     what is no table, has other columns, or a value that no model can use.
     """
-    given = {"test": test, "reference": reference}
-    raw = {**_named(data), **{name: table for name, table in given.items() if table is not None}}
-    forms = {name: as_frame(table, settings.label, _place(name)) for name, table in raw.items()}
-    for name, (frame, _) in forms.items():
-        if frame.empty:
-            raise InputError("holds no rows", where=_place(name), do="add rows, or leave it out")
+    sets_given = {"test": test, "reference": reference}
+    raw = {**_named(data), **{n: table for n, table in sets_given.items() if table is not None}}
+    forms = {name: _form(name, table, settings.label) for name, table in raw.items()}
     cells = {name: of_frame(frame, str(_place(name))) for name, (frame, _) in forms.items()}
     schema, encoded = encode(cells, settings)
     encoded = _without_incomplete(encoded, settings)
@@ -91,6 +88,13 @@ def read_tables(
         (*findings, *_repeated(tables, schema.features)),
         next(shape for _, shape in forms.values()),
     )
+
+
+def _form(name: str, table: Any, label: str) -> tuple[pd.DataFrame, tuple[int, ...]]:
+    frame, shape = as_frame(table, label, _place(name))
+    if frame.empty:
+        raise InputError("holds no rows", where=_place(name), do="add rows, or leave it out")
+    return frame, shape
 
 
 def _named(data: Mapping[str, Any]) -> dict[str, Any]:

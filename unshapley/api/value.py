@@ -12,13 +12,13 @@ from unshapley.api.adopting import Adopted, adopt_game
 from unshapley.api.bars import bars
 from unshapley.api.games import train_game
 from unshapley.api.result import Result
+from unshapley.api.settings import Stated, settings_of, states_recipe
 from unshapley.api.tables import Tables, read_tables
-from unshapley.config import FaultSettings, Params, parse_params
+from unshapley.config import Params
 from unshapley.environment import check_numerics
 from unshapley.errors import InputError, ValuationWarning
-from unshapley.extensions import path_of
 from unshapley.game.loading import check_players
-from unshapley.game.utilities import EXAMPLES, build_utilities
+from unshapley.game.utilities import build_utilities
 from unshapley.progress import Phases, silent_phases
 from unshapley.unlearning import build_unlearner
 from unshapley.unlearning.hybrid import HybridUnlearner
@@ -27,10 +27,6 @@ from unshapley.valuing.assembling import value_game
 from unshapley.valuing.checks import check_defined, check_parameters, check_plan, check_targets
 from unshapley.valuing.in_process import InProcess
 
-SECTIONS = ("prepare", "pretrain", "valuation")
-"""Sections of the parameters that the arguments of a call decide on too."""
-IN_MEMORY = "(in memory)"
-"""In place of the name of a set's file."""
 Table = Any
 """Rows: a pandas DataFrame with the label as a column, a pair (x, y) of arrays, tensors or a frame
 and its labels, or a torch Dataset of such pairs."""
@@ -50,7 +46,7 @@ def value(
     utility: Score | Sequence[Score] | None = None,
     task: Task = "classification",
     initial: Mapping[str, Tensor] | None = None,
-    params: Params | Mapping[str, Any] | None = None,
+    params: Stated = None,
     progress: bool = False,
 ) -> Result:
     """Value every provider's rows: the numbers that `unshapley run` gives for the same rows.
@@ -89,7 +85,7 @@ def value(
 
     """
     given = {"test": test is not None, "reference": reference is not None}
-    settings = _settings(params, label, utility, task, model, given)
+    settings = settings_of(params, model, utility, label, task, given)
     check_numerics(settings.valuation.numerics)
     check_parameters(settings)
     adopted = _adopted(model, initial, params, settings)
@@ -100,67 +96,10 @@ def value(
     return result
 
 
-def _settings(
-    params: Params | Mapping[str, Any] | None,
-    label: str,
-    utility: Score | Sequence[Score] | None,
-    task: Task,
-    model: Model,
-    given: Mapping[str, bool],
-) -> Params:
-    """The parameters with what the call states."""
-    stated = params.model_dump() if isinstance(params, Params) else dict(params or {})
-    prepare, pretrain, valuation = (_section(stated, name) for name in SECTIONS)
-    prepare |= {"label": label, "task": task}
-    for name, in_memory in given.items():
-        if not in_memory and prepare.get(name):
-            raise InputError(
-                f"names the file {prepare[name]!r}",
-                where=f"params.prepare.{name}",
-                do=f"give its rows as `{name}`",
-            )
-        prepare[name] = IN_MEMORY if in_memory else None
-    if isinstance(model, nn.Module):
-        kind = type(model)
-        pretrain["architecture"] = f"{kind.__module__}:{kind.__qualname__}"
-        if not _states_recipe(params):
-            pretrain["weight_decay"] = 0.0  # no penalty is known of
-    elif model is not None:
-        pretrain["architecture"] = _path(model, "architecture", "model")
-    if utility is not None:
-        scores = [utility] if isinstance(utility, str) or callable(utility) else utility
-        valuation["utilities"] = [_path(score, "utility", "utility") for score in scores]
-    valuation.setdefault("utilities", list(EXAMPLES[task]))
-    changed = dict(zip(SECTIONS, (prepare, pretrain, valuation), strict=True))
-    settings = parse_params({**stated, **changed}, where="params")
-    if settings.prepare.provider is not None:
-        raise InputError(
-            "the keys of `data` name the providers",
-            where="params.prepare.provider",
-            do="leave it out: data = dict(list(frame.groupby(column)))",
-        )
-    if settings.faults != FaultSettings():
-        raise InputError(
-            "faults are planted by `unshapley prepare` alone",
-            where="params.faults",
-            do="plant them into the rows that you give",
-        )
-    return settings
-
-
-def _path(named: Any, what: str, where: str) -> str:
-    """A name as it is, an object by its import path."""
-    return named if isinstance(named, str) else path_of(named, what, where)
-
-
-def _states_recipe(params: Params | Mapping[str, Any] | None) -> bool:
-    return isinstance(params, Params) or "pretrain" in (params or {})
-
-
 def _adopted(
     model: Model,
     initial: Mapping[str, Tensor] | None,
-    params: Params | Mapping[str, Any] | None,
+    params: Stated,
     settings: Params,
 ) -> Adopted | None:
     """The trained module, if one was given."""
@@ -170,18 +109,11 @@ def _adopted(
                 "belongs to a module that was trained elsewhere", where="initial", do="leave it out"
             )
         return None
-    adopted = Adopted(model, initial, _states_recipe(params))
+    adopted = Adopted(model, initial, states_recipe(params))
     unlearner = build_unlearner(settings.valuation.unlearner, settings.valuation.options)
     if isinstance(unlearner, RetrainUnlearner | HybridUnlearner) and not adopted.recipe_known:
         raise no_recipe(unlearner.name)
     return adopted
-
-
-def _section(stated: Mapping[str, Any], name: str) -> dict[str, Any]:
-    section = stated.get(name, {})
-    if not isinstance(section, Mapping):
-        raise InputError(f"{name} = {section!r}", where="params", expected="a dictionary")
-    return dict(section)
 
 
 def _value(tables: Tables, params: Params, adopted: Adopted | None, phases: Phases) -> Result:
