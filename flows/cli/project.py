@@ -1,4 +1,4 @@
-"""Commands that make a project ready: init, prepare, suites, validate, pretrain, curvature."""
+"""Commands that make a project ready: prepare, suites, validate, pretrain, curvature."""
 
 from __future__ import annotations
 
@@ -9,31 +9,6 @@ import typer
 
 from flows.cli.common import JsonOption, ProjectOption, print_json, reported, start, warn
 from unshapley.project import Project
-
-
-@reported
-def init(
-    folder: Annotated[Path, typer.Argument(help="The new project's folder.")],
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Set a key of params.yaml; may be repeated."
-        ),
-    ] = None,
-) -> None:
-    """Start a project of your own: params.yaml, and room for raw data.
-
-    Example: `unshapley init my-data --set prepare.source=files --set prepare.label=target`
-    """
-    from unshapley.new_project import init_project, new_params
-
-    settings = set_ or []
-    if settings:  # else it is what comes with unshapley, and importing torch takes seconds
-        from flows.preflight import Step, preflight
-
-        preflight(Project(folder), new_params(settings)[1], Step.INIT)
-    params = init_project(folder, settings)
-    print(f"{params}\nnext, in {folder}: prepare, suites, pretrain, run; raw files go to data/raw")
 
 
 @reported
@@ -167,4 +142,4 @@ def curvature(
         print(f"{name}: {record.providers[name].rows} rows")
 
 
-COMMANDS = (init, prepare, suites, validate, pretrain, curvature)
+COMMANDS = (prepare, suites, validate, pretrain, curvature)

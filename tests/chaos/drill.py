@@ -17,7 +17,7 @@ import tasks.expectations.validation  # noqa: F401
 from tests.chaos import record
 from tests.chaos.checks import whole_results
 from tests.chaos.faults import Fault
-from tests.chaos.processes import start
+from tests.chaos.processes import loaded, preload, start
 from tests.chaos.record import Line
 from tests.chaos.services import NotHereError
 from tests.chaos.subjects import SUBJECTS, Subject, build_bases
@@ -111,10 +111,10 @@ class Drill:
     def _undisturbed(self, subject: Subject, fresh: bool) -> Undisturbed:
         """What the command leaves that nothing happens to; measured once for each way to start."""
         if (subject.name, fresh) not in self.known:
-            trial = self._new(subject, Undisturbed({}, {}, {}), fresh)
-            command = trial.begin()
-            code = trial.end(command, {0})
-            seconds = time.monotonic() - command.begin
+            trial, code, seconds = self._measured(subject, fresh)
+            if not fresh:
+                preload(loaded(trial.folder / "broken").read_text().split("\n"))
+                trial, code, seconds = self._measured(subject, fresh)
             if code or trial.problems:
                 raise RuntimeError(f"{subject.name}, undisturbed: {trial.problems}")
             outcome, results = subject.outcome(trial.project), whole_results(trial.project)
@@ -123,6 +123,13 @@ class Drill:
                 raise RuntimeError(f"{subject.name}: a fork and a new interpreter differ")
             self.known[subject.name, fresh] = Undisturbed(outcome, results, {fresh: seconds})
         return self.known[subject.name, fresh]
+
+    def _measured(self, subject: Subject, fresh: bool) -> tuple[Trial, int, float]:
+        """A trial in which nothing happens, its exit code and its duration."""
+        trial = self._new(subject, Undisturbed({}, {}, {}), fresh)
+        command = trial.begin()
+        code = trial.end(command, {0})
+        return trial, code, time.monotonic() - command.begin
 
 
 @contextmanager

@@ -17,10 +17,11 @@ from unshapley.data.encoding import encode
 from unshapley.data.imputing import imputed
 from unshapley.data.names import check_distinct, provider_name
 from unshapley.data.reading import of_frame
-from unshapley.data.sources import read_raw
+from unshapley.data.sources import read_raw, table_files
 from unshapley.data.splits import SETS, Sets, divide
 from unshapley.data.tables import Schema, write_table
 from unshapley.errors import InputError
+from unshapley.files import sha256
 from unshapley.project import Project
 
 log = logging.getLogger("unshapley.prepare")
@@ -51,11 +52,17 @@ def prepare(project: Project, params: Params) -> dict[str, int]:
         with_label_scale(schema, sets.reference),
         providers=tuple(tables),
         prepared=prepared_with(params),
+        sources=source_hashes(project) if settings.source == "files" else {},
         test_sources=sets.test_sources,
     )
     train = faults.plant(sets.train, params.faults, schema, settings.seed)
     _write(project, schema, replace(sets, train=train))
     return {provider: len(table) for provider, table in train.items()}
+
+
+def source_hashes(project: Project) -> dict[str, str]:
+    """Hex SHA-256 of every table in data/raw, by the name of its file."""
+    return {path.name: sha256(path) for path in table_files(project.raw)}
 
 
 def _by_provider(
