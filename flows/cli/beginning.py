@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -57,6 +59,11 @@ def init(
         list[Path] | None,
         typer.Option(help="Tables, or a folder of them, to copy to data/raw; may be repeated."),
     ] = None,
+    sql: Annotated[
+        str | None,
+        typer.Option(help="SQLAlchemy URL of a database; $NAME in it is an environment variable."),
+    ] = None,
+    query: Annotated[str | None, typer.Option(help="SQL whose rows are the table.")] = None,
     label: LabelOption = None,
     provider: ProviderOption = None,
     test: Annotated[Path | None, typer.Option(help="A table that judges the models.")] = None,
@@ -75,17 +82,22 @@ def init(
     to params.yaml, where you can change them.
 
     Examples: `unshapley init my-data --data exports/ --label disease` ·
-    `unshapley init my-data --data all.csv --provider hospital --label disease --test trusted.csv`
+    `unshapley init my-data --data all.csv --provider hospital --label disease --test trusted.csv` ·
+    `unshapley init my-data --sql postgresql+psycopg://me@db/clinic --query "select …" --label y`
     """
     settings = set_ or []
-    if data:
-        _init_with_tables(folder, data, label, provider, test, names, settings, yes)
+    if data or sql or query:
+        with tempfile.TemporaryDirectory() as temporary:
+            if sql or query:
+                fetched, settings = _fetched(sql, query, settings, Path(temporary))
+                data = [*(data or []), fetched]
+            _init_with_tables(folder, data or [], label, provider, test, names, settings, yes)
         return
     if label or provider or test or names:
         raise InputError(
-            "--label, --provider, --test and --names are about the tables of --data",
+            "--label, --provider, --test and --names are about tables",
             where="init",
-            do="name tables by --data, or set keys by --set prepare.label=…",
+            do="name tables by --data or --sql, or set keys by --set prepare.label=…",
         )
     from unshapley.new_project import init_project, new_params
 
@@ -117,12 +129,29 @@ def _init_with_tables(
         raise InputError(
             "stands there already", where=Project(folder).params, do="name another folder"
         )
-    tables = [path for path in tables_among(data) if test is None or not path.samefile(test)]
+    tables = {
+        name: path
+        for name, path in tables_among(data).items()
+        if test is None or not path.samefile(test)
+    }
     inspection = inspect_files(tables, label, provider, _split(names))
     print_inspection(inspection)
     _agree(yes)
     params = init_with_tables(folder, tables, inspection, test, settings)
     print(f"{params}\nnext: `unshapley run --project {folder}`")
+
+
+def _fetched(
+    sql: str | None, query: str | None, settings: Sequence[str], folder: Path
+) -> tuple[Path, list[str]]:
+    """The rows of a query in a file, and the settings that fetch them again."""
+    from unshapley.config import FetchSettings
+    from unshapley.data.fetching import fetch
+
+    stated = FetchSettings(url=sql, query=query or "")
+    path, _ = fetch(stated, folder)
+    named = {"url": stated.url, "query": stated.query}
+    return path, [*(f"fetch.{key}={json.dumps(value)}" for key, value in named.items()), *settings]
 
 
 def _agree(yes: bool) -> None:

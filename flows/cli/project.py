@@ -1,4 +1,4 @@
-"""Commands that make a project ready: prepare, suites, validate, pretrain, curvature."""
+"""Commands that make a project ready: fetch, prepare, suites, validate, pretrain, curvature."""
 
 from __future__ import annotations
 
@@ -9,6 +9,23 @@ import typer
 
 from flows.cli.common import JsonOption, ProjectOption, print_json, reported, start, warn
 from unshapley.project import Project
+
+
+@reported
+def fetch(project: ProjectOption = Path()) -> None:
+    """Write the rows of the query in section fetch to data/raw, as they are now.
+
+    `run` does not do so: a valuation speaks of the rows that were fetched.
+    """
+    from flows.runtime.locks import only_run
+    from unshapley.config import load_params
+    from unshapley.data.fetching import fetch as write
+
+    paths = Project(project)
+    params = load_params(paths.params)
+    with only_run(paths):
+        path, rows = write(params.fetch, paths.raw)
+    print(f"{path}: {rows} rows")
 
 
 @reported
@@ -142,4 +159,4 @@ def curvature(
         print(f"{name}: {record.providers[name].rows} rows")
 
 
-COMMANDS = (prepare, suites, validate, pretrain, curvature)
+COMMANDS = (fetch, prepare, suites, validate, pretrain, curvature)

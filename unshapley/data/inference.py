@@ -49,16 +49,17 @@ class Inspection:
 
 
 def inspect_files(
-    paths: Sequence[Path],
+    files: Mapping[str, Path],
     label: str | None = None,
     provider: str | None = None,
     names: Sequence[str] = (),
 ) -> Inspection:
     """Look at all tables together; `InputError` for files that cannot be read as tables.
 
-    label, provider: names of these columns; without a label none is looked for; names: of all
-    columns, in place of a header.
+    files: by their place in data/raw; label, provider: names of these columns; without a label none
+    is looked for; names: of all columns, in place of a header.
     """
+    paths = list(files.values())
     read = _how_written(paths).model_copy(update={"names": list(names)})
     tables = {path: read_file(path, read) for path in paths}
     frame = _all_rows(tables, label, provider)
@@ -83,7 +84,7 @@ def inspect_files(
     }
     if label is not None:
         chosen["label"] = label
-    rows = _counted(frame[provider]) if provider else _rows_of(tables)
+    rows = _counted(frame[provider]) if provider else _rows_of(files, tables)
     return Inspection(PrepareSettings(**chosen), tuple(facts), rows, classes, tuple(rules.notes))
 
 
@@ -91,31 +92,39 @@ def _counted(texts: pd.Series) -> dict[str, int]:
     return {str(name): int(rows) for name, rows in texts.value_counts().sort_index().items()}
 
 
-def tables_among(paths: Sequence[Path]) -> list[Path]:
-    """Files that are tables, those of folders too; `InputError` where there is none, for a file
-    that is none, and for two of one name.
+def tables_among(paths: Sequence[Path]) -> dict[str, Path]:
+    """Files that are tables, by their place in data/raw; those of folders keep their folders.
+
+    Raises `InputError` where there is none, for a file that is none, and for two of one name.
     """
-    found: list[Path] = []
+    found: list[tuple[str, Path]] = []
     for path in paths:
         if path.is_dir():
-            found += table_files(path)
+            files = table_files(path, nested=True)
+            found += [(file.relative_to(path).as_posix(), file) for file in files]
         elif not path.is_file():
             raise InputError("there is no such file or folder", where=path)
         elif not is_table(path.name):
             raise InputError("is no table", where=path, expected=f"{', '.join(SUFFIXES)}")
         else:
-            found.append(path)
+            found.append((path.name, path))
     if not found:
         raise InputError("holds no table", where=", ".join(map(str, paths)))
-    names = Counter(path.name for path in found)
+    names = Counter(name for name, _ in found)
     twice = next((name for name, times in names.items() if times > 1), None)
     if twice is not None:
         raise InputError(f"there are two files named {twice!r}", do="rename one of them")
-    return found
+    return dict(found)
 
 
-def _rows_of(tables: Mapping[Path, RawTable]) -> dict[str, int]:
-    return {path.stem: table.rows.num_rows for path, table in tables.items()}
+def _rows_of(files: Mapping[str, Path], tables: Mapping[Path, RawTable]) -> dict[str, int]:
+    """Rows by provider: a file, or a folder of files."""
+    rows = Counter[str]()
+    for name, path in files.items():
+        folder, nested, _ = name.partition("/")
+        provider = folder.rpartition("=")[2] if nested else path.stem
+        rows[provider] += tables[path].rows.num_rows
+    return dict(sorted(rows.items()))
 
 
 def _how_written(paths: Sequence[Path]) -> ReadSettings:

@@ -62,7 +62,8 @@ def prepare(project: Project, params: Params) -> dict[str, int]:
 
 def source_hashes(project: Project) -> dict[str, str]:
     """Hex SHA-256 of every table in data/raw, by the name of its file."""
-    return {path.name: sha256(path) for path in table_files(project.raw)}
+    files = table_files(project.raw, nested=True)
+    return {path.relative_to(project.raw).as_posix(): sha256(path) for path in files}
 
 
 def _by_provider(
@@ -70,7 +71,13 @@ def _by_provider(
 ) -> dict[str, pd.DataFrame]:
     """The rows of each provider, by name in sorted order."""
     if settings.provider is None:
-        return dict(sorted(tables.items()))
+        parts_of: dict[str, list[pd.DataFrame]] = {}
+        for name, table in tables.items():  # of a provider's folder: provider/file
+            parts_of.setdefault(name.partition("/")[0], []).append(table)
+        return {
+            name: pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
+            for name, parts in sorted(parts_of.items())
+        }
     for name, table in tables.items():
         nobody = table[settings.provider].isna()
         if nobody.any():

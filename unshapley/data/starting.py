@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from unshapley.config import PrepareSettings, ValidationSettings
@@ -18,20 +18,23 @@ SHARE_KEPT = 0.6
 
 def init_with_tables(
     folder: Path,
-    tables: Sequence[Path],
+    tables: Mapping[str, Path],
     inspection: Inspection,
     test: Path | None,
     settings: Sequence[str],
 ) -> Path:
     """Create a project with copies of these tables in data/raw, read by the inspection's rules.
 
-    test: a table that judges; settings: as KEY=VALUE, which override what was inferred. Raises
-    `InputError` as `init_project` does, and leaves nothing behind then.
+    tables: by their place in data/raw; test: a table that judges; settings: as KEY=VALUE, which
+    override what was inferred. Raises `InputError` as `init_project` does, and leaves nothing
+    behind then.
     """
     inferred = [*_inferred(inspection), *([f"prepare.test={test.name}"] if test else [])]
     params = init_project(folder, [*inferred, *settings])
-    for path in (*tables, *([test] if test else [])):
-        shutil.copyfile(path, Project(folder).raw / path.name)
+    for name, path in {**tables, **({test.name: test} if test else {})}.items():
+        target = Project(folder).raw / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
     return params
 
 

@@ -34,8 +34,7 @@ def messy(tmp_path):
 
 
 def test_what_is_inferred_reads_the_tables(messy):
-    paths = tables_among([messy])
-    inspection = inspect_files(paths, "disease", "site")
+    inspection = inspect_files(tables_among([messy]), "disease", "site")
     facts = {fact.name: fact for fact in inspection.columns}
     assert {name: fact.kind for name, fact in facts.items()} == {
         "Unnamed: 0": "index", "age": "number", "dose": "number", "sex": "category",
@@ -59,15 +58,15 @@ def test_what_is_inferred_reads_the_tables(messy):
 def test_a_quantity_is_regression_and_rare_classes_are_told(tmp_path):
     rows = "".join(f"{i}.5,{i * 1.5},{'rare' if i < 2 else 'usual'}\n" for i in range(50))
     (tmp_path / "a.csv").write_text("u,price,kind\n" + rows)
-    inspection = inspect_files([tmp_path / "a.csv"], "price")
+    inspection = inspect_files({"a.csv": tmp_path / "a.csv"}, "price")
     assert (inspection.settings.task, inspection.classes) == ("regression", {})
-    inspection = inspect_files([tmp_path / "a.csv"], "kind")
+    inspection = inspect_files({"a.csv": tmp_path / "a.csv"}, "kind")
     assert inspection.notes == ("classes of few rows: rare (2)",)
 
 
 def test_a_file_without_a_header_is_told_by_its_numbers(tmp_path):
     (tmp_path / "a.data").write_text("1.5,2,x\n2.5,4,y\n")
-    inspection = inspect_files([tmp_path / "a.data"], "kind", names=["u", "v", "kind"])
+    inspection = inspect_files({"a.data": tmp_path / "a.data"}, "kind", names=["u", "v", "kind"])
     assert inspection.settings.read.header is False
     assert inspection.rows == {"a": 2}
 
@@ -81,12 +80,12 @@ def test_a_file_without_a_header_is_told_by_its_numbers(tmp_path):
 )
 def test_columns_that_are_not_there_are_named(messy, arguments, message):
     with pytest.raises(InputError, match=message):
-        inspect_files([messy / "all.csv"], **arguments)
+        inspect_files({"all.csv": messy / "all.csv"}, **arguments)
 
 
 def test_only_tables_are_taken(tmp_path, messy):
     (tmp_path / "notes.txt").write_text("hello")
-    assert tables_among([tmp_path]) == [tmp_path / "all.csv"]
+    assert tables_among([tmp_path]) == {"all.csv": tmp_path / "all.csv"}
     for paths, message in (
         ([tmp_path / "notes.txt"], "is no table"),
         ([tmp_path / "gone.csv"], "there is no such file or folder"),
