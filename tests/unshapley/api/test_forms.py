@@ -77,6 +77,8 @@ def test_every_form_gives_the_same_values(form, from_frames):
         ((np.zeros((5, 4)), np.eye(5)), "data['south']: y has the shape (5, 5)"),
         ((np.array([["a", object()]]), [1]), "data['south']: x is of type ndarray"),
         ((rows(0).assign(label=1), np.zeros(60)), "data['south']: x has a column 'label'"),
+        ((np.zeros((5, 2, 2)), np.arange(5)), "data['south']: rows have the shape (2, 2)"),
+        ((np.zeros((5, 3)), np.arange(5)), "column 'x3'"),
         (Pairs(np.zeros((0, 4)), []), "data['south']: holds no rows"),
         (Pairs([np.zeros(4), np.zeros(3)], [0, 1]), "data['south']: rows of different shapes"),
     ],
