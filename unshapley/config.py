@@ -148,6 +148,23 @@ class PrepareSettings(Section):
             raise ValueError("time and test_after are needed together")
 
 
+class FetchSettings(Section):
+    """Rows of a database, which `unshapley fetch` writes to data/raw."""
+
+    url: str | None = Field(
+        None, description="SQLAlchemy URL; $NAME is an environment variable, passwords only so"
+    )
+    query: str = Field("", description="SQL whose rows are the table")
+    file: str = Field("query.parquet", description="file in data/raw that is written")
+
+    @field_validator("file")
+    @classmethod
+    def _check_file(cls, name: str) -> str:
+        if not name.endswith(".parquet") or "/" in name or "\\" in name or name.startswith("."):
+            raise ValueError(f"file = {name!r}: the name of a parquet file is needed")
+        return name
+
+
 class FaultSettings(Section):
     """Faults planted into training rows, for demonstrations and tests; empty means none."""
 
@@ -393,6 +410,7 @@ class SigningSettings(Section):
 class Params(Section):
     """All of params.yaml."""
 
+    fetch: FetchSettings = FetchSettings()
     prepare: PrepareSettings = PrepareSettings()
     faults: FaultSettings = FaultSettings()
     validation: ValidationSettings = ValidationSettings()

@@ -113,7 +113,31 @@ def source_of(path: str, target: Any) -> str:
         name: getattr(sys.modules.get(name), "__file__", None)
         for name in {module, getattr(target, "__module__", None) or module}
     }
-    return digest({n: sha256(Path(file)) if file else "built in" for n, file in files.items()})
+    return digest({n: sha256(Path(f)) if f else _text_of(target) for n, f in files.items()})
+
+
+def _text_of(target: Any) -> str:
+    """The source of an object whose module is no file, as in a notebook."""
+    try:
+        return inspect.getsource(target)
+    except (OSError, TypeError):
+        return "built in"
+
+
+def path_of(target: Any, what: str, where: str) -> str:
+    """The import path by which an object of the user's program is found again.
+
+    what: the kind of object, for messages. Raises `InputError` for one that its module does not
+    know by its name, as a lambda.
+    """
+    module, name = getattr(target, "__module__", None), getattr(target, "__qualname__", "")
+    if module is None or getattr(sys.modules.get(module), name, None) is not target:
+        raise InputError(
+            f"{what} {name or target!r} is not found by its name in its module",
+            where=where,
+            expected="a function or class defined at the top of a module or notebook",
+        )
+    return f"{module}:{name}"
 
 
 def check_parameters_of(function: Any, names: tuple[str, ...], path: str, where: str) -> None:

@@ -7,6 +7,7 @@ import typer
 from flows.cli import (
     analysis,
     audit,
+    beginning,
     clean,
     fidelity,
     history,
@@ -26,7 +27,18 @@ app = typer.Typer(
     "4 files are not as recorded, or not reproduced, 5 not checkable, 6 another run works in the "
     "project, 130 and 143 stopped by Ctrl-C or SIGTERM.",
 )
-for group in (project, valuation, verify, audit, history, refresh, analysis, fidelity, clean):
+for group in (
+    beginning,
+    project,
+    valuation,
+    verify,
+    audit,
+    history,
+    refresh,
+    analysis,
+    fidelity,
+    clean,
+):
     for command in group.COMMANDS:
         app.command()(command)
 

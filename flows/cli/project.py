@@ -1,4 +1,4 @@
-"""Commands that make a project ready: init, prepare, suites, validate, pretrain, curvature."""
+"""Commands that make a project ready: fetch, prepare, suites, validate, pretrain, curvature."""
 
 from __future__ import annotations
 
@@ -12,28 +12,20 @@ from unshapley.project import Project
 
 
 @reported
-def init(
-    folder: Annotated[Path, typer.Argument(help="The new project's folder.")],
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Set a key of params.yaml; may be repeated."
-        ),
-    ] = None,
-) -> None:
-    """Start a project of your own: params.yaml, and room for raw data.
+def fetch(project: ProjectOption = Path()) -> None:
+    """Write the rows of the query in section fetch to data/raw, as they are now.
 
-    Example: `unshapley init my-data --set prepare.source=files --set prepare.label=target`
+    `run` does not do so: a valuation speaks of the rows that were fetched.
     """
-    from unshapley.new_project import init_project, new_params
+    from flows.runtime.locks import only_run
+    from unshapley.config import load_params
+    from unshapley.data.fetching import fetch as write
 
-    settings = set_ or []
-    if settings:  # else it is what comes with unshapley, and importing torch takes seconds
-        from flows.preflight import Step, preflight
-
-        preflight(Project(folder), new_params(settings)[1], Step.INIT)
-    params = init_project(folder, settings)
-    print(f"{params}\nnext, in {folder}: prepare, suites, pretrain, run; raw files go to data/raw")
+    paths = Project(project)
+    params = load_params(paths.params)
+    with only_run(paths):
+        path, rows = write(params.fetch, paths.raw)
+    print(f"{path}: {rows} rows")
 
 
 @reported
@@ -167,4 +159,4 @@ def curvature(
         print(f"{name}: {record.providers[name].rows} rows")
 
 
-COMMANDS = (init, prepare, suites, validate, pretrain, curvature)
+COMMANDS = (fetch, prepare, suites, validate, pretrain, curvature)

@@ -29,7 +29,8 @@ def run(
 ) -> None:
     """Value the providers: validate, unlearn, aggregate, check, publish.
 
-    A run that was killed goes on where it stopped.
+    A run that was killed goes on where it stopped. What is missing or stale before it (prepare,
+    suites, pretrain) is done and said, but where dvc.yaml names these stages: there it is DVC's.
 
     Examples: `unshapley run` · `unshapley run --project my-data --json`
     """
@@ -42,9 +43,11 @@ def run(
     params = parameters(paths)
     with embedded_server() as server:  # starts while we import, and check what can be checked
         from flows.preflight import foreseen, preflight
+        from flows.readiness import make_ready
         from flows.valuation import valuation
 
         with only_run(paths):
+            make_ready(paths, params, warn)
             preflight(paths, params)
             for reason in foreseen(paths, params):
                 warn(f"warning: {reason}, unless fidelity.publish_unchecked is true")

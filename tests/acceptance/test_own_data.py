@@ -9,41 +9,66 @@ import pandas as pd
 import pytest
 
 from tests.cli import unshapley as cli
+from tests.conftest import set_params
 from unshapley.project import Project
 
 DATA = Path(
     os.environ.get("UNSHAPLEY_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data")
 )
-COLUMNS = ["age", "sex", "cp", "trestbps", "chol", "fbs", "restecg", "thalach", "exang", "oldpeak"]
 
 
 @pytest.mark.skipif(
     not (DATA / "heart_disease").is_dir(),
     reason="heart_disease is not at hand: set UNSHAPLEY_TEST_DATA to the folder that holds it",
 )
-def test_hospitals_are_valued_from_csv_files(tmp_path):
+def test_hospitals_are_valued_in_two_commands(tmp_path):
+    """Gaps written as `?`, a label of five grades: nothing is prepared by hand."""
     project = Project(tmp_path / "hospitals")
-
-    def unshapley(*arguments: object) -> str:
-        done = cli(*arguments)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    settings = ["prepare.source=files", "prepare.label=disease", "validation.feature_range=null"]
-    unshapley("init", project.root, *(s for pair in settings for s in ("--set", pair)))
-    for file in sorted((DATA / "heart_disease").glob("processed.*.data")):
-        table = pd.read_csv(file, na_values="?")[[*COLUMNS, "target"]]
-        table["chol"] = table["chol"].replace(0, float("nan"))
-        table = table.fillna(table.median()).fillna(200.0)
-        table["disease"] = (table.pop("target") > 0).map({True: "yes", False: "no"})
-        table.to_csv(project.raw / f"{file.name.split('.')[1]}.csv", index=False)
-    for command in ("prepare", "suites", "pretrain", "run"):
-        printed = unshapley(command, "--project", project.root)
-    assert "14 coalitions" in printed
+    begin = cli(
+        "init", project.root, "--data", DATA / "heart_disease", "--label", "target", "--yes",
+        "--set", "prepare.label_above=0",
+    )  # fmt: skip
+    assert begin.returncode == 0, begin.stderr
+    assert "? stands for a missing value" in " ".join(begin.stdout.split())
+    run = cli("run", "--project", project.root)
+    assert run.returncode == 0, run.stderr
+    for said in ("preparing: nothing is prepared", "pretraining: there is no model"):
+        assert said in run.stderr
+    assert "14 coalitions" in run.stdout
+    assert "test rows are drawn from the providers that are valued" in run.stdout
     values = pd.read_csv(project.valuation / "values.csv")
-    assert values["provider"].tolist() == ["cleveland", "hungarian", "switzerland", "va"]
+    hospitals = ("cleveland", "hungarian", "switzerland", "va")
+    assert values["provider"].tolist() == [f"processed.{name}" for name in hospitals]
     assert (values["sampling_error"] == 0).all()  # all were measured; the test set is finite
     assert (values["test_error"] > 0).all()
+
+
+def test_a_table_with_a_provider_column_and_a_trusted_test_set(tmp_path):
+    """What is stale is done again, and only that."""
+    rng, count = np.random.default_rng(0), 300
+    u = rng.normal(size=count)
+    rows = pd.DataFrame(
+        {"site": rng.choice(["a", "b", "c"], count), "u": u, "sex": rng.choice(["f", "m"], count)}
+    ).assign(y=np.where(u + 0.3 * rng.normal(size=count) > 0, "ill", "well"))
+    rows[:240].to_csv(tmp_path / "all.csv", index=False)
+    rows[240:].drop(columns="site").to_csv(tmp_path / "trusted.csv", index=False)
+    project = Project(tmp_path / "sites")
+    begin = cli(
+        "init", project.root, "--data", tmp_path / "all.csv", "--provider", "site", "--label", "y",
+        "--test", tmp_path / "trusted.csv", "--yes", "--set", "pretrain.steps=40",
+    )  # fmt: skip
+    assert begin.returncode == 0, begin.stderr
+    first = cli("run", "--project", project.root)
+    assert first.returncode == 0, first.stderr
+    assert "drawn from" not in first.stdout + first.stderr
+    assert pd.read_csv(project.valuation / "values.csv")["provider"].tolist() == ["a", "b", "c"]
+    again = cli("run", "--project", project.root)
+    assert "preparing" not in again.stderr
+    assert "pretraining" not in again.stderr
+    set_params(project, pretrain__steps=50)
+    assert "pretraining: section pretrain of params.yaml changed" in cli("run", "--project", project.root).stderr  # fmt: skip
+    rows[:200].to_csv(project.raw / "all.csv", index=False)
+    assert "preparing: data/raw changed: all.csv" in cli("run", "--project", project.root).stderr
 
 
 ODD = ["-dash", "01", "1", '=a,"b"', "Hôpital Nord", "NA", "[red]x", "$x$"]

@@ -25,7 +25,7 @@ SIGNATURES = {
     "prepare": "(project, params)",
     "pretrain": "(project, params, providers, quarantined, phases=<function silent_phases>)",
     "value": "(model, data, *, test=None, reference=None, label='label', utility=None, "
-    "task='classification', params=None)",
+    "task='classification', initial=None, params=None, progress=False)",
 }
 CLASSES = [
     "AlteredError", "BusyError", "Estimate", "Estimator", "Fidelity", "Game", "InputError", "Measured",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +12,9 @@ from unshapley.config import Params
 from unshapley.curvature.statistics import with_statistics
 from unshapley.files import digest
 from unshapley.game.loading import LoadedGame, as_game
-from unshapley.game.pretraining import record_of, train_model
+from unshapley.game.pretraining import record_of, score_on_test, train_model
 from unshapley.models.batching import State
+from unshapley.models.pretrained import Pretrained
 from unshapley.models.rows import Rows
 from unshapley.models.store import CHECKPOINT, INITIALISATION, REWIND
 from unshapley.progress import Phases, silent_phases
@@ -30,30 +31,45 @@ def train_game(
 
     Raises `InputError` for an architecture that cannot be used, and where training diverges.
     """
-    schema, partitions = tables.schema, tables.partitions
     pretrained, score = train_model(
-        params.pretrain, schema, partitions, tables.reference, tables.test, phases
+        params.pretrain, tables.schema, tables.partitions, tables.reference, tables.test, phases
     )
-    assert pretrained.rewind is not None
+    return as_recorded(pretrained, tables, params, players, needs, score=score)
+
+
+def as_recorded(
+    pretrained: Pretrained,
+    tables: Tables,
+    params: Params,
+    players: Sequence[str],
+    needs: str | None,
+    source: str | None = None,
+    score: Mapping[str, float] | None = None,
+) -> LoadedGame:
+    """The game of a model, with the record and the statistics that a project would store.
+
+    source: hash of what defines the model, where the recipe does not build it; score: its utilities
+    on the test set, if they are known.
+    """
+    schema, partitions = tables.schema, tables.partitions
+    score = score or score_on_test(pretrained, schema, tables.test)
     weights = {
         CHECKPOINT: pretrained.trained,
         INITIALISATION: pretrained.initial,
         REWIND: pretrained.rewind,
     }
-    files = {name: _hash_of_state(state) for name, state in weights.items()}
+    files = {name: _hash_of_state(state) for name, state in weights.items() if state is not None}
     hashes = {name: _hash_of_rows(rows) for name, rows in partitions.items()}
     sets = _hash_of_rows(tables.test), _hash_of_rows(tables.reference)
-    record = record_of(pretrained, schema, score, hashes, sets, files, {})
+    record = record_of(pretrained, schema, score, hashes, sets, files, {}, source)
     pretrained = replace(pretrained, test=tables.test)
     statistics: tuple[tuple[Path, str], ...] = ()
     if needs in ("curvature", "features"):
         pretrained = with_statistics(pretrained, partitions, params.curvature)
         settings = params.curvature.model_dump(mode="json")
         statistics = ((Path("curvature"), digest([settings, files, hashes])),)
-    device = params.valuation.device
-    return as_game(
-        pretrained.to(device), schema, record, players, params.valuation.utilities, statistics
-    )
+    device, utilities = params.valuation.device, params.valuation.utilities
+    return as_game(pretrained.to(device), schema, record, players, utilities, statistics)
 
 
 def _hash_of_rows(rows: Rows) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
+from unshapley.api.showing import Picture, as_html, as_text
 from unshapley.config import Params
+from unshapley.errors import UntrustedError
 from unshapley.fidelity.gate import Fidelity, may_publish
 from unshapley.fidelity.refusal import refusal
 from unshapley.game.loading import LoadedGame
@@ -16,8 +19,6 @@ from unshapley.results.published import GRADES
 from unshapley.results.valuation import Valuation
 
 PLACE = "the values are in this result"
-DIGITS = 4
-"""Significant digits of numbers in the printed table."""
 
 
 @dataclass(frozen=True)
@@ -96,22 +97,49 @@ class Result:
     def _of_fidelity(self) -> Iterator[str]:
         fidelity = self.fidelity
         if fidelity.status != "trusted":
-            unlearner = self.params.valuation.unlearner
-            yield f"{fidelity.status}: {refusal(fidelity, PLACE, unlearner, compare='')}"
+            yield f"{fidelity.status}: {self._refusal()}"
         elif fidelity.grade == "extremes":
             yield f"fidelity {fidelity.grade}: {GRADES['extremes']}"
         elif fidelity.is_weak:
             yield f"unlearning explains only {fidelity.explained:.0%} of what forgetting does"
 
-    def __str__(self) -> str:
-        shown = self.frame.sort_values("rank", na_position="last")
-        columns = ["rank", "provider", "rows", "value", "std_error", "ci_low", "ci_high"]
-        table = shown[columns].to_string(index=False, float_format=f"{{:.{DIGITS}g}}".format)
+    def _refusal(self) -> str:
+        return refusal(self.fidelity, PLACE, self.params.valuation.unlearner, compare="")
+
+    def plot_values(self) -> Picture:
+        """Value of every provider with its 95 % interval, largest on top."""
+        from unshapley.results.report.plots import draw_bars
+
+        return Picture(draw_bars(self.frame, self.utility))
+
+    def save(self, folder: str | Path, *, untrusted: bool = False) -> Path:
+        """Write tables, report and manifest, as `unshapley run` does; give the folder.
+
+        untrusted: also where the gate refuses the values, which otherwise is an `UntrustedError`.
+        Raises `InputError` where a file cannot be written.
+        """
+        from unshapley.api.saving import write_result
+
+        if not (self.publishable or untrusted):
+            raise UntrustedError(f"not saved: {self._refusal()}\n  or: save(…, untrusted=True)")
+        path = Path(folder)
+        write_result(path, self.valuation, self.params, self.game, self.warnings)
+        return path
+
+    def _shown(self) -> tuple[pd.DataFrame, str, str, tuple[str, ...]]:
         verdict = f"fidelity: {self.status}"
         if self.grade is not None and self.status == "trusted":
             verdict += f", {GRADES[self.grade]}"
-        head = f"{self.utility}, {self.unit}: {self.valuation.u_all:.{DIGITS}g} with all providers"
-        head += f", {self.valuation.u_none:.{DIGITS}g} with none"
-        return "\n".join([head, table, verdict, *(f"warning: {w}" for w in self.warnings)])
+        u_all, u_none = self.valuation.u_all, self.valuation.u_none
+        head = (
+            f"{self.utility}, {self.unit}: {u_all:.4g} with all providers, {u_none:.4g} with none"
+        )
+        return self.frame, head, verdict, self.warnings
+
+    def __str__(self) -> str:
+        return as_text(*self._shown())
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return as_html(*self._shown())

@@ -1,4 +1,4 @@
-"""Frames of pandas as the rows of a game: encoded, and split where a set is not given."""
+"""Tables as the rows of a game: encoded, and split where a set is not given."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Any
 import pandas as pd
 import torch
 
+from unshapley.api.forms import as_frame
 from unshapley.config import PrepareSettings
 from unshapley.data.chance import collision_rate
 from unshapley.data.encoding import encode
+from unshapley.data.imputing import imputed
 from unshapley.data.names import check_distinct, provider_name
-from unshapley.data.preparation import OWN_TEST_ROWS, with_label_scale
+from unshapley.data.preparation import OWN_TEST_ROWS, _without_incomplete, with_label_scale
 from unshapley.data.reading import of_frame
 from unshapley.data.row_index import RowIndex
 from unshapley.data.splits import SETS, divide
@@ -35,7 +37,7 @@ class Tables:
     """The rows of a game.
 
     partitions: training rows by provider, in provider order; findings: what is to be known of them
-    before values are believed.
+    before values are believed; shape: of a row as it was given; it is flat here.
     """
 
     schema: Schema
@@ -43,30 +45,38 @@ class Tables:
     test: Rows
     reference: Rows
     findings: tuple[str, ...]
+    shape: tuple[int, ...]
 
 
-def read_frames(
-    data: Mapping[str, Any], test: Any, reference: Any, settings: PrepareSettings
+def read_tables(
+    data: Mapping[str, Any],
+    test: Any,
+    reference: Any,
+    settings: PrepareSettings,
+    *,
+    scale_label: bool = True,
 ) -> Tables:
-    """Encode frames as `unshapley prepare` does; the user's frames stay as they are.
+    """Encode tables as `unshapley prepare` does; the user's own stay as they are.
 
-    test, reference: frames, or None to draw the shares that `settings` states from every provider's
-    rows. Raises `InputError` for what is no table, has other columns, or a value that no model can
-    use.
+    test, reference: tables, or None to draw the shares that `settings` states from every provider's
+    rows; scale_label: standardise a numeric label by the reference set. Raises `InputError` for
+    what is no table, has other columns, or a value that no model can use.
     """
-    frames = _named(data)
-    given = {
-        name: set_ for name, set_ in zip(SETS, (test, reference), strict=True) if set_ is not None
-    }
-    for name, frame in [*frames.items(), *given.items()]:
-        _check_frame(name, frame)
-    raw = {name: of_frame(frame, str(_place(name))) for name, frame in {**frames, **given}.items()}
-    schema, encoded = encode(raw, settings)
-    for name, table in encoded.items():
-        to_arrays(table, schema, _place(name))  # what no model can use is found before the split
-    parts = {name: encoded[name] for name in sorted(frames)}
-    sets = divide(parts, {name: encoded[name] for name in given}, settings, schema.features)
-    schema = with_label_scale(schema, sets.reference)
+    sets_given = {"test": test, "reference": reference}
+    raw = {**_named(data), **{n: table for n, table in sets_given.items() if table is not None}}
+    forms = {name: _form(name, table, settings.label) for name, table in raw.items()}
+    cells = {name: of_frame(frame, str(_place(name))) for name, (frame, _) in forms.items()}
+    schema, encoded = encode(cells, settings)
+    encoded = _without_incomplete(encoded, settings)
+    if settings.incomplete != "impute":
+        for name, table in encoded.items():  # what no model can use is found before the split
+            to_arrays(table, schema, _place(name))
+    own = {name: encoded.pop(name) for name in SETS if name in encoded}
+    sets = divide(dict(sorted(encoded.items())), own, settings, schema.features)
+    if settings.incomplete == "impute":
+        schema, sets = imputed(schema, sets)
+    if scale_label:
+        schema = with_label_scale(schema, sets.reference)
     tables = {**sets.train, "test": sets.test, "reference": sets.reference}
     rows = {name: _rows(table, schema, name) for name, table in tables.items()}
     findings = [OWN_TEST_ROWS] if sets.test_sources and not settings.test_from else []
@@ -76,7 +86,15 @@ def read_frames(
         rows["test"],
         rows["reference"],
         (*findings, *_repeated(tables, schema.features)),
+        next(shape for _, shape in forms.values()),
     )
+
+
+def _form(name: str, table: Any, label: str) -> tuple[pd.DataFrame, tuple[int, ...]]:
+    frame, shape = as_frame(table, label, _place(name))
+    if frame.empty:
+        raise InputError("holds no rows", where=_place(name), do="add rows, or leave it out")
+    return frame, shape
 
 
 def _named(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,15 +113,6 @@ def _named(data: Mapping[str, Any]) -> dict[str, Any]:
         named[provider_name(name, where="data")] = table
     check_distinct(named, where="data")
     return named
-
-
-def _check_frame(name: str, frame: Any) -> None:
-    if not isinstance(frame, pd.DataFrame):
-        raise InputError(
-            f"is a {type(frame).__name__}", where=_place(name), expected="a pandas DataFrame"
-        )
-    if frame.empty:
-        raise InputError("holds no rows", where=_place(name), do="add rows, or leave it out")
 
 
 def _place(name: str) -> Path:

@@ -3,38 +3,51 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+from torch import Tensor, nn
+
+from unshapley.api.adopting import Adopted, adopt_game
+from unshapley.api.bars import bars
 from unshapley.api.games import train_game
 from unshapley.api.result import Result
-from unshapley.api.tables import Tables, read_frames
-from unshapley.config import FaultSettings, Params, parse_params
+from unshapley.api.settings import Stated, settings_of, states_recipe
+from unshapley.api.tables import Tables, read_tables
+from unshapley.config import Params
 from unshapley.environment import check_numerics
 from unshapley.errors import InputError, ValuationWarning
 from unshapley.game.loading import check_players
-from unshapley.game.utilities import EXAMPLES, build_utilities
+from unshapley.game.utilities import build_utilities
 from unshapley.progress import Phases, silent_phases
 from unshapley.unlearning import build_unlearner
+from unshapley.unlearning.hybrid import HybridUnlearner
+from unshapley.unlearning.retrain import RetrainUnlearner, no_recipe
 from unshapley.valuing.assembling import value_game
 from unshapley.valuing.checks import check_defined, check_parameters, check_plan, check_targets
 from unshapley.valuing.in_process import InProcess
 
 Table = Any
-"""Rows: a pandas DataFrame with the label as one of its columns."""
+"""Rows: a pandas DataFrame with the label as a column, a pair (x, y) of arrays, tensors or a frame
+and its labels, or a torch Dataset of such pairs."""
+Model = nn.Module | Callable[..., nn.Module] | str | None
+Score = str | Callable[..., float]
+"""A utility by name, or a function f(y_true, y_score) of the user's own, higher is better."""
 Task = Literal["classification", "regression"]
 
 
 def value(
-    model: None,
+    model: Model,
     data: Mapping[str, Table],
     *,
     test: Table = None,
     reference: Table = None,
     label: str = "label",
-    utility: str | Sequence[str] | None = None,
+    utility: Score | Sequence[Score] | None = None,
     task: Task = "classification",
-    params: Params | Mapping[str, Any] | None = None,
+    initial: Mapping[str, Tensor] | None = None,
+    params: Stated = None,
+    progress: bool = False,
 ) -> Result:
     """Value every provider's rows: the numbers that `unshapley run` gives for the same rows.
 
@@ -42,8 +55,14 @@ def value(
     the values is in `Result.warnings`, and is warned of as `ValuationWarning`.
 
     Args:
-        model: None trains the network that `params.pretrain` names, by default a small one.
-        data: rows by provider, as pandas frames of numbers with the label as a column.
+        model: a trained module, which is taken as it is; where `params` states `pretrain`, that is
+            how it was trained, else nothing can be retrained and the values stay `unchecked`. A
+            function or class, or its import path 'package.module:name', called with `in_features`,
+            `classes` and `pretrain.kwargs`, gives a module that is trained here. None trains the
+            network that `params.pretrain` names, by default a small one.
+        data: rows by provider: pandas frames of numbers with the label as a column, pairs (x, y) of
+            arrays or tensors, or torch datasets. The labels of a trained module are the numbers of
+            its outputs.
         test: rows by which models are judged, from a source that you trust; None draws
             `prepare.test_share` of every provider's rows, which is warned of.
         reference: rows that are neither trained on nor judged by, which scale inputs and serve
@@ -52,7 +71,10 @@ def value(
         utility: what is divided among the providers; of several names the first, the others are
             measured beside it. None: that of `params`, by default neg_log_loss or neg_mse.
         task: whether the label is a class or a number.
+        initial: state_dict of a trained module before it was trained, which gives U(none); None
+            draws new weights.
         params: all else, as params.yaml states it: {"valuation": {"budget": 200}}.
+        progress: show bars of what is trained and measured.
 
     Raises:
         InputError: for rows, parameters or a model that cannot be used.
@@ -62,49 +84,39 @@ def value(
     (2025).
 
     """
-    if model is not None:
-        raise InputError(f"is a {type(model).__name__}", where="model", expected="None")
-    settings = _settings(params, label, utility, task)
+    given = {"test": test is not None, "reference": reference is not None}
+    settings = settings_of(params, model, utility, label, task, given)
     check_numerics(settings.valuation.numerics)
     check_parameters(settings)
-    tables = read_frames(data, test, reference, settings.prepare)
-    result = _value(tables, settings, silent_phases)
+    adopted = _adopted(model, initial, params, settings)
+    tables = read_tables(data, test, reference, settings.prepare, scale_label=adopted is None)
+    result = _value(tables, settings, adopted, bars if progress else silent_phases)
     for warning in result.warnings:
         warnings.warn(warning, ValuationWarning, stacklevel=2)
     return result
 
 
-def _settings(
-    params: Params | Mapping[str, Any] | None,
-    label: str,
-    utility: str | Sequence[str] | None,
-    task: Task,
-) -> Params:
-    """The parameters with what the call states."""
-    stated = params.model_dump() if isinstance(params, Params) else dict(params or {})
-    prepare, valuation = (_section(stated, name) for name in ("prepare", "valuation"))
-    prepare |= {"label": label, "task": task}
-    if utility is not None:
-        valuation["utilities"] = [utility] if isinstance(utility, str) else list(utility)
-    valuation.setdefault("utilities", list(EXAMPLES[task]))
-    settings = parse_params({**stated, "prepare": prepare, "valuation": valuation}, where="params")
-    if settings.faults != FaultSettings():
-        raise InputError(
-            "faults are planted by `unshapley prepare` alone",
-            where="params.faults",
-            do="plant them into the rows that you give",
-        )
-    return settings
+def _adopted(
+    model: Model,
+    initial: Mapping[str, Tensor] | None,
+    params: Stated,
+    settings: Params,
+) -> Adopted | None:
+    """The trained module, if one was given."""
+    if not isinstance(model, nn.Module):
+        if initial is not None:
+            raise InputError(
+                "belongs to a module that was trained elsewhere", where="initial", do="leave it out"
+            )
+        return None
+    adopted = Adopted(model, initial, states_recipe(params))
+    unlearner = build_unlearner(settings.valuation.unlearner, settings.valuation.options)
+    if isinstance(unlearner, RetrainUnlearner | HybridUnlearner) and not adopted.recipe_known:
+        raise no_recipe(unlearner.name)
+    return adopted
 
 
-def _section(stated: Mapping[str, Any], name: str) -> dict[str, Any]:
-    section = stated.get(name, {})
-    if not isinstance(section, Mapping):
-        raise InputError(f"{name} = {section!r}", where="params", expected="a dictionary")
-    return dict(section)
-
-
-def _value(tables: Tables, params: Params, phases: Phases) -> Result:
+def _value(tables: Tables, params: Params, adopted: Adopted | None, phases: Phases) -> Result:
     settings = params.valuation
     providers = tuple(tables.partitions)
     check_targets(settings.targets, providers)
@@ -112,7 +124,11 @@ def _value(tables: Tables, params: Params, phases: Phases) -> Result:
     check_defined(build_utilities(settings.utilities, tables.schema.task), tables.test[1])
     players = tuple(sorted(settings.targets)) or providers
     check_players(players, providers)
+    findings: list[str] = []
     unlearner = build_unlearner(settings.unlearner, settings.options)
-    game = train_game(tables, params, players, unlearner.needs, phases)
+    if adopted is None:
+        game = train_game(tables, params, players, unlearner.needs, phases)
+    else:
+        game, findings = adopt_game(adopted, tables, params, players, unlearner.needs)
     valuation = value_game(InProcess(params, phases), game, unlearner, {})
-    return Result(valuation, params, game, tables.findings)
+    return Result(valuation, params, game, (*tables.findings, *findings))

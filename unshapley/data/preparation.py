@@ -17,10 +17,11 @@ from unshapley.data.encoding import encode
 from unshapley.data.imputing import imputed
 from unshapley.data.names import check_distinct, provider_name
 from unshapley.data.reading import of_frame
-from unshapley.data.sources import read_raw
+from unshapley.data.sources import read_raw, table_files
 from unshapley.data.splits import SETS, Sets, divide
 from unshapley.data.tables import Schema, write_table
 from unshapley.errors import InputError
+from unshapley.files import sha256
 from unshapley.project import Project
 
 log = logging.getLogger("unshapley.prepare")
@@ -51,6 +52,7 @@ def prepare(project: Project, params: Params) -> dict[str, int]:
         with_label_scale(schema, sets.reference),
         providers=tuple(tables),
         prepared=prepared_with(params),
+        sources=source_hashes(project) if settings.source == "files" else {},
         test_sources=sets.test_sources,
     )
     train = faults.plant(sets.train, params.faults, schema, settings.seed)
@@ -58,12 +60,24 @@ def prepare(project: Project, params: Params) -> dict[str, int]:
     return {provider: len(table) for provider, table in train.items()}
 
 
+def source_hashes(project: Project) -> dict[str, str]:
+    """Hex SHA-256 of every table in data/raw, by the name of its file."""
+    files = table_files(project.raw, nested=True)
+    return {path.relative_to(project.raw).as_posix(): sha256(path) for path in files}
+
+
 def _by_provider(
     tables: Mapping[str, pd.DataFrame], settings: PrepareSettings, folder: Path
 ) -> dict[str, pd.DataFrame]:
     """The rows of each provider, by name in sorted order."""
     if settings.provider is None:
-        return dict(sorted(tables.items()))
+        parts_of: dict[str, list[pd.DataFrame]] = {}
+        for name, table in tables.items():  # of a provider's folder: provider/file
+            parts_of.setdefault(name.partition("/")[0], []).append(table)
+        return {
+            name: pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
+            for name, parts in sorted(parts_of.items())
+        }
     for name, table in tables.items():
         nobody = table[settings.provider].isna()
         if nobody.any():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,35 +13,47 @@ from unshapley.data.reading import SUFFIXES, RawTable, read_file
 from unshapley.errors import InputError
 
 
-def raw_tables(folder: Path, besides: Collection[Path] = ()) -> dict[str, Path]:
-    """File of each provider, by name in sorted order; hidden files are none, nor those `besides`.
+def provider_tables(folder: Path, besides: Collection[Path] = ()) -> dict[str, list[Path]]:
+    """Files of each provider, by name in sorted order: one that is named after it, or all those in
+    a folder that is; hidden ones are none, nor those `besides`. A folder may be named `key=name`.
 
-    Raises `InputError` for a name that no provider can have, for two files of one provider, and
-    for names that look alike.
+    Raises `InputError` for a name that no provider can have, for two files or folders of one
+    provider, and for names that look alike.
     """
-    paths: dict[str, Path] = {}
-    for path in table_files(folder):
-        if path in besides:
+    paths: dict[str, list[Path]] = {}
+    for entry in sorted(folder.iterdir() if folder.is_dir() else ()):
+        if entry in besides or entry.name.startswith("."):
             continue
-        name = provider_name(path.stem, where=path)
+        if entry.is_dir():
+            files, name = table_files(entry, nested=True), entry.name.rpartition("=")[2]
+        else:
+            files, name = [entry] if is_table(entry.name) else [], entry.stem
+        if not files:
+            continue
+        name = provider_name(name, where=entry)
         if name in paths:
             raise InputError(
                 f"provider {name!r} has two files",
-                where=path,
-                expected="one file per provider",
+                where=entry,
+                expected="one file per provider, or one folder of files",
                 do="remove or rename one of the two",
             )
-        paths[name] = path
+        paths[name] = files
     check_distinct(paths, where=folder)
     return dict(sorted(paths.items()))
 
 
-def table_files(folder: Path) -> list[Path]:
-    """Tables in a folder, sorted; hidden files are none."""
+def table_files(folder: Path, *, nested: bool = False) -> list[Path]:
+    """Tables in a folder, sorted, with `nested` also those in folders below it; nothing hidden."""
+    if not folder.is_dir():
+        return []
+    paths = folder.rglob("*") if nested else folder.iterdir()
     return [
         path
-        for path in sorted(folder.iterdir() if folder.is_dir() else ())
-        if is_table(path.name) and path.is_file()
+        for path in sorted(paths)
+        if is_table(path.name)
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
 
 
@@ -51,13 +63,13 @@ def is_table(name: str) -> bool:
 
 
 def read_raw(folder: Path, settings: PrepareSettings) -> dict[str, RawTable]:
-    """One table per provider, by name, or per file where a column names the providers; and the
-    user's own `test` and `reference`, by these names.
+    """The tables of providers, by file where a column names the providers, else by `provider` or
+    `provider/file`; and the user's own `test` and `reference`, by these names.
 
-    Raises `InputError` for no table, one only, or an empty one.
+    Raises `InputError` for no table, those of one provider only, or an empty one.
     """
     own = _own_sets(folder, settings)
-    files = [path for path in table_files(folder) if path not in own.values()]
+    files = [path for path in table_files(folder, nested=True) if path not in own.values()]
     if not files:
         raise InputError(
             f"holds no table ({', '.join(SUFFIXES)})",
@@ -65,16 +77,9 @@ def read_raw(folder: Path, settings: PrepareSettings) -> dict[str, RawTable]:
             do="put one file per provider there, or set prepare.source to digits",
         )
     if settings.provider:
-        paths = {path.name: path for path in files}
+        paths = {path.relative_to(folder).as_posix(): path for path in files}
     else:
-        paths = raw_tables(folder, own.values())
-    if len(paths) < 2 and not settings.provider:
-        raise InputError(
-            "holds the file of one provider only",
-            where=folder,
-            expected="at least two providers",
-            do="add files, or name the column that says whose rows they are: prepare.provider",
-        )
+        paths = _by_name(provider_tables(folder, own.values()), folder)
     tables = {name: read_file(path, settings.read) for name, path in paths.items()}
     for name, table in tables.items():
         if not table.rows.num_rows:
@@ -82,6 +87,22 @@ def read_raw(folder: Path, settings: PrepareSettings) -> dict[str, RawTable]:
     for name, path in own.items():
         tables[name] = _with_columns(read_file(path, settings.read), settings.aside)
     return tables
+
+
+def _by_name(tables: Mapping[str, Sequence[Path]], folder: Path) -> dict[str, Path]:
+    """Files by `provider`, or by `provider/file` where it has several."""
+    if len(tables) < 2:
+        raise InputError(
+            "holds the file of one provider only",
+            where=folder,
+            expected="at least two providers",
+            do="add files, or name the column that says whose rows they are: prepare.provider",
+        )
+    return {
+        name if len(files) == 1 else f"{name}/{path.relative_to(folder).as_posix()}": path
+        for name, files in tables.items()
+        for path in files
+    }
 
 
 def _own_sets(folder: Path, settings: PrepareSettings) -> dict[str, Path]:

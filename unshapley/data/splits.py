@@ -78,7 +78,11 @@ def divide(
                 expected="rows that judge" if name == "test" else "rows beside them",
                 do=f"raise prepare.{name}_share, or name a table of your own: prepare.{name}",
             )
-    sets = {**given, **drawn}
+    own = {
+        name: rows.drop(columns=list(settings.aside), errors="ignore")
+        for name, rows in given.items()
+    }
+    sets = {**own, **drawn}
     return Sets(
         {name: part.train for name, part in splits.items()},
         sets["test"],

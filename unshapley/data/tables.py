@@ -40,6 +40,8 @@ class Schema:
     """of each column of categories: its values, each of which is a feature `column=value`"""
     imputed: dict[str, float] = field(default_factory=dict)
     """of each feature with missing values: what stands for them"""
+    sources: dict[str, str] = field(default_factory=dict)
+    """hex SHA-256 of every table that was read, by the name of its file"""
     test_sources: dict[str, int] = field(default_factory=dict)
     """how many test rows each provider gave, in their order; empty for a test set of one's own"""
 
@@ -66,6 +68,7 @@ class Schema:
                 content["label_scale"],
                 {name: tuple(values) for name, values in content.get("categories", {}).items()},
                 content.get("imputed", {}),
+                content.get("sources", {}),
                 content.get("test_sources", {}),
             )
         except (KeyError, TypeError, AttributeError):

@@ -194,12 +194,13 @@ def largest_affordable_share(game: Game, typical: Coalitions, cost: float) -> fl
 
 
 def _without_rows(game: Game, auto: AutoUnlearner) -> Calibration | None:
-    """Where rows are out of reach, so that nothing can be retrained to choose by."""
-    if game.all_rows:
+    """Where rows or the recipe are unknown, so that nothing can be retrained to choose by."""
+    if game.retrainable:
         return None
     if auto.method is not None:  # it says itself if it reads rows that are out of reach
         return _decided(auto, 0.0, auto.method, SET)
-    return _decided(auto, 0.0, WITHOUT_ROWS, "rows are out of reach, so nothing can be retrained")
+    lacking = "the recipe is unknown" if game.all_rows else "rows are out of reach"
+    return _decided(auto, 0.0, WITHOUT_ROWS, f"{lacking}, so nothing can be retrained")
 
 
 def _where_few(game: Game, auto: AutoUnlearner, plan: Coalitions) -> Calibration | None:

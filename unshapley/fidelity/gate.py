@@ -19,6 +19,9 @@ WEAK = 0.75
 warning."""
 ALL_RETRAINED = "every coalition was really retrained, so there is no unlearning to check"
 ROWS_ABSENT = "rows of providers are absent, so nothing can be retrained to check unlearning"
+NO_RECIPE = (
+    "how the model was trained is not stated, so nothing can be retrained to check unlearning"
+)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from unshapley.fidelity.gate import Fidelity
+from unshapley.fidelity.gate import NO_RECIPE, ROWS_ABSENT, Fidelity
 from unshapley.unlearning import UNLEARNERS
 
+REMEDIES = {
+    ROWS_ABSENT: "restore the rows",
+    NO_RECIPE: "state how the model was trained under pretrain",
+}
 COMPARE = "run `unshapley fidelity`, which compares the unlearners on this project, and "
 
 
@@ -16,7 +20,7 @@ def refusal(fidelity: Fidelity, place: str, unlearner: str, compare: str = COMPA
     """
     if fidelity.status == "unchecked":
         why = fidelity.reason or "no coalition was retrained to check the values"
-        remedy = "restore the rows" if fidelity.reason else "set fidelity.coalitions"
+        remedy = REMEDIES.get(fidelity.reason, "set fidelity.coalitions")
         return f"{why}\n  {place}\n  do: {remedy}, or set fidelity.publish_unchecked: true"
     implied = fidelity.implied
     if implied is not None and fidelity.beats_no_unlearning:

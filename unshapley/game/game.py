@@ -42,6 +42,11 @@ class Game:
         return len(self.pretrained.rows.owner) == int(self.pretrained.counts.sum())
 
     @property
+    def retrainable(self) -> bool:
+        """Whether coalitions can really be retrained: all rows and the recipe are there."""
+        return self.all_rows and self.pretrained.recipe_known
+
+    @property
     def task(self) -> str:
         return "regression" if self.test_y.is_floating_point() else "classification"
 

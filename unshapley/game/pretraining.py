@@ -83,18 +83,19 @@ def record_of(
     sets: tuple[str, str],
     files: Mapping[str, str],
     quarantined: Mapping[str, str],
+    source: str | None = None,
 ) -> ModelRecord:
     """What is recorded of a model.
 
     partitions: hash of the rows of every provider that it was trained on, in their order; sets: of
     the test and of the reference set; files: of the weights; quarantined: reason by provider that
-    was left out.
+    was left out; source: hash of what defines it, where the recipe does not build it.
     """
     test, reference = sets
     counts = pretrained.counts.tolist()
     return ModelRecord(
         recipe=pretrained.recipe,
-        architecture_source=source_of_architecture(pretrained.recipe.architecture),
+        architecture_source=source or source_of_architecture(pretrained.recipe.architecture),
         in_features=len(schema.features),
         classes=schema.outputs,
         partitions=dict(partitions),

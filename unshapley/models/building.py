@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 from unshapley.errors import InputError
 from unshapley.extensions import import_object, source_of
 from unshapley.models.adapting import check_noise, standardised, with_seeded_noise
-from unshapley.models.batching import probe_batching
+from unshapley.models.batching import State, probe_batching
 
 _RANDOM_STATE = threading.Lock()
 """Torch has one random state for all threads, and chunks are retrained in several."""
@@ -49,12 +50,46 @@ def _build(
             where="pretrain.architecture",
             expected="a torch.nn.Module",
         )
+    return standardised(usable(model, architecture, in_features, classes), in_features)
+
+
+def usable(model: nn.Module, architecture: str, in_features: int, classes: int) -> nn.Module:
+    """The module with seeded dropout, ready to run as a batch.
+
+    architecture: its name. Raises `InputError` if it has not one logit per class for each row, or
+    cannot be trained as a batch.
+    """
     _check_outputs(model.eval(), architecture, in_features, classes)
     model = with_seeded_noise(model).eval()
     x = torch.linspace(0, 1, 2 * in_features).view(2, in_features)
     probe_batching(model, x)
     check_noise(model, dict(model.state_dict()), x)
-    return standardised(model, in_features)
+    return model
+
+
+def fresh_state(model: nn.Module, seed: int) -> State:
+    """Weights of a copy of a module whose layers draw theirs anew, by `reset_parameters`.
+
+    Raises `InputError` naming a layer that cannot.
+    """
+    with _RANDOM_STATE, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        copy = deepcopy(model)
+        for name, layer in copy.named_modules():
+            if not list(layer.parameters(recurse=False)):
+                continue
+            reset = getattr(layer, "reset_parameters", None) or getattr(
+                layer, "_reset_parameters", None
+            )
+            if reset is None:
+                raise InputError(
+                    f"layer {name or '(itself)'} ({type(layer).__name__}) has no reset_parameters, "
+                    "so weights before training cannot be drawn",
+                    where="model",
+                    do="give the weights before training as `initial`, a state_dict",
+                )
+            reset()
+    return {name: tensor.detach().clone() for name, tensor in copy.state_dict().items()}
 
 
 def _check_outputs(model: nn.Module, architecture: str, in_features: int, classes: int) -> None:

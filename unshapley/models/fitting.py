@@ -36,17 +36,8 @@ def fit(
     Raises `InputError` if there is no provider, one without rows, or an architecture that cannot be
     built.
     """
-    empty = [provider for provider, (_, y) in partitions.items() if not len(y)]
-    if empty or not partitions:
-        raise InputError(
-            f"provider {empty[0]!r} has no training row" if empty else "no provider to train on",
-            expected="rows of every provider",
-        )
-    x = torch.cat([x for x, _ in partitions.values()])
-    y = torch.cat([y for _, y in partitions.values()])
-    counts = torch.tensor([len(y) for _, y in partitions.values()])
-    rows = TrainingRows(x, y, torch.repeat_interleave(torch.arange(len(counts)), counts))
-    model = _initial_model(recipe, x.shape[1], outputs, reference)
+    rows, counts = together(partitions)
+    model = _initial_model(recipe, rows.x.shape[1], outputs, reference)
     initial = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
     rewind: dict[str, Tensor] = {}
@@ -75,12 +66,32 @@ def fit(
         reference=reference,
         rewind={**initial, **rewind},
         steps=int(result.steps[0]),
-        noise=_noise(model, x, y),
+        noise=noise_of(model, rows),
     )
+
+
+def together(partitions: Mapping[str, Rows]) -> tuple[TrainingRows, Tensor]:
+    """Rows `{provider: (x, y)}` as one, and how many each provider has `(n,)`.
+
+    Raises `InputError` if there is no provider, or one without rows.
+    """
+    empty = [provider for provider, (_, y) in partitions.items() if not len(y)]
+    if empty or not partitions:
+        raise InputError(
+            f"provider {empty[0]!r} has no training row" if empty else "no provider to train on",
+            expected="rows of every provider",
+        )
+    x = torch.cat([x for x, _ in partitions.values()])
+    y = torch.cat([y for _, y in partitions.values()])
+    counts = torch.tensor([len(y) for _, y in partitions.values()])
+    return TrainingRows(x, y, torch.repeat_interleave(torch.arange(len(counts)), counts)), counts
 
 
 def initialised(pretrained: Pretrained, seed: int) -> State:
     """The weights before training that another seed gives, on the device of the rows."""
+    if pretrained.initialise is not None:
+        state = pretrained.initialise(seed)
+        return {name: tensor.to(pretrained.rows.x.device) for name, tensor in state.items()}
     recipe = pretrained.recipe.model_copy(update={"seed": seed})
     x, y = (tensor.cpu() for tensor in pretrained.reference)
     device = pretrained.rows.x.device
@@ -107,9 +118,9 @@ def _initial_model(
     return model
 
 
-def _noise(model: nn.Module, x: Tensor, y: Tensor) -> float:
-    """Variance of the residuals, 1 for classes."""
-    if not y.is_floating_point():
+def noise_of(model: nn.Module, rows: TrainingRows) -> float:
+    """Variance of the residuals of a trained model, 1 for classes."""
+    if not rows.y.is_floating_point():
         return 1.0
     with torch.no_grad():
-        return float(2 * row_loss(model(x), y).double().mean())
+        return float(2 * row_loss(model(rows.x), rows.y).double().mean())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
@@ -36,7 +36,9 @@ class Pretrained:
     rows of each provider `(n,)`, readable or not; rows: the rows that can be read; reference: rows
     `(x, y)` for regularisers and tuning; noise: variance of the training rows' residuals, in units
     of the label as the model learns it, 1 for classes; curvature, features: stored statistics;
-    test: the test set, for the one option of an unlearner that leaks it.
+    test: the test set, for the one option of an unlearner that leaks it; recipe_known: whether the
+    recipe is how it was trained, so that it can be retrained; initialise: the weights before
+    training that a seed gives, where the model is not built by the recipe.
     """
 
     model: nn.Module
@@ -52,6 +54,8 @@ class Pretrained:
     curvature: CurvatureStatistics | None = None
     features: HeadFeatures | None = None
     test: tuple[Tensor, Tensor] | None = None
+    recipe_known: bool = True
+    initialise: Callable[[int], State] | None = None
 
     def share(self, staying: Tensor) -> Tensor:
         """Share of all training rows that each coalition keeps `(m,)`, float64."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ from unshapley.results.report.page import render_report
 from unshapley.results.tables import all_tables, metrics, utilities_table
 from unshapley.results.valuation import Valuation
 
+STAGED = ".staged-"
+"""How the names of temporary folders begin."""
+
 
 def publish_valuation(
     project: Project,
@@ -36,15 +39,35 @@ def publish_valuation(
     data/valuation stays as it was. Raises `InputError` if a file cannot be written; files are
     either complete or absent.
     """
-    environment.check_sources()
     published = may_publish(valuation.fidelity, params.fidelity)
     folder = project.valuation if published else project.untrusted
     inputs = hash_inputs(project, game.record, game.statistics)
+    for leftover in folder.parent.glob(f"{STAGED}*"):  # from a killed run
+        shutil.rmtree(leftover, ignore_errors=True)
+    last = committed(project.root, project.valuation)
     provenance = describe(params, valuation, inputs)
+    write_outputs(
+        folder, valuation, validation, provenance, lambda content: predecessor(content, last)
+    )
+    return folder
+
+
+def write_outputs(
+    folder: Path,
+    valuation: Valuation,
+    validation: Sequence[Mapping[str, Any]],
+    provenance: Mapping[str, Any],
+    previous: Callable[[Mapping[str, Any]], str | None] = lambda _content: None,
+) -> None:
+    """Write tables, report and manifest into a folder.
+
+    provenance: the manifest without its outputs; previous: hash of the manifest that it follows.
+    Raises `InputError` if a file cannot be written; files are either complete or absent.
+    """
+    environment.check_sources()
     try:
-        for leftover in folder.parent.glob(".staged-*"):  # from a killed run
-            shutil.rmtree(leftover)
-        staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".staged-"))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=STAGED))
     except OSError as error:
         raise unwritable(folder, error) from None
     try:
@@ -55,7 +78,7 @@ def publish_valuation(
             if path.is_file()
         }
         content = {**provenance, "outputs": outputs}
-        content["previous"] = predecessor(content, committed(project.root, project.valuation))
+        content["previous"] = previous(content)
         write_json(staging / MANIFEST, content)
         if not _same(staging / MANIFEST, folder / MANIFEST):
             (folder / SIGNATURE).unlink(missing_ok=True)  # it is of the manifest before
@@ -68,7 +91,6 @@ def publish_valuation(
         raise unwritable(folder, error) from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return folder
 
 
 def _same(new: Path, old: Path) -> bool:

@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from unshapley.errors import InputError
 from unshapley.models.batching import State
 from unshapley.models.fitting import initialised
 from unshapley.models.pretrained import Pretrained
@@ -53,6 +54,8 @@ class RetrainUnlearner(Unlearner):
         return torch.ones(len(staying), dtype=torch.bool, device=staying.device)
 
     def __call__(self, pretrained: Pretrained, staying: Tensor) -> State:
+        if not pretrained.recipe_known:
+            raise no_recipe(self.name)
         if self.seed is not None:
             pretrained = _reseeded(pretrained, self.seed)
         start = stack(pretrained.initial, len(staying))
@@ -60,6 +63,16 @@ class RetrainUnlearner(Unlearner):
         model, counts, recipe = pretrained.model, pretrained.counts, pretrained.recipe
         reference = pretrained.reference
         return train_by_recipe(model, start, rows, counts, staying, recipe, reference).parameters
+
+
+def no_recipe(unlearner: str) -> InputError:
+    """An error: `unlearner` retrains, and how the model was trained is not known."""
+    return InputError(
+        f"{unlearner} retrains, and how the model was trained is not stated",
+        where="valuation.unlearner",
+        expected="an unlearner that needs no recipe, such as auto or newton",
+        do="state the recipe under pretrain, or use another unlearner",
+    )
 
 
 def full_steps(pretrained: Pretrained) -> float:

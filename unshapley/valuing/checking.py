@@ -11,7 +11,13 @@ from unshapley.estimators import Estimate
 from unshapley.estimators.base import Floats, Ints
 from unshapley.fidelity.comparison import Retrained, affordable, unlearned_values
 from unshapley.fidelity.correction import FEWEST, Correction, choose
-from unshapley.fidelity.gate import ALL_RETRAINED, ROWS_ABSENT, Fidelity, nothing_compared
+from unshapley.fidelity.gate import (
+    ALL_RETRAINED,
+    NO_RECIPE,
+    ROWS_ABSENT,
+    Fidelity,
+    nothing_compared,
+)
 from unshapley.game.coalitions import Coalitions, nobody
 from unshapley.game.measuring import Measured
 from unshapley.game.work import flop_of_coalitions
@@ -45,10 +51,13 @@ def check_or_correct(execution: Execution, measured: MeasuredPlan) -> Retraining
     """Estimate the values, and really retrain a few coalitions: to check unlearning or, if
     `correction.coalitions` is set, to correct it.
 
-    Nothing is retrained if rows of providers are absent, or if the whole plan was retrained.
+    Nothing is retrained if rows of providers are absent or the recipe is unknown, or if the whole
+    plan was retrained.
     """
-    if not measured.setup.game.all_rows:
-        return _without_comparison(execution, measured, ROWS_ABSENT)
+    game = measured.setup.game
+    if not game.retrainable:
+        reason = NO_RECIPE if game.all_rows else ROWS_ABSENT
+        return _without_comparison(execution, measured, reason)
     if measured.exact.all():
         by_itself = measured.setup.exact.all()
         seed = execution.params.calibration.seed
@@ -110,7 +119,7 @@ def _by_calibration(
     endpoints.
     """
     setup, plan = measured.setup, measured.plan.coalitions
-    if setup.calibration is None or not setup.game.all_rows:
+    if setup.calibration is None or not setup.game.retrainable:
         return None, measured.endpoints
     found = setup.calibration.first(len(plan))
     if len(found.rows) < FEWEST:

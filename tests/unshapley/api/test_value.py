@@ -1,5 +1,6 @@
 """`unshapley.value` by itself: what it takes, warns of, and leaves as it was."""
 
+import json
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 import unshapley as us
+from unshapley.files import sha256
 
 RECIPE = {
     "pretrain": {"steps": 40, "kwargs": {"hidden": [6]}},
@@ -177,3 +179,55 @@ print([m for m in ("prefect", "dvc", "great_expectations", "flows") if m in sys.
         [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True
     )
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_result_is_saved_as_a_valuation(result, tmp_path):
+    folder = result.save(tmp_path / "deep" / "valuation")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    names = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    assert names == {*manifest["outputs"], "manifest.json"}
+    assert {"values.csv", "utilities.parquet", "report.html", "metrics.json"} <= names
+    assert all(sha256(folder / name) == value for name, value in manifest["outputs"].items())
+    assert set(manifest["inputs"]) >= {"data/north", "test", "reference"}
+    saved = pd.read_csv(folder / "values.csv")
+    pd.testing.assert_frame_equal(saved, result.frame, check_dtype=False)
+    first = (folder / "manifest.json").read_bytes()
+    assert result.save(folder) == folder
+    assert (folder / "manifest.json").read_bytes() == first
+    assert list(tmp_path.glob("deep/.staged*")) == []
+
+
+def test_what_the_gate_refuses_is_saved_on_request_only(data, tmp_path):
+    params = RECIPE | {"fidelity": {"coalitions": 0}}
+    with pytest.warns(us.ValuationWarning):
+        found = us.value(None, data, test=rows(8), label="ill", params=params)
+    with pytest.raises(us.UntrustedError, match="not saved: no coalition was retrained"):
+        found.save(tmp_path / "valuation")
+    assert list(tmp_path.iterdir()) == []
+    page = (found.save(tmp_path / "valuation", untrusted=True) / "report.html").read_text()
+    assert "no coalition was retrained to check the values" in page
+    (tmp_path / "file").touch()
+    with pytest.raises(us.InputError):
+        found.save(tmp_path / "file" / "valuation", untrusted=True)
+
+
+def test_a_result_is_shown_in_notebooks(result, tmp_path):
+    html = result._repr_html_()
+    assert "<table" in html
+    assert "fidelity: trusted" in html
+    picture = result.plot_values()
+    svg = picture._repr_svg_()
+    assert svg.startswith("<svg")
+    assert all(name in svg for name in NAMES)
+    picture.save(tmp_path / "values.png")
+    assert (tmp_path / "values.png").read_bytes().startswith(b"\x89PNG")
+    assert "matplotlib.pyplot" not in sys.modules
+
+
+def test_names_stay_text(data):
+    evil = {"<b>north": data["north"], "=1+1": data["south"], "west": data["west"]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", us.ValuationWarning)
+        found = us.value(None, evil, test=rows(8), label="ill", params=RECIPE)
+    assert "&lt;b&gt;north" in found._repr_html_()
+    assert "<b>north" not in found._repr_html_()

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from unshapley.data.names import check_distinct, provider_name
-from unshapley.data.sources import raw_tables
+from unshapley.data.sources import provider_tables
 from unshapley.errors import InputError
 from unshapley.files import as_text, from_text, write_csv
 from unshapley.results.published import read_csv
@@ -57,10 +57,10 @@ def test_two_names_that_look_alike_are_refused():
 def test_tables_are_found_whatever_the_case_of_their_ending_and_hidden_files_are_not(tmp_path):
     for name in ("a.csv", "b.CSV", "c.Parquet", ".d.csv", "._a.csv", "notes.txt", "a.csv.bak"):
         (tmp_path / name).write_text("x\n1\n")
-    assert list(raw_tables(tmp_path)) == ["a", "b", "c"]
+    assert list(provider_tables(tmp_path)) == ["a", "b", "c"]
     (tmp_path / "b.parquet").write_text("")
     with pytest.raises(InputError, match="'b' has two files"):
-        raw_tables(tmp_path)
+        provider_tables(tmp_path)
 
 
 def test_names_survive_a_csv_in_which_no_spreadsheet_finds_a_formula(tmp_path):

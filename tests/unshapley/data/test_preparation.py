@@ -1,3 +1,5 @@
+import shutil
+
 import pandas as pd
 import pytest
 
@@ -222,3 +224,18 @@ def test_later_rows_judge(tmp_path, times, after):
     with pytest.raises(InputError, match="all its rows are test or reference rows"):
         tables["q"]["seen"] = times
         prepared(tmp_path, tables, time="seen", test_after="2023" if isinstance(after, str) else -1)
+
+
+def test_rows_of_a_folder_are_one_provider_s(tmp_path):
+    project = Project(tmp_path)
+    tables = partitions()
+    for part in range(2):
+        path = project.raw / "q" / f"{part}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tables["q"][20 * part : 20 * part + 20].to_csv(path, index=False)
+    nested = prepared(tmp_path, {name: tables[name] for name in "pr"})
+    shutil.rmtree(project.raw)
+    flat = prepared(tmp_path, tables)
+    assert nested[1].equals(flat[1])
+    assert all(nested[0][name].equals(flat[0][name]) for name in "pqr")
+    assert nested[2].sources.keys() == {"p.csv", "q/0.csv", "q/1.csv", "r.csv"}

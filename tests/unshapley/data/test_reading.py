@@ -149,3 +149,19 @@ def test_a_rare_class_is_pointed_out(tmp_path, caplog):
     texts = {"a": labelled(*"xy" * 20), "b": labelled(*"xy" * 20, "rare", "rare")}
     prepared(tmp_path, texts)
     assert "class 'rare' has 2 rows, of b" in caplog.text
+
+
+def test_a_provider_may_have_a_folder_of_files(tmp_path):
+    (tmp_path / "a.csv").write_text(labelled("x", "y"))
+    for name, label in (("site=b/2023/1.csv", "x"), ("site=b/2024/1.csv", "z"), ("c/1.csv", "y")):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(labelled(label))
+    (tmp_path / "c" / ".2.csv").write_text("half")
+    (tmp_path / "notes").mkdir()
+    settings = PrepareSettings(source="files")
+    raw = read_raw(tmp_path, settings)
+    assert list(raw) == ["a", "b/site=b/2023/1.csv", "b/site=b/2024/1.csv", "c"]
+    assert encode(raw, settings)[0].classes == ("x", "y", "z")
+    (tmp_path / "b.csv").write_text(labelled("x"))
+    with pytest.raises(InputError, match="provider 'b' has two files"):
+        read_raw(tmp_path, settings)

@@ -27,13 +27,13 @@ SHOWN = 40
 
 def bars(table: pd.DataFrame, utility: str) -> str:
     """Value of every provider with its 95 % interval, largest on top."""
-    return as_svg(_draw_bars(table, utility))
+    return as_svg(draw_bars(table, utility))
 
 
 def bars_png(table: pd.DataFrame, utility: str) -> bytes:
     """The same plot as PNG, for programs that cannot show SVG."""
     out = io.BytesIO()
-    _draw_bars(table, utility).savefig(out, format="png", dpi=110)
+    draw_bars(table, utility).savefig(out, format="png", dpi=110)
     return out.getvalue()
 
 
@@ -152,7 +152,8 @@ def _smallest(lines: Iterable[Sequence[float | None]]) -> float:
     return max(min(errors), max(errors) / 1000) if errors else 1.0
 
 
-def _draw_bars(table: pd.DataFrame, utility: str) -> Any:
+def draw_bars(table: pd.DataFrame, utility: str) -> Any:
+    """The same plot as a figure of matplotlib."""
     with styled():
         every = table.dropna(subset=["value"]).sort_values("value")
         valued = _named(every)

@@ -1,0 +1,174 @@
+"""Commands for those who begin: inspect tables, start a project with them or without."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.common import JsonOption, print_json, reported
+from unshapley.errors import InputError
+from unshapley.project import Project
+
+LabelOption = Annotated[str | None, typer.Option(help="Name of the column to predict.")]
+ProviderOption = Annotated[
+    str | None,
+    typer.Option(help="Name of the column that says whose a row is; by default file names do."),
+]
+NamesOption = Annotated[
+    str | None, typer.Option(help="Names of all columns, with commas, for files without a header.")
+]
+
+
+@reported
+def inspect(
+    paths: Annotated[list[Path], typer.Argument(help="Tables, or folders of them.")],
+    label: LabelOption = None,
+    provider: ProviderOption = None,
+    names: NamesOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what tables hold and how they would be read: columns, gaps, classes, rows by provider,
+    likely identifiers and leaks. Nothing is written.
+
+    Examples: `unshapley inspect exports/` · `unshapley inspect all.csv --label y --provider site`
+    """
+    from unshapley.data.inference import inspect_files, tables_among
+
+    inspection = inspect_files(tables_among(paths), label, provider, _split(names))
+    if as_json:
+        from dataclasses import asdict
+
+        content = asdict(inspection)
+        print_json({**content, "settings": inspection.settings.model_dump(mode="json")})
+        return
+    from flows.cli.printing_tables import print_inspection
+
+    print_inspection(inspection)
+
+
+@reported
+def init(
+    folder: Annotated[Path, typer.Argument(help="The new project's folder.")],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Tables, or a folder of them, to copy to data/raw; may be repeated."),
+    ] = None,
+    sql: Annotated[
+        str | None,
+        typer.Option(help="SQLAlchemy URL of a database; $NAME in it is an environment variable."),
+    ] = None,
+    query: Annotated[str | None, typer.Option(help="SQL whose rows are the table.")] = None,
+    label: LabelOption = None,
+    provider: ProviderOption = None,
+    test: Annotated[Path | None, typer.Option(help="A table that judges the models.")] = None,
+    names: NamesOption = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Set a key of params.yaml; may be repeated."
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Start a project of your own: params.yaml, and room for raw data.
+
+    With --data the rules that read your tables are inferred from all of them, shown, and written
+    to params.yaml, where you can change them.
+
+    Examples: `unshapley init my-data --data exports/ --label disease` ·
+    `unshapley init my-data --data all.csv --provider hospital --label disease --test trusted.csv` ·
+    `unshapley init my-data --sql postgresql+psycopg://me@db/clinic --query "select …" --label y`
+    """
+    settings = set_ or []
+    if data or sql or query:
+        with tempfile.TemporaryDirectory() as temporary:
+            if sql or query:
+                fetched, settings = _fetched(sql, query, settings, Path(temporary))
+                data = [*(data or []), fetched]
+            _init_with_tables(folder, data or [], label, provider, test, names, settings, yes)
+        return
+    if label or provider or test or names:
+        raise InputError(
+            "--label, --provider, --test and --names are about tables",
+            where="init",
+            do="name tables by --data or --sql, or set keys by --set prepare.label=…",
+        )
+    from unshapley.new_project import init_project, new_params
+
+    if settings:  # else it is what comes with unshapley, and importing torch takes seconds
+        from flows.preflight import Step, preflight
+
+        preflight(Project(folder), new_params(settings)[1], Step.INIT)
+    params = init_project(folder, settings)
+    print(f"{params}\nnext, in {folder}: raw files go to data/raw, then `unshapley run`")
+
+
+def _init_with_tables(
+    folder: Path,
+    data: Sequence[Path],
+    label: str | None,
+    provider: str | None,
+    test: Path | None,
+    names: str | None,
+    settings: Sequence[str],
+    yes: bool,
+) -> None:
+    from flows.cli.printing_tables import print_inspection
+    from unshapley.data.inference import inspect_files, tables_among
+    from unshapley.data.starting import init_with_tables
+
+    if label is None:
+        raise InputError("what is to be predicted?", where="--label", expected="a column's name")
+    if Project(folder).params.exists():
+        raise InputError(
+            "stands there already", where=Project(folder).params, do="name another folder"
+        )
+    tables = {
+        name: path
+        for name, path in tables_among(data).items()
+        if test is None or not path.samefile(test)
+    }
+    inspection = inspect_files(tables, label, provider, _split(names))
+    print_inspection(inspection)
+    _agree(yes)
+    params = init_with_tables(folder, tables, inspection, test, settings)
+    print(f"{params}\nnext: `unshapley run --project {folder}`")
+
+
+def _fetched(
+    sql: str | None, query: str | None, settings: Sequence[str], folder: Path
+) -> tuple[Path, list[str]]:
+    """The rows of a query in a file, and the settings that fetch them again."""
+    from unshapley.config import FetchSettings
+    from unshapley.data.fetching import fetch
+
+    stated = FetchSettings(url=sql, query=query or "")
+    path, _ = fetch(stated, folder)
+    named = {"url": stated.url, "query": stated.query}
+    return path, [*(f"fetch.{key}={json.dumps(value)}" for key, value in named.items()), *settings]
+
+
+def _agree(yes: bool) -> None:
+    """Ask whether these rules shall be written; `InputError` where nobody can answer."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise InputError(
+            "nobody is there to say whether these rules are right",
+            where="init",
+            do="run it in a terminal, or add --yes",
+        )
+    typer.confirm("Write params.yaml with these rules?", default=True, abort=True)
+
+
+def _split(names: str | None) -> list[str]:
+    return [name.strip() for name in names.split(",")] if names else []
+
+
+COMMANDS = (init, inspect)

@@ -1,0 +1,91 @@
+"""What a project lacks before a valuation can run, done in its order and said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import yaml
+
+from flows.preflight import Step, preflight
+from flows.pretrain import pretrain
+from flows.runtime.progress import phases
+from tasks.expectations.suites import KINDS, save_suites
+from unshapley.config import Params
+from unshapley.data.preparation import check_prepared, prepare, source_hashes
+from unshapley.data.tables import Schema
+from unshapley.errors import InputError
+from unshapley.files import sha256
+from unshapley.models.store import ModelRecord
+from unshapley.project import Project
+
+Say = Callable[[str], None]
+
+
+def make_ready(project: Project, params: Params, say: Say) -> None:
+    """Prepare, write suites and pretrain where that is missing or stale; `say` is told why.
+
+    Nothing is done in a project whose dvc.yaml names the stages: there DVC does it, and a run says
+    what is stale.
+    """
+    if _is_of_dvc(project):
+        return
+    preflight(project, params, Step.PREPARE)
+    if reason := _why_prepare(project, params):
+        say(f"preparing: {reason}")
+        for provider, rows in prepare(project, params).items():
+            say(f"  {provider}: {rows} training rows")
+    if not all((project.expectations / f"{kind}.json").is_file() for kind in KINDS):
+        say("writing expectation suites: there are none")
+        save_suites(project.expectations, Schema.load(project.schema), params.validation)
+    if reason := _why_pretrain(project, params):
+        say(f"pretraining: {reason}")
+        preflight(project, params, Step.PRETRAIN)
+        score = pretrain(project, params, phases).score
+        say("  " + ", ".join(f"{name} {value:.4f}" for name, value in score.items()))
+
+
+def _is_of_dvc(project: Project) -> bool:
+    path = project.root / "dvc.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return bool({"prepare", "pretrain"} & set((content or {}).get("stages", {})))
+
+
+def _why_prepare(project: Project, params: Params) -> str:
+    """Why tables must be prepared; empty if they need not be."""
+    if not project.schema.is_file():
+        return "nothing is prepared"
+    schema = Schema.load(project.schema)
+    try:
+        check_prepared(schema, params, project.schema)
+    except InputError as error:
+        return error.what
+    if params.prepare.source == "files" and project.raw.is_dir() and any(project.raw.iterdir()):
+        now = source_hashes(project)
+        if schema.sources and now != schema.sources:
+            changed = {n for n in {*now, *schema.sources} if now.get(n) != schema.sources.get(n)}
+            return f"data/raw changed: {', '.join(sorted(changed)[:5])}"
+    return ""
+
+
+def _why_pretrain(project: Project, params: Params) -> str:
+    """Why the model must be trained; empty if it need not be."""
+    if not (project.model / "model.json").is_file():
+        return "there is no model"
+    record = ModelRecord.load(project.model)
+    if record.recipe != params.pretrain:
+        return "section pretrain of params.yaml changed"
+    changed = next(_changed_rows(project, record), None)
+    return f"the rows of {changed} changed" if changed else ""
+
+
+def _changed_rows(project: Project, record: ModelRecord) -> Iterator[str]:
+    """Whose rows differ from those that the model was trained or scored on; absent ones do not."""
+    if project.test.is_file() and sha256(project.test) != record.test:
+        yield "the test set"
+    if project.reference.is_file() and sha256(project.reference) != record.reference:
+        yield "the reference set"
+    for provider in project.providers():
+        if provider in record.quarantined:
+            continue
+        if sha256(project.partition(provider)) != record.partitions.get(provider):
+            yield f"provider {provider}"

@@ -1,0 +1,24 @@
+"""The notebook under examples runs, and shows what it says."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+HOME = Path(__file__).resolve().parents[3]
+
+
+def test_the_notebook_shows_what_it_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(UserWarning, match="unchecked: how the model was trained is not stated"):
+        names = runpy.run_path(str(HOME / "examples" / "from_python.py"))
+    for result in ("result", "checked"):
+        frame = names[result].frame.set_index("provider")
+        assert frame["rank"].idxmax() == "east"
+        assert frame.loc["east", "ci_high"] < 0
+        assert names[result].status == "trusted"
+        assert names[result].warnings == ()
+    assert names["unchecked"].status == "unchecked"
+    assert {"east"} <= set(names["certain"]["provider"]) | set(names["certain"]["other"])
+    assert (tmp_path / "valuation" / "report.html").is_file()
+    assert "fidelity: trusted" in capsys.readouterr().out

@@ -1,0 +1,108 @@
+"""Rows in the forms that Python programs have them in, as frames of pandas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, TensorDataset
+
+from unshapley.errors import InputError
+
+EXPECTED = (
+    "a pandas DataFrame, a pair (x, y) of arrays or tensors, or a torch Dataset of such pairs"
+)
+
+
+def as_frame(table: Any, label: str, where: object) -> tuple[pd.DataFrame, tuple[int, ...]]:
+    """Rows as a frame with the label as a column, and the shape of a row in x.
+
+    Columns of x without names are called x0, x1 … in the order of its memory. Raises `InputError`
+    for what is none of these forms, or whose x and y do not belong together.
+    """
+    if isinstance(table, pd.DataFrame):
+        return table, (len(table.columns) - 1,)
+    if isinstance(table, Dataset):
+        table = _pair(table, where)
+    if not isinstance(table, tuple | list) or len(table) != 2:
+        raise InputError(f"is a {type(table).__name__}", where=where, expected=EXPECTED)
+    x, y = table
+    labels = _labels(y, where)
+    if isinstance(x, pd.DataFrame):
+        frame, shape = x.reset_index(drop=True), (len(x.columns),)
+    else:
+        array = _array(x, "x", where)
+        if array.ndim < 2:
+            raise InputError(
+                f"x has the shape {array.shape}", where=where, expected="(rows, features …)"
+            )
+        shape = array.shape[1:]
+        flat = array.reshape(len(array), -1)
+        frame = pd.DataFrame(flat, columns=[f"x{i}" for i in range(flat.shape[1])])
+    if len(labels) != len(frame):
+        raise InputError(
+            f"x has {len(frame)} rows, y has {len(labels)}", where=where, expected="a label a row"
+        )
+    if label in frame.columns:
+        raise InputError(
+            f"x has a column {label!r}, as the label is called",
+            where=where,
+            do="leave it out of x, which would hold the answer, or give another `label`",
+        )
+    return frame.assign(**{label: labels}), shape
+
+
+def _pair(dataset: Any, where: object) -> tuple[Any, Any]:
+    """X and y of all items."""
+    if isinstance(dataset, TensorDataset) and len(dataset.tensors) == 2:
+        return dataset.tensors
+    if not hasattr(dataset, "__len__"):
+        raise InputError(
+            f"is a {type(dataset).__name__} without a length",
+            where=where,
+            expected="a dataset with __len__ and __getitem__",
+        )
+    items = [dataset[i] for i in range(len(dataset))]
+    wrong = next((i for i, item in enumerate(items) if len(item) != 2), None)
+    if wrong is not None or not items:
+        raise InputError(
+            "holds no rows" if wrong is None else f"item {wrong} is no pair (x, y)",
+            where=where,
+            expected=EXPECTED,
+        )
+    try:
+        x = np.stack([_array(x, "x", where) for x, _ in items])
+    except ValueError as error:
+        raise InputError(f"rows of different shapes: {error}", where=where) from None
+    return x, [y.item() if hasattr(y, "item") else y for _, y in items]
+
+
+def _labels(y: Any, where: object) -> NDArray[Any]:
+    labels: NDArray[Any] = y.to_numpy() if isinstance(y, pd.Series) else _array(y, "y", where)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1:
+        raise InputError(
+            f"y has the shape {labels.shape}",
+            where=where,
+            expected="(rows,): a class or a number for each row, not one-hot",
+        )
+    return labels
+
+
+def _array(values: Any, name: str, where: object) -> NDArray[Any]:
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    array: NDArray[Any] = np.asarray(values)
+    if array.dtype == object and name == "x":
+        raise InputError(
+            f"x is of type {type(values).__name__}, which is no array of numbers",
+            where=where,
+            expected="an array or tensor of numbers",
+        )
+    return array

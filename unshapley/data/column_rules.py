@@ -1,0 +1,138 @@
+"""What a column of texts seems to hold, and the rule that would read it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from unshapley.config import ReadSettings
+from unshapley.data.columns import DATE, INDEX, LEADING_ZEROS, NUMBER, TRUTH
+from unshapley.data.reading import UNNAMED
+
+GAPS = (
+    "?",
+    "NA",
+    "N/A",
+    "n/a",
+    "nan",
+    "NaN",
+    "NAN",
+    "null",
+    "NULL",
+    "None",
+    "-",
+    "--",
+    ".",
+    "<NA>",
+)
+"""Texts that stand for a missing value where all other cells of a column are numbers."""
+FEW_VALUES = 30
+"""Words with at most so many different values are categories."""
+
+
+@dataclass(frozen=True)
+class ColumnFacts:
+    """What a column holds in all tables; kind: number, category, date, text or empty."""
+
+    name: str
+    kind: str
+    missing: int
+    distinct: int
+    example: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class Rules:
+    """Rules that reading needs, and how many cells are missing."""
+
+    drop: list[str] = field(default_factory=list)
+    columns: dict[str, str] = field(default_factory=dict)
+    missing: set[str] = field(default_factory=set)
+    gaps: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def look_at(name: str, texts: pd.Series, read: ReadSettings, rules: Rules) -> ColumnFacts:
+    """Facts of a column, and the rules that it needs."""
+    known = texts.dropna()
+    values = known.drop_duplicates()
+    kinds = {value: kind_of(value, read.decimal) for value in values}
+    gaps = {v for v, kind in kinds.items() if kind == "text" and v in GAPS}
+    rest = {kind for value, kind in kinds.items() if value not in gaps}
+    notes = []
+    if gaps and rest and rest <= {"number", "zeros"}:
+        rules.missing |= gaps
+        known = known[~known.isin(gaps)]
+        values = values[~values.isin(gaps)]
+        notes.append(f"{', '.join(sorted(gaps))} stands for a missing value")
+    else:
+        rest = set(kinds.values())
+    kind, decision = _decided(name, rest, values, known)
+    if decision == "drop":
+        rules.drop.append(name)
+    elif decision:
+        rules.columns[name] = decision
+    missing = len(texts) - len(known)
+    if decision != "drop":
+        rules.gaps += missing
+    notes += _reasons(name, kind, decision, rest)
+    return ColumnFacts(
+        name, kind, missing, len(values), str(values.iloc[0]) if len(values) else "", tuple(notes)
+    )
+
+
+def kind_of(text: str, decimal: str) -> str:
+    """number, zeros (a number with leading zeros), truth, date or text."""
+    plain = text.replace(",", ".") if decimal == "," else text
+    if re.match(NUMBER, plain):
+        return "zeros" if re.match(LEADING_ZEROS, plain) else "number"
+    if re.match(TRUTH, plain):
+        return "truth"
+    return "date" if re.match(DATE, plain) else "text"
+
+
+def _decided(
+    name: str, kinds: set[str], values: pd.Series, known: pd.Series
+) -> tuple[str, str | None]:
+    """What a column is, and the rule for it: number, category, drop, or none."""
+    if not len(values):
+        return "empty", "drop"
+    if _is_index(name, kinds, values, known):
+        return "index", "drop"
+    if kinds == {"date"}:
+        return "date", "drop"
+    if kinds <= {"number", "truth"}:
+        return "number", "number" if len(kinds) > 1 else None
+    is_category = len(values) <= FEW_VALUES and len(values) * 2 <= len(known)
+    return ("category", "category") if is_category else ("text", "drop")
+
+
+def _is_index(name: str, kinds: set[str], values: pd.Series, known: pd.Series) -> bool:
+    unnamed = re.fullmatch(UNNAMED.format(r"\d+"), name) is not None or name == INDEX
+    return unnamed or (kinds == {"number"} and len(values) == len(known) > 1 and _counts(known))
+
+
+def _counts(known: pd.Series) -> bool:
+    """Whether the rows are numbered one after the other, as an index is."""
+    numbers = pd.to_numeric(known, errors="coerce").to_numpy()
+    return bool((np.diff(np.sort(numbers)) == 1).all())
+
+
+def _reasons(name: str, kind: str, decision: str | None, kinds: set[str]) -> list[str]:
+    if decision == "drop":
+        why = {
+            "empty": "it has no value",
+            "index": "it numbers the rows",
+            "date": "models take no dates; write what of it matters as a number",
+            "text": "it is free text, names or codes",
+        }
+        return [f"left out: {why[kind]}"]
+    if decision == "category":
+        return ["a feature of 0 and 1 for each value"]
+    if decision == "number" and "truth" in kinds:
+        return ["True is 1, False is 0"]
+    return []
