@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-Row = Mapping[str, Any]
+Row = Mapping[Any, Any]
 
 NAMED = 4
 """Providers that a sentence names; more are counted."""

@@ -29,14 +29,9 @@ def summarize_valuation(project: Project) -> dict[str, Any]:
     figures = read_json(project.valuation / "metrics.json", do=RUN_FIRST)
     with (project.valuation / "values.csv").open(newline="") as file:
         values = [{k: _cell(k, v) for k, v in row.items()} for row in csv.DictReader(file)]
-    check = figures["fidelity"]
-    content = {
-        "values": values,
-        "metrics": figures,
-        "conclusion": conclusion(
-            values, _differences(project), check["status"], check.get("grade")
-        ),
-    }
+    status, grade = figures["fidelity"]["status"], figures["fidelity"].get("grade")
+    sentences = conclusion(values, _differences(project), status, grade)
+    content: dict[str, Any] = {"values": values, "metrics": figures, "conclusion": sentences}
     faults = FaultSettings.model_validate(manifest["config"]["faults"])
     published = read_values(project.valuation / "values.csv")
     by_provider = {entry.provider: entry.value for entry in published if entry.value is not None}
