@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 from typing import Any
 
-from unshapley.analysis.conclusion import conclusion
 from unshapley.analysis.detection import duplicates, summarize
 from unshapley.config import FaultSettings
 from unshapley.files import from_text, read_json
 from unshapley.project import Project
+from unshapley.results.conclusion import conclusion
 from unshapley.results.published import (
     RUN_FIRST,
     TEXT,

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from unshapley.analysis.conclusion import conclusion
 from unshapley.api.showing import Picture, as_html, as_text
 from unshapley.config import Params
 from unshapley.errors import UntrustedError
@@ -16,6 +15,7 @@ from unshapley.fidelity.gate import Fidelity, may_publish
 from unshapley.fidelity.refusal import refusal
 from unshapley.game.loading import LoadedGame
 from unshapley.results import tables
+from unshapley.results.conclusion import conclusion
 from unshapley.results.published import GRADES
 from unshapley.results.valuation import Valuation
 

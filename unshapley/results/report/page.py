@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from unshapley.analysis.conclusion import conclusion
+from unshapley.results.conclusion import conclusion
 from unshapley.results.published import GRADES
 from unshapley.results.report import plots
 from unshapley.results.report.rendering import picture, render

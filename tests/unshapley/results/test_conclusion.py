@@ -5,7 +5,7 @@ import itertools
 import pandas as pd
 import pytest
 
-from unshapley.analysis.conclusion import conclusion
+from unshapley.results.conclusion import conclusion
 
 
 def tables(values, half):
