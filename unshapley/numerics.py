@@ -51,7 +51,7 @@ def one_thread() -> Iterator[None]:
 
 
 def _enter() -> None:
-    if torch.backends.cuda.is_built():
+    if torch.backends.cuda.is_built():  # type: ignore[no-untyped-call]
         # it stays set: changing variables while other threads read them is not safe
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     with _LOCK:
