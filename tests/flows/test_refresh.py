@@ -251,6 +251,7 @@ def test_what_one_that_died_has_committed_is_tagged_and_pushed_by_the_next(
     assert list(drop.iterdir()) == []
 
 
+@pytest.mark.drill
 @needs_ssh_keygen
 def test_a_refresh_signs_what_it_values_and_commits_both(checkout, tmp_path, monkeypatch):
     key = make_key(tmp_path, "robot")

@@ -80,8 +80,14 @@ def test_no_step_is_seen_where_there_is_none(name):
         assert np.linalg.norm(found.value - truth) < 0.2 * np.linalg.norm(truth)
 
 
-@pytest.mark.parametrize("utility", UTILITIES)
-@pytest.mark.parametrize(("budget", "least"), [(16, 0.85), (128, 0.9)])
+@pytest.mark.parametrize(
+    ("utility", "budget", "least"),
+    [
+        *((utility, 16, 0.85) for utility in UTILITIES),
+        (UTILITIES[0], 128, 0.9),
+        *(pytest.param(u, 128, 0.9, marks=pytest.mark.drill) for u in UTILITIES[1:]),
+    ],
+)
 def test_intervals_of_a_real_game_hold_as_often_as_they_say(utility, budget, least):
     """With few coalitions, to which as many parameters are fitted; and with half of all, where
     they were too wide.
