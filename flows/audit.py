@@ -15,6 +15,7 @@ from flows.audit_steps.opening import open_record
 from flows.audit_steps.publishing import publish_verdict
 from flows.audit_steps.recording import check_record
 from flows.audit_steps.retraining import retrain_again
+from flows.audit_steps.revision import Revision
 from flows.audit_steps.run import running_audit
 from unshapley.audit.settings import AuditSettings
 
@@ -25,13 +26,16 @@ def _run_name() -> str:
 
 @flow(name="audit", flow_run_name=_run_name)
 def audit(
-    project: Path = Path(), revision: str | None = None, settings: AuditSettings | None = None
+    project: Path = Path(),
+    revision: Revision | str | None = None,
+    settings: AuditSettings | None = None,
 ) -> dict[str, Any]:
     """Repeat a recorded valuation, and say whether it was reproduced.
 
     Args:
         project: a git checkout, whose files, index and lock stay as they are.
-        revision: a commit, a tag or a manifest file; left out, the last commit.
+        revision: a commit, a tag or a manifest file, or what was found for it; left out, the last
+            commit.
         settings: how much is measured again, and by which seed it is drawn.
 
     """

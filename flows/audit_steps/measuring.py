@@ -12,8 +12,9 @@ import numpy as np
 from flows.audit_steps.opening import OpenedRecord
 from flows.audit_steps.run import AuditRun
 from unshapley.audit.correcting import needs_candidate
+from unshapley.audit.effort import Effort, effort
 from unshapley.audit.remeasured import Kind, compare_utilities
-from unshapley.audit.sampling import RANDOM, SHARES, Sample, chance, draw
+from unshapley.audit.sampling import RANDOM, SHARES, Sample, chance, draw, surely_found
 from unshapley.audit.verdict import compare_numbers
 from unshapley.estimators.base import Floats, Ints
 from unshapley.fidelity.correction import FEWEST
@@ -56,26 +57,26 @@ def measure_again(run: AuditRun, opened: OpenedRecord) -> Remeasured:
     auditor asks for it.
     """
     with run.tracker.step("measure"):
-        sample = _sample(run, opened)
+        work = _effort(run, opened)
+        sample = _sample(run, opened, work)
         measured = _measure(run, opened, sample.rows)
         tolerance = _compare(run, opened, sample.rows, measured)
         endpoints = _endpoints(run, opened)
         _check_endpoints(run, opened, endpoints, tolerance)
         candidate = _candidate(run, opened)
-    m = len(opened.recorded.coalitions)
+    m, drawn = len(opened.recorded.coalitions), sample.count(RANDOM) or len(sample.rows)
     run.figures["measured"] = {
         "coalitions": len(sample.rows),
         "of": m,
         "chosen": {name: sample.count(name) for name in SHARES},
         "chunks_computed": run.tracker.computed,
         "chunks_from_a_cache": run.tracker.resumed + run.tracker.recalled.total(),
+        "share_of_work": work.share(len(sample.rows)),
         "tolerance": tolerance,
         "found_if_forged": {
-            str(share): chance(
-                m, max(1, round(share * m)), sample.count(RANDOM) or len(sample.rows)
-            )
-            for share in FORGED
+            str(share): chance(m, max(1, round(share * m)), drawn) for share in FORGED
         },
+        "surely_found": surely_found(m, drawn),
     }
     log.info(
         "%d of %d coalitions measured again", len(sample.rows), len(opened.recorded.coalitions)
@@ -83,11 +84,18 @@ def measure_again(run: AuditRun, opened: OpenedRecord) -> Remeasured:
     return Remeasured(sample.rows, measured, endpoints, tolerance, candidate)
 
 
-def _sample(run: AuditRun, opened: OpenedRecord) -> Sample:
-    recorded, settings, m = opened.recorded, run.settings, len(opened.recorded.coalitions)
-    if settings.everything or settings.sample >= m:
+def _effort(run: AuditRun, opened: OpenedRecord) -> Effort:
+    checked, setup = len(opened.derived.fidelity.coalitions), opened.setup
+    return effort(opened.recorded, setup.game, setup.unlearner, checked, run.settings.retrain)
+
+
+def _sample(run: AuditRun, opened: OpenedRecord, work: Effort) -> Sample:
+    """As many as the auditor asks for, or as a part of the run's work pays for."""
+    settings, m = run.settings, len(opened.recorded.coalitions)
+    count = work.affordable(m) if settings.sample is None else settings.sample
+    if settings.everything or count >= m:
         return Sample(np.arange(m), ())
-    return draw(recorded, opened.derived.estimate, settings.sample, settings.seed)
+    return draw(opened.recorded, opened.derived.estimate, count, settings.seed)
 
 
 def _measure(run: AuditRun, opened: OpenedRecord, rows: Ints) -> Measured:

@@ -25,7 +25,8 @@ def publish_verdict(run: AuditRun) -> dict[str, Any]:
     found = differences(run.manifest)
     verdict = Verdict(tuple(run.checks), is_other_code(found))
     settings, revision = run.settings, run.revision
-    amount = "--all" if settings.everything else f"--sample {settings.sample}"
+    sample = run.figures.get("measured", {}).get("coalitions", settings.sample)
+    amount = "--all" if settings.everything else f"--sample {sample}" if sample else ""
     folder = run.user.data / "audit" / revision.commit[:8]
     device = run.params.valuation.device
     summary = {
@@ -45,7 +46,7 @@ def publish_verdict(run: AuditRun) -> dict[str, Any]:
         "differences": [asdict(difference) for difference in found],
         "rebuild": rebuild_commands(run.manifest),
         "repeat": f"unshapley audit {revision.commit} {amount} --retrain {settings.retrain} "
-        f"--seed {settings.seed}",
+        f"--seed {settings.seed}".replace("  ", " "),
         "seconds": {name: round(value, 3) for name, value in run.tracker.seconds.items()},
         "folder": str(folder),
     }

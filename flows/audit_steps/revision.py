@@ -69,9 +69,8 @@ def find_revision(project: Project, repo: Repository, name: str | None) -> Revis
     return Revision(wanted, found, folder, wanted if is_tag else None)
 
 
-def recorded_numerics(project: Project, repo: Repository, name: str | None) -> str:
-    """`valuation.numerics` of the valuation that `name` means; raises as `find_revision` does."""
-    found = find_revision(project, repo, name)
+def recorded_numerics(project: Project, repo: Repository, found: Revision) -> str:
+    """`valuation.numerics` of the valuation that a commit holds."""
     path = f"{found.folder}{project.relative(project.valuation / MANIFEST)}"
     try:
         config = json.loads(repo.git("cat-file", "-p", f"{found.commit}:{path}"))["config"]

@@ -78,17 +78,18 @@ class AuditRun:
 
 @contextmanager
 def running_audit(
-    folder: Path, revision: str | None, settings: AuditSettings
+    folder: Path, revision: Revision | str | None, settings: AuditSettings
 ) -> Iterator[AuditRun]:
     """An audit with its work tree, which is removed at the end.
 
-    Raises as `find_revision` does, `BusyError` where another audit works in the project, and
-    `InputError` for a manifest that is not readable or of a newer schema.
+    revision: as somebody names it, or what was found for that name. Raises as `find_revision` does,
+    `BusyError` where another audit works in the project, and `InputError` for a manifest that is
+    not readable or of a newer schema.
     """
     user = Project(folder.resolve())
     with only_audit(user) as lock:
         repo = Repository(user.root, lock)
-        found = find_revision(user, repo, revision)
+        found = revision if isinstance(revision, Revision) else find_revision(user, repo, revision)
         log.info("audit of %s, commit %s", found.name, found.commit[:8])
         with work_tree(user, repo, found) as tree:
             project = Project(tree / found.folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,9 @@ from flows.cli.common import (
 )
 from unshapley.project import Project
 
+if TYPE_CHECKING:
+    from flows.audit_steps.revision import Revision
+
 
 @reported
 def audit(
@@ -26,10 +29,13 @@ def audit(
         typer.Argument(metavar="[REV|TAG|MANIFEST]", help="What is audited; the last commit."),
     ] = None,
     project: ProjectOption = Path(),
-    sample: Annotated[int, typer.Option(min=1, help="Coalitions measured again.")] = 200,
+    sample: Annotated[
+        int | None,
+        typer.Option(min=1, help="Coalitions measured again; else a quarter of the run's work."),
+    ] = None,
     retrain: Annotated[
         int, typer.Option(min=0, help="Recorded retrainings repeated, and so many others made.")
-    ] = 3,
+    ] = 2,
     everything: Annotated[
         bool, typer.Option("--all", help="Measure every coalition again.")
     ] = False,
@@ -50,7 +56,8 @@ def audit(
     from flows.runtime.portable import restart_if
     from flows.runtime.server import embedded_server
 
-    restart_if(_recorded_numerics(Project(project), revision))
+    found, numerics = _found(Project(project), revision)
+    restart_if(numerics)
 
     with embedded_server() as server:
         from flows.audit import audit as audit_flow
@@ -66,7 +73,7 @@ def audit(
         server.wait()
         failure = None
         try:
-            summary = audit_flow(project=project, revision=revision, settings=settings)
+            summary = audit_flow(project=project, revision=found, settings=settings)
         except (NotReproducedError, NotCheckableError) as error:  # no fault of the run
             failure, summary = error, dict(error.summary)
     _print(summary, as_json)
@@ -74,13 +81,16 @@ def audit(
         raise failure
 
 
-def _recorded_numerics(project: Project, revision: str | None) -> str:
-    from flows.audit_steps.revision import recorded_numerics
+def _found(project: Project, revision: str | None) -> tuple[Revision, str]:
+    """The commit that is audited, and `valuation.numerics` of its valuation."""
+    from flows.audit_steps.revision import find_revision, recorded_numerics
     from flows.refresh_steps.repository import Repository
     from flows.runtime.locks import only_audit
 
     with only_audit(project) as lock:
-        return recorded_numerics(project, Repository(project.root, lock), revision)
+        repo = Repository(project.root, lock)
+        found = find_revision(project, repo, revision)
+        return found, recorded_numerics(project, repo, found)
 
 
 def _print(summary: Mapping[str, Any], as_json: bool) -> None:

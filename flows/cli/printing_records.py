@@ -128,6 +128,18 @@ def _size_and_age(size: float, seconds: float) -> tuple[str, str]:
     return f"{size / 1e6:.1f}", f"{seconds / 86400:.1f} days"
 
 
+def _surely(measured: Mapping[str, Any]) -> str:
+    """How much was measured again, and how surely that finds a forgery."""
+    by_share = measured["found_if_forged"].items()
+    odds = ", ".join(f"{float(share):.0%}: {chance:.2f}" for share, chance in by_share)
+    return (
+        f"measured again: {measured['coalitions']} of {measured['of']} coalitions, "
+        f"{measured['share_of_work']:.0%} of the run's counted work; probability that the random "
+        f"part holds a forged one, by how many are forged: {odds}; at least .95 from "
+        f"{measured['surely_found']} coalitions on"
+    )
+
+
 def print_audit(summary: Mapping[str, Any]) -> None:
     """Print the outcome of an audit, as audit.json holds it."""
     out, checks = console(), summary["checks"]
@@ -146,6 +158,8 @@ def print_audit(summary: Mapping[str, Any]) -> None:
     out.print(table)
     same = sum(check["outcome"] == "identical" for check in checks)
     out.print(f"identical: {same} more checks")
+    if measured := summary["figures"].get("measured"):
+        out.print(_surely(measured), soft_wrap=True)
     for row in summary["differences"]:
         there, here = escape(row["recorded"]), escape(row["here"])
         out.print(f"other {row['name']}: recorded {there}, here {here}", soft_wrap=True)

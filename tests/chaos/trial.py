@@ -86,10 +86,10 @@ class Trial:
             raise Missed
         command.look()
 
-    def kill(self, command: Command, signum: int) -> None:
+    def kill(self, command: Command, signum: int) -> int:
         """Send a signal and wait for the end; nothing may be lost, and nobody may be left."""
         command.process.send_signal(signum)
-        self.end(command, {-signum, 128 + signum, 0}, within=STOPS_WITHIN)
+        return self.end(command, {-signum, 128 + signum, 0}, within=STOPS_WITHIN)
 
     def end(self, command: Command, codes: set[int], within: float = PATIENCE) -> int:
         """Wait for the end with one of these exit codes."""

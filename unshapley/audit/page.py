@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
+from jinja2 import UndefinedError
 
 from unshapley import environment
 from unshapley.audit.recorded import DO, RecordedValuation
@@ -74,4 +75,7 @@ def _rendered(recorded: RecordedValuation, derived: Valuation) -> str:
     figures, validation = (
         read_json(folder / name, do=DO) for name in ("metrics.json", "validation.json")
     )
-    return render_report(derived, tables, validation, provenance, figures)
+    try:
+        return render_report(derived, tables, validation, provenance, figures)
+    except UndefinedError as error:  # our page shows what another version did not record
+        raise InputError(f"the report cannot be drawn: {error}", where=folder, do=DO) from None

@@ -17,9 +17,13 @@ class AuditSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sample: int = Field(200, ge=1, description="coalitions measured again")
+    sample: int | None = Field(
+        None,
+        ge=1,
+        description="coalitions measured again; none: a quarter of the run's work",
+    )
     retrain: int = Field(
-        3, ge=0, description="coalitions retrained of the recorded check, and so many others"
+        2, ge=0, description="coalitions retrained of the recorded check, and so many others"
     )
     everything: bool = Field(False, description="measure all coalitions again")
     seed: int = Field(default_factory=any_seed, ge=0, description="of what is drawn")

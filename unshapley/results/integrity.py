@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unshapley.config import load_params
+from unshapley.config import load_params, parse_params
 from unshapley.errors import InputError
 from unshapley.files import sha256
 from unshapley.project import Project
@@ -84,10 +84,18 @@ def _parameters(project: Project, recorded: Mapping[str, Any]) -> Iterator[str]:
     except InputError as error:
         yield str(error).splitlines()[0]
         return
-    flat_recorded, flat_current = flat(recorded), flat(current)
+    flat_recorded, flat_current = flat(_as_read_now(recorded)), flat(current)
     for key in sorted({*flat_recorded, *flat_current}):
         if flat_recorded.get(key) != flat_current.get(key):
             yield f"{key} is {flat_current.get(key)}, recorded is {flat_recorded.get(key)}"
+
+
+def _as_read_now(recorded: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Recorded parameters with those that the recording version did not know, at their defaults."""
+    try:
+        return parse_params(recorded, MANIFEST).recorded()
+    except InputError:
+        return recorded
 
 
 def flat(content: Any, prefix: str = "") -> dict[str, Any]:

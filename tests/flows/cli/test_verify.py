@@ -63,6 +63,19 @@ def test_every_kind_of_alteration_is_named(committed):
     assert "data/valuation/values.csv" not in problems(committed)
 
 
+def test_a_parameter_that_the_recording_version_did_not_know_is_no_alteration(committed):
+    path = committed.valuation / "manifest.json"
+    content = json.loads(path.read_text())
+    del content["config"]["valuation"]["numerics"]
+    path.write_text(json.dumps(content))
+    git(committed, "commit", "-qam", "as an older version wrote it")
+    assert problems(committed) == {}
+    set_params(committed, valuation__numerics="portable")
+    assert problems(committed) == {
+        "params.yaml": "valuation.numerics is portable, recorded is native"
+    }
+
+
 def test_an_edited_manifest_does_not_hide_edited_values(committed):
     """Who edits values and their hash is told by git."""
     path = committed.valuation / "manifest.json"
