@@ -80,7 +80,8 @@ def _check_in_memory(settings: Params) -> None:
         raise InputError(
             "the keys of `data` name the providers",
             where="params.prepare.provider",
-            do="leave it out: data = dict(list(frame.groupby(column)))",
+            do="leave it out: data = {name: part.drop(columns=column) for name, part in "
+            "frame.groupby(column)}",
         )
     if settings.faults != FaultSettings():
         raise InputError(
