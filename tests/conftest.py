@@ -26,7 +26,7 @@ if not WORKER:
     os.environ.pop("PREFECT_API_URL", None)
 from flows.runtime import server  # noqa: E402
 from flows.runtime.server import EmbeddedServer  # noqa: E402
-from flows.runtime.settings import configure  # noqa: E402
+from flows.runtime.settings import configure, send_no_heartbeats  # noqa: E402
 
 configure(Path(os.environ["PREFECT_HOME"]), verbose=False)
 
@@ -60,6 +60,8 @@ SMALL = [
     "run.retries=0",
 ]
 SERVER = EmbeddedServer()
+SETTINGS = []
+"""Of Prefect, as long as this process runs tests."""
 SLOW_FOLDERS = ("tests/flows", "tests/acceptance")
 
 
@@ -78,6 +80,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     elif url := os.environ.get("PREFECT_API_URL"):
         while not server.answers(url):  # the first process ends all if it takes too long
             time.sleep(0.1)
+        SETTINGS.append(send_no_heartbeats())
     copy_database(Path(USER["PREFECT_HOME"]))
 
 

@@ -16,10 +16,8 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
-"""Environment variable that cuBLAS wants set before it promises equal bits."""
 _LOCK = threading.Lock()
-_BEFORE: list[tuple[int, int, bool, str | None]] = []
+_BEFORE: list[tuple[int, int, bool]] = []
 """What was set before the first of the computations that are under way, one entry for each."""
 
 
@@ -53,9 +51,11 @@ def one_thread() -> Iterator[None]:
 
 
 def _enter() -> None:
+    if torch.backends.cuda.is_built():  # type: ignore[no-untyped-call]
+        # it stays set: changing variables while other threads read them is not safe
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     with _LOCK:
         _BEFORE.append(_BEFORE[0] if _BEFORE else _settings())
-        os.environ.setdefault(CUBLAS, ":4096:8")
         torch.set_num_threads(1)
         # not use_deterministic_algorithms: it imports torch's compiler, which takes 2 s
         torch.set_deterministic_debug_mode("error")
@@ -65,19 +65,16 @@ def _enter() -> None:
 
 def _leave() -> None:
     with _LOCK:
-        threads, algorithms, fill, workspace = _BEFORE.pop()
+        threads, algorithms, fill = _BEFORE.pop()
         if not _BEFORE:
-            if workspace is None:
-                os.environ.pop(CUBLAS, None)
             torch.set_num_threads(threads)
             torch.set_deterministic_debug_mode(algorithms)
             torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
 
 
-def _settings() -> tuple[int, int, bool, str | None]:
+def _settings() -> tuple[int, int, bool]:
     return (
         torch.get_num_threads(),
         torch.get_deterministic_debug_mode(),
         torch.utils.deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
-        os.environ.get(CUBLAS),
     )

@@ -39,6 +39,7 @@ def print_valuation(summary: Mapping[str, Any]) -> None:
         rank = "" if row["rank"] is None else str(row["rank"])
         table.add_row(rank, escape(str(row["provider"])), str(row["rows"]), *numbers, row["status"])
     out.print(table)
+    out.print(f"[bold]{escape(' '.join(summary['conclusion']))}[/]", soft_wrap=True)
     _print_figures(out, figures)
     if "detection" in summary:
         from unshapley.analysis.detection import sentence

@@ -18,9 +18,9 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
-from flows.runtime.settings import names_server
+from flows.runtime.settings import names_server, send_no_heartbeats
 from flows.runtime.stopping import end
 from unshapley.errors import UnshapleyError
 
@@ -58,6 +58,7 @@ class EmbeddedServer:
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None
         self.url = ""
+        self._settings: AbstractContextManager[object] | None = None
 
     def start(self) -> None:
         """Start it in the background."""
@@ -90,6 +91,7 @@ class EmbeddedServer:
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until and self.process.poll() is None:
             if answers(self.url):
+                self._settings = send_no_heartbeats()
                 own = (self.process,)
                 threading.Thread(target=self._end_with, args=own, daemon=True).start()
                 return

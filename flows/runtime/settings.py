@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 QUIET = {
@@ -35,6 +36,18 @@ def configure(root: Path, *, verbose: bool = True) -> None:
         defaults["PREFECT_HOME"] = str(root.resolve() / ".prefect")
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+
+
+def send_no_heartbeats() -> AbstractContextManager[object]:
+    """From now on flow runs of this process send none, as long as what is returned is kept. They
+    are for a server that watches many runs; a run waits up to a second for the thread that sends
+    them, and no environment variable turns it off.
+    """
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    settings = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
+    settings.__enter__()
+    return settings
 
 
 def names_server() -> bool:

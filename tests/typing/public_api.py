@@ -22,5 +22,10 @@ assert_type(game.players, tuple[str, ...])
 assert_type(record.score, dict[str, float])
 assert_type(seconds, dict[str, float])
 assert_type(estimate.std_error, np.ndarray[tuple[Any, ...], np.dtype[np.float64]])
+result = us.value(None, {"north": np.eye(2), "south": np.eye(2)}, label="disease", progress=True)
+assert_type(result, us.Result)
+assert_type(result.status, str)
+assert_type(result.warnings, tuple[str, ...])
+us.value("my_models:net", {}, task="ranking")  # type: ignore[arg-type]
 us.load_params("params.yaml")  # type: ignore[arg-type]
 us.no_such_thing  # type: ignore[attr-defined]

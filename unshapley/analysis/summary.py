@@ -9,6 +9,7 @@ from unshapley.analysis.detection import duplicates, summarize
 from unshapley.config import FaultSettings
 from unshapley.files import from_text, read_json
 from unshapley.project import Project
+from unshapley.results.conclusion import conclusion
 from unshapley.results.published import (
     RUN_FIRST,
     TEXT,
@@ -28,7 +29,9 @@ def summarize_valuation(project: Project) -> dict[str, Any]:
     figures = read_json(project.valuation / "metrics.json", do=RUN_FIRST)
     with (project.valuation / "values.csv").open(newline="") as file:
         values = [{k: _cell(k, v) for k, v in row.items()} for row in csv.DictReader(file)]
-    content = {"values": values, "metrics": figures}
+    status, grade = figures["fidelity"]["status"], figures["fidelity"].get("grade")
+    sentences = conclusion(values, _differences(project), status, grade)
+    content: dict[str, Any] = {"values": values, "metrics": figures, "conclusion": sentences}
     faults = FaultSettings.model_validate(manifest["config"]["faults"])
     published = read_values(project.valuation / "values.csv")
     by_provider = {entry.provider: entry.value for entry in published if entry.value is not None}
@@ -43,6 +46,11 @@ def summarize_valuation(project: Project) -> dict[str, Any]:
     if refused:
         content["refused"] = refused
     return {**content, "report": str(project.valuation / "report.html")}
+
+
+def _differences(project: Project) -> list[dict[str, Any]]:
+    with (project.valuation / "differences.csv").open(newline="") as file:
+        return [{k: _cell(k, v) for k, v in row.items()} for row in csv.DictReader(file)]
 
 
 def _interactions(project: Project) -> dict[tuple[str, str], float]:

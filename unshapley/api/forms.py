@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,26 @@ EXPECTED = (
 )
 
 
-def as_frame(table: Any, label: str, where: object) -> tuple[pd.DataFrame, tuple[int, ...]]:
-    """Rows as a frame with the label as a column, and the shape of a row in x.
+@dataclass(frozen=True)
+class Form:
+    """Rows as a frame with the label as a column.
+
+    shape: of a row in x; numeric: whether x is one array of numbers, which need no reading.
+    """
+
+    frame: pd.DataFrame
+    shape: tuple[int, ...]
+    numeric: bool = False
+
+
+def as_form(table: Any, label: str, where: object) -> Form:
+    """Rows in any of the forms that they come in.
 
     Columns of x without names are called x0, x1 … in the order of its memory. Raises `InputError`
     for what is none of these forms, or whose x and y do not belong together.
     """
     if isinstance(table, pd.DataFrame):
-        return table, (len(table.columns) - 1,)
+        return Form(table, (len(table.columns) - 1,))
     if isinstance(table, Dataset):
         table = _pair(table, where)
     if not isinstance(table, tuple | list) or len(table) != 2:
@@ -33,27 +46,30 @@ def as_frame(table: Any, label: str, where: object) -> tuple[pd.DataFrame, tuple
     x, y = table
     labels = _labels(y, where)
     if isinstance(x, pd.DataFrame):
-        frame, shape = x.reset_index(drop=True), (len(x.columns),)
+        form = Form(x.reset_index(drop=True), (len(x.columns),))
     else:
         array = _array(x, "x", where)
         if array.ndim < 2:
             raise InputError(
                 f"x has the shape {array.shape}", where=where, expected="(rows, features …)"
             )
-        shape = array.shape[1:]
         flat = array.reshape(len(array), -1)
-        frame = pd.DataFrame(flat, columns=[f"x{i}" for i in range(flat.shape[1])])
-    if len(labels) != len(frame):
+        names = [f"x{i}" for i in range(flat.shape[1])]
+        numeric = array.dtype.kind in "biuf"
+        form = Form(pd.DataFrame(flat, columns=names), array.shape[1:], numeric)
+    if len(labels) != len(form.frame):
         raise InputError(
-            f"x has {len(frame)} rows, y has {len(labels)}", where=where, expected="a label a row"
+            f"x has {len(form.frame)} rows, y has {len(labels)}",
+            where=where,
+            expected="a label a row",
         )
-    if label in frame.columns:
+    if label in form.frame.columns:
         raise InputError(
             f"x has a column {label!r}, as the label is called",
             where=where,
             do="leave it out of x, which would hold the answer, or give another `label`",
         )
-    return frame.assign(**{label: labels}), shape
+    return replace(form, frame=form.frame.assign(**{label: labels}))
 
 
 def _pair(dataset: Any, where: object) -> tuple[Any, Any]:

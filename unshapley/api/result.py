@@ -15,6 +15,7 @@ from unshapley.fidelity.gate import Fidelity, may_publish
 from unshapley.fidelity.refusal import refusal
 from unshapley.game.loading import LoadedGame
 from unshapley.results import tables
+from unshapley.results.conclusion import conclusion
 from unshapley.results.published import GRADES
 from unshapley.results.valuation import Valuation
 
@@ -77,6 +78,12 @@ class Result:
     def warnings(self) -> tuple[str, ...]:
         """All that speaks against believing the values as they stand; empty if nothing does."""
         return (*self._of_fidelity(), *self.findings)
+
+    @property
+    def conclusion(self) -> str:
+        """What to conclude, in a few sentences, as the report has them."""
+        values, pairs = (t.to_dict("records") for t in (self.frame, self.differences()))
+        return " ".join(conclusion(values, pairs, self.status, self.grade))
 
     def differences(self) -> pd.DataFrame:
         """Is one provider worth more than another? A row a pair, as differences.csv has it."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 
-from unshapley.api.forms import as_frame
+from unshapley.api.forms import Form, as_form
 from unshapley.config import PrepareSettings
 from unshapley.data.chance import collision_rate
 from unshapley.data.encoding import encode
@@ -65,8 +65,8 @@ def read_tables(
     sets_given = {"test": test, "reference": reference}
     raw = {**_named(data), **{n: table for n, table in sets_given.items() if table is not None}}
     forms = {name: _form(name, table, settings.label) for name, table in raw.items()}
-    cells = {name: of_frame(frame, str(_place(name))) for name, (frame, _) in forms.items()}
-    schema, encoded = encode(cells, settings)
+    _check_shapes(forms)
+    schema, encoded = _encoded(forms, settings)
     encoded = _without_incomplete(encoded, settings)
     if settings.incomplete != "impute":
         for name, table in encoded.items():  # what no model can use is found before the split
@@ -86,15 +86,44 @@ def read_tables(
         rows["test"],
         rows["reference"],
         (*findings, *_repeated(tables, schema.features)),
-        next(shape for _, shape in forms.values()),
+        next(iter(forms.values())).shape,
     )
 
 
-def _form(name: str, table: Any, label: str) -> tuple[pd.DataFrame, tuple[int, ...]]:
-    frame, shape = as_frame(table, label, _place(name))
-    if frame.empty:
+def _form(name: str, table: Any, label: str) -> Form:
+    form = as_form(table, label, _place(name))
+    if form.frame.empty:
         raise InputError("holds no rows", where=_place(name), do="add rows, or leave it out")
-    return frame, shape
+    return form
+
+
+def _check_shapes(forms: Mapping[str, Form]) -> None:
+    first, expected = next((name, form.shape) for name, form in forms.items())
+    for name, form in forms.items():
+        if form.shape != expected and len(form.shape) + len(expected) > 2:
+            raise InputError(
+                f"rows have the shape {form.shape}",
+                where=_place(name),
+                expected=f"{expected}, as those of {_place(first)}",
+            )
+
+
+def _encoded(
+    forms: Mapping[str, Form], settings: PrepareSettings
+) -> tuple[Schema, dict[str, pd.DataFrame]]:
+    """As `encode`; of arrays of numbers only the label and one column are read, as thousands of
+    pixels would take a minute.
+    """
+    frames = {name: form.frame for name, form in forms.items()}
+    first, label = next(iter(frames.values())), settings.label
+    arrays = all(f.numeric for f in forms.values()) and not (settings.columns or settings.drop)
+    same = all(list(frame.columns) == list(first.columns) for frame in frames.values())
+    if not (arrays and same) or settings.aside:
+        return encode({n: of_frame(f, str(_place(n))) for n, f in frames.items()}, settings)
+    read = {n: of_frame(f[["x0", label]], str(_place(n))) for n, f in frames.items()}
+    schema, encoded = encode(read, settings)
+    tables = {name: frames[name].assign(**{label: part[label]}) for name, part in encoded.items()}
+    return replace(schema, features=tuple(first.columns.drop(label))), tables
 
 
 def _named(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -118,6 +118,20 @@ def test_rows_keep_the_shape_that_the_module_takes(data, everything):
     assert found.valuation.u_all > found.valuation.u_none
 
 
+def test_numbers_as_labels_stay_in_their_unit(everything):
+    x, _ = everything
+    torch.manual_seed(0)
+    module = nn.Linear(4, 1)
+    y = 50 + 10 * x[:, 0]
+    tables = {name: (x[i::3], y[i::3]) for i, name in enumerate(NAMES)}
+    sets = {"test": (x[:20], y[:20]), "reference": (x[20:40], y[20:40])}
+    result = us.value(module, tables, **sets, task="regression")
+    with torch.no_grad():
+        error = (module(x[:20])[:, 0] - y[:20]).square().mean().item()
+    assert (result.utility, result.status) == ("neg_mse", "unchecked")
+    assert result.valuation.u_all == pytest.approx(-error, rel=1e-5)
+
+
 class NoReset(nn.Module):
     def __init__(self) -> None:
         super().__init__()

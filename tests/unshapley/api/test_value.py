@@ -168,7 +168,7 @@ def hook(event, arguments):
         written.append(arguments[0])
 sys.addaudithook(hook)
 us.value(None, data, **call)
-assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+assert torch.backends.cuda.is_built() or "CUBLAS_WORKSPACE_CONFIG" not in os.environ
 before = state()  # torch has imported by now what it imports late, which sets variables of its own
 us.value(None, data, **call)
 assert state() == before

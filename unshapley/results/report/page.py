@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from unshapley.results.conclusion import conclusion
 from unshapley.results.published import GRADES
 from unshapley.results.report import plots
 from unshapley.results.report.rendering import picture, render
@@ -38,6 +39,12 @@ def render_report(
         valuation=valuation,
         metrics=figures,
         rows=table.sort_values("rank", na_position="last").to_dict("records"),
+        conclusion=conclusion(
+            table.to_dict("records"),
+            tables["differences.csv"].to_dict("records"),
+            figures["fidelity"]["status"],
+            figures["fidelity"].get("grade"),
+        ),
         pairs=extremes.to_dict("records"),
         pairs_in_all=players * (players - 1) // 2,
         validation=validation,

@@ -1,0 +1,83 @@
+"""What to conclude from a valuation, in a few plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Row = Mapping[Any, Any]
+
+NAMED = 4
+"""Providers that a sentence names; more are counted."""
+
+
+def conclusion(
+    values: Iterable[Row], differences: Iterable[Row], status: str, grade: str | None
+) -> tuple[str, ...]:
+    """Sentences for somebody who decides: whether to trust the values, who stands out, who harms,
+    and how many can be told apart. Intervals decide, not ranks.
+
+    values, differences: rows of values.csv and differences.csv; status, grade: of the fidelity
+    check.
+    """
+    if status == "untrusted" or grade == "none":
+        return ("Do not act on these values: unlearning did not predict what retraining gives.",)
+    valued = [row for row in values if row["status"] == "valued"]
+    valued.sort(key=lambda row: -row["value"])
+    if any(_is_unknown(row["ci_low"]) for row in valued):
+        unknown = "this estimator gives no errors, so nobody is told apart"
+        return (_trust(status, grade), f"{_best(valued)}; {unknown}.")
+    pairs = [(row["provider"], row["other"], row["ci_low"], row["ci_high"]) for row in differences]
+    better = {(a, b) for a, b, low, _ in pairs if low > 0}
+    better |= {(b, a) for a, b, _, high in pairs if high < 0}
+    sentences = [_trust(status, grade), _leaders(valued, better)]
+    harmful = [row["provider"] for row in valued if row["ci_high"] < 0]
+    if harmful:
+        sentences.append(f"{_names(harmful)} {_verb(harmful, 'makes', 'make')} the model worse.")
+    unclear = [row["provider"] for row in valued if row["ci_low"] <= 0 <= row["ci_high"]]
+    if unclear:
+        help_ = _verb(unclear, "it helps", "they help")
+        sentences.append(f"Of {_names(unclear)} it cannot be told whether {help_} at all.")
+    if len(pairs) > 1:
+        sentences.append(f"Of {len(pairs)} pairs of providers {len(better)} can be told apart.")
+    return tuple(sentences)
+
+
+def _is_unknown(number: float | None) -> bool:
+    return number is None or number != number  # noqa: PLR0124 (NaN)
+
+
+def _trust(status: str, grade: str | None) -> str:
+    if status == "unchecked":
+        return "Nothing was retrained to check these values: take them with care."
+    return {
+        "ranks": "The order can be relied on, the amounts less so.",
+        "extremes": "Only the best and the worst can be relied on.",
+    }.get(grade or "", "The values can be relied on: they agree with retraining.")
+
+
+def _leaders(valued: Sequence[Row], better: set[tuple[str, str]]) -> str:
+    """Who is best, or who may be: all that no other is better than beyond noise."""
+    names = [row["provider"] for row in valued]
+    best = names[0]
+    rivals = [name for name in names[1:] if (best, name) not in better]
+    if not rivals:
+        return f"{_best(valued)}, more than every other provider beyond noise."
+    if len(rivals) == len(names) - 1:
+        return f"{_best(valued)}, but no other provider is worth less beyond noise."
+    return f"{_best(valued)}; {_names(rivals)} may be worth as much."
+
+
+def _best(valued: Sequence[Row]) -> str:
+    row = valued[0]
+    return f"{row['provider']} is worth most ({row['value']:.3g})"
+
+
+def _names(names: Sequence[str]) -> str:
+    if len(names) > NAMED:
+        return f"{', '.join(names[: NAMED - 1])} and {len(names) - NAMED + 1} others"
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _verb(names: Sequence[str], one: str, many: str) -> str:
+    return one if len(names) == 1 else many
