@@ -9,7 +9,6 @@ import os
 import shutil
 import sqlite3
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -17,16 +16,17 @@ from pathlib import Path
 import pytest
 
 WORKER = "PYTEST_XDIST_WORKER" in os.environ
-"""Whether this is one of several processes that run tests; the first one has set up Prefect."""
+"""Whether this is one of several processes that run tests."""
 # threads that spin while they wait take the processors from the other processes that run tests
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-if not WORKER:
-    os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="unshapley-prefect-")
-    atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
-    os.environ.pop("PREFECT_API_URL", None)
+# a home and a server for each: SQLite refuses what several processes write at once, and Prefect's
+# client waits 2, 4, 8, 16 seconds before it tries again
+os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="unshapley-prefect-")
+atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
+os.environ.pop("PREFECT_API_URL", None)
 from flows.runtime import server  # noqa: E402
 from flows.runtime.server import EmbeddedServer  # noqa: E402
-from flows.runtime.settings import configure, send_no_heartbeats  # noqa: E402
+from flows.runtime.settings import configure  # noqa: E402
 
 configure(Path(os.environ["PREFECT_HOME"]), verbose=False)
 
@@ -45,8 +45,7 @@ from unshapley.project import Project  # noqa: E402
 # commands are run on a home of their own: two embedded servers on one SQLite file lock each other out
 USER = {**os.environ, "PREFECT_HOME": tempfile.mkdtemp(prefix="unshapley-user-")}
 USER.pop("PREFECT_API_URL", None)
-if WORKER:  # one server serves all processes: while all compute it may be slow, and is not gone
-    server.UNREACHABLE = math.inf
+server.UNREACHABLE = math.inf  # while all processes compute it may be slow, and is not gone
 
 SMALL = [
     "prepare.source=files",
@@ -60,27 +59,25 @@ SMALL = [
     "run.retries=0",
 ]
 SERVER = EmbeddedServer()
-SETTINGS = []
-"""Of Prefect, as long as this process runs tests."""
+ROOT = Path(__file__).resolve().parent.parent
+LARGEST_DATABASE = 2 * 2**20
+"""Bytes; one in which runs have left much is not copied."""
 SLOW_FOLDERS = ("tests/flows", "tests/acceptance")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One embedded server for the flows of all processes; none where no flow runs."""
+    """An embedded server for the flows of this process; none where no flow runs."""
     fast = "not process" in (config.option.markexpr or "")
-    if not WORKER and not fast and not config.option.collectonly:
+    starts_others = bool(getattr(config.option, "numprocesses", None)) and not WORKER
+    if not starts_others and not fast and not config.option.collectonly:
+        copy_database(Path(os.environ["PREFECT_HOME"]), ROOT / ".prefect")
         SERVER.start()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
-    """Wait for it only here: meanwhile this process, or those that it has started, import."""
-    if not WORKER:
-        SERVER.wait()
-    elif url := os.environ.get("PREFECT_API_URL"):
-        while not server.answers(url):  # the first process ends all if it takes too long
-            time.sleep(0.1)
-        SETTINGS.append(send_no_heartbeats())
+    """Wait for it only here: meanwhile tests are collected."""
+    SERVER.wait()
     copy_database(Path(USER["PREFECT_HOME"]))
 
 
@@ -88,12 +85,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(USER["PREFECT_HOME"], ignore_errors=True)
 
 
-def copy_database(home: Path) -> None:
-    """Give a new home of Prefect the tables that the server of the tests has made; a server that
-    makes them itself takes 4 s of a processor.
+def copy_database(home: Path, made_in: Path | None = None) -> None:
+    """Give a new home of Prefect the tables that the server of the tests has made, or those of the
+    set-up; a server that makes them itself takes 4 s of a processor.
     """
-    made = Path(os.environ["PREFECT_HOME"]) / "prefect.db"
-    if not made.exists():  # no flow runs, so there is no server
+    made = (made_in or Path(os.environ["PREFECT_HOME"])) / "prefect.db"
+    if not made.exists() or (made_in and made.stat().st_size > LARGEST_DATABASE):
         return
     home.mkdir(exist_ok=True)
     with closing(sqlite3.connect(made)) as source, closing(sqlite3.connect(home / made.name)) as to:
@@ -102,9 +99,8 @@ def copy_database(home: Path) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What runs flows or commands is marked, so that `make test-fast` leaves it out."""
-    root = Path(__file__).resolve().parent.parent
     for item in items:
-        path = item.path.relative_to(root).as_posix()
+        path = item.path.relative_to(ROOT).as_posix()
         if path.startswith(SLOW_FOLDERS):
             item.add_marker(pytest.mark.process)
 
