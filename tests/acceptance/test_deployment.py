@@ -38,6 +38,7 @@ def server(tmp_path_factory):
         "PREFECT_HOME": str(tmp_path / "prefect"),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "UNSHAPLEY_HOME": str(HOME),
+        "PREFECT_WORKER_QUERY_SECONDS": "1",  # how often a worker looks for runs
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
     copy_database(tmp_path / "prefect")

@@ -23,6 +23,7 @@ from unshapley.project import Project
             143,
             "stopped by SIGTERM; the same command",
             id="TERM",
+            marks=pytest.mark.drill,
         ),
         pytest.param(
             lambda run: os.killpg(run.pid, signal.SIGINT),

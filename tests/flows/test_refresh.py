@@ -206,6 +206,7 @@ def test_what_cannot_be_taken_stays_with_a_reason(refreshed, tmp_path):
     assert "Traceback" not in again.stderr
 
 
+@pytest.mark.drill
 def test_a_clone_that_has_none_of_it_pulls_and_has_nothing_left_to_do(published, refreshed):
     place = refreshed[0]
     colleague = place.clone("colleague")

@@ -111,7 +111,13 @@ def test_contrasts_of_interactions_are_weights_over_probabilities():
     np.testing.assert_allclose(found * (expected[0] / found[0]), expected, rtol=1e-9)
 
 
-@pytest.mark.parametrize(("name", "n", "budget"), [("redundant", 20, 200), ("airport", 100, 256)])
+@pytest.mark.parametrize(
+    ("name", "n", "budget"),
+    [
+        ("redundant", 20, 200),
+        pytest.param("airport", 100, 256, marks=pytest.mark.drill),
+    ],
+)
 def test_intervals_hold_as_often_as_they_say(name, n, budget):
     """Where they were too wide (a game of second order) and too narrow (one of extremes)."""
     game, held = SYNTHETIC[name](n), []

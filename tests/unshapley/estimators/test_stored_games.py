@@ -84,8 +84,7 @@ def test_no_step_is_seen_where_there_is_none(name):
     ("utility", "budget", "least"),
     [
         *((utility, 16, 0.85) for utility in UTILITIES),
-        (UTILITIES[0], 128, 0.9),
-        *(pytest.param(u, 128, 0.9, marks=pytest.mark.drill) for u in UTILITIES[1:]),
+        *(pytest.param(u, 128, 0.9, marks=pytest.mark.drill) for u in UTILITIES),
     ],
 )
 def test_intervals_of_a_real_game_hold_as_often_as_they_say(utility, budget, least):
