@@ -27,13 +27,18 @@ def init_project(folder: Path, settings: Sequence[str] = ()) -> Path:
     not of that form, or params.yaml would be refused.
     """
     project = Project(folder)
-    if project.params.exists():
-        raise InputError("stands there already", where=project.params, do="name another folder")
+    check_new(project)
     text, _ = new_params(settings)
     with written_whole(project.params) as part:
         part.write_text(text, encoding="utf-8")
     project.raw.mkdir(parents=True, exist_ok=True)
     return project.params
+
+
+def check_new(project: Project) -> None:
+    """Raise `InputError` where a project stands already."""
+    if project.params.exists():
+        raise InputError("stands there already", where=project.params, do="name another folder")
 
 
 def new_params(settings: Sequence[str]) -> tuple[str, Params]:

@@ -122,13 +122,11 @@ def _init_with_tables(
     from flows.cli.printing_tables import print_inspection
     from unshapley.data.inference import inspect_files, tables_among
     from unshapley.data.starting import init_with_tables
+    from unshapley.new_project import check_new
 
     if label is None:
         raise InputError("what is to be predicted?", where="--label", expected="a column's name")
-    if Project(folder).params.exists():
-        raise InputError(
-            "stands there already", where=Project(folder).params, do="name another folder"
-        )
+    check_new(Project(folder))
     tables = {
         name: path
         for name, path in tables_among(data).items()

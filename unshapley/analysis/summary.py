@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 from typing import Any
 
 from unshapley.analysis.detection import duplicates, summarize
@@ -27,10 +28,10 @@ def summarize_valuation(project: Project) -> dict[str, Any]:
     require_published(project)
     manifest = read_json(project.valuation / "manifest.json", do=RUN_FIRST)
     figures = read_json(project.valuation / "metrics.json", do=RUN_FIRST)
-    with (project.valuation / "values.csv").open(newline="") as file:
-        values = [{k: _cell(k, v) for k, v in row.items()} for row in csv.DictReader(file)]
+    values = _rows(project.valuation / "values.csv")
     status, grade = figures["fidelity"]["status"], figures["fidelity"].get("grade")
-    sentences = conclusion(values, _differences(project), status, grade)
+    pairs = _rows(project.valuation / "differences.csv")
+    sentences = conclusion(values, pairs, status, grade)
     content: dict[str, Any] = {"values": values, "metrics": figures, "conclusion": sentences}
     faults = FaultSettings.model_validate(manifest["config"]["faults"])
     published = read_values(project.valuation / "values.csv")
@@ -48,17 +49,15 @@ def summarize_valuation(project: Project) -> dict[str, Any]:
     return {**content, "report": str(project.valuation / "report.html")}
 
 
-def _differences(project: Project) -> list[dict[str, Any]]:
-    with (project.valuation / "differences.csv").open(newline="") as file:
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """A published table, its cells as texts of names, numbers or None."""
+    with path.open(newline="") as file:
         return [{k: _cell(k, v) for k, v in row.items()} for row in csv.DictReader(file)]
 
 
 def _interactions(project: Project) -> dict[tuple[str, str], float]:
-    with (project.valuation / "interactions.csv").open(newline="") as file:
-        return {
-            (from_text(row["provider"]), from_text(row["other"])): float(row["interaction"])
-            for row in csv.DictReader(file)
-        }
+    rows = _rows(project.valuation / "interactions.csv")
+    return {(row["provider"], row["other"]): row["interaction"] for row in rows}
 
 
 def _cell(column: str, text: str) -> str | float | int | None:

@@ -16,7 +16,7 @@ from unshapley.data.chance import collision_rate
 from unshapley.data.encoding import encode
 from unshapley.data.imputing import imputed
 from unshapley.data.names import check_distinct, provider_name
-from unshapley.data.preparation import OWN_TEST_ROWS, _without_incomplete, with_label_scale
+from unshapley.data.preparation import OWN_TEST_ROWS, with_label_scale, without_incomplete
 from unshapley.data.reading import of_frame
 from unshapley.data.row_index import RowIndex
 from unshapley.data.splits import SETS, divide
@@ -67,7 +67,7 @@ def read_tables(
     forms = {name: _form(name, table, settings.label) for name, table in raw.items()}
     _check_shapes(forms)
     schema, encoded = _encoded(forms, settings)
-    encoded = _without_incomplete(encoded, settings)
+    encoded = without_incomplete(encoded, settings)
     if settings.incomplete != "impute":
         for name, table in encoded.items():  # what no model can use is found before the split
             to_arrays(table, schema, _place(name))

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
@@ -16,15 +16,17 @@ import pyarrow.compute as pc
 from unshapley.config import PrepareSettings, ReadSettings
 from unshapley.data.column_rules import ColumnFacts, Rules, kind_of, look_at
 from unshapley.data.columns import NUMBER, as_texts
+from unshapley.data.encoding import RARE
 from unshapley.data.reading import (
     SEPARATORS,
     SUFFIXES,
     TEXT,
     RawTable,
     read_file,
+    usual_separator,
     with_missing,
 )
-from unshapley.data.sources import is_table, table_files
+from unshapley.data.sources import is_table, provider_of, table_files
 from unshapley.errors import InputError
 
 FEW_CLASSES = 20
@@ -121,9 +123,7 @@ def _rows_of(files: Mapping[str, Path], tables: Mapping[Path, RawTable]) -> dict
     """Rows by provider: a file, or a folder of files."""
     rows = Counter[str]()
     for name, path in files.items():
-        folder, nested, _ = name.partition("/")
-        provider = folder.rpartition("=")[2] if nested else path.stem
-        rows[provider] += tables[path].rows.num_rows
+        rows[provider_of(PurePosixPath(name))] += tables[path].rows.num_rows
     return dict(sorted(rows.items()))
 
 
@@ -140,7 +140,7 @@ def _how_written(paths: Sequence[Path]) -> ReadSettings:
     cells = [line.split(separator) for line in lines]
     header = not any(re.match(NUMBER, cell.strip()) for cell in cells[0])
     decimals = [c for row in cells[1:] for c in row if re.match(r"^\s*[+-]?\d+,\d+\s*$", c)]
-    default = "\t" if texts[0].suffix.lower() == ".tsv" else ","
+    default = usual_separator(texts[0])
     return ReadSettings(
         separator=None if separator == default else separator,
         decimal="," if decimals and separator != "," else ".",
@@ -203,7 +203,7 @@ def _task(
             f"the label {label!r} is a truth value and a number: set prepare.label_classes"
         )
     counts = _counted(labels)
-    rare = {name: rows for name, rows in counts.items() if rows < 10}
+    rare = {name: rows for name, rows in counts.items() if rows < RARE}
     if rare:
         rules.notes.append(
             f"classes of few rows: {', '.join(f'{n} ({r})' for n, r in rare.items())}"

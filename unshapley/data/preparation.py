@@ -41,8 +41,8 @@ def prepare(project: Project, params: Params) -> dict[str, int]:
     else:
         raw = read_raw(project.raw, settings)
     schema, encoded = encode(raw, settings)
-    own = _without_incomplete({n: encoded.pop(n) for n in SETS if n in encoded}, settings)
-    tables = _without_incomplete(_by_provider(encoded, settings, project.raw), settings)
+    own = without_incomplete({n: encoded.pop(n) for n in SETS if n in encoded}, settings)
+    tables = without_incomplete(_by_provider(encoded, settings, project.raw), settings)
     sets = divide(tables, own, settings, schema.features)
     if sets.test_sources and not settings.test_from:
         log.warning(OWN_TEST_ROWS)
@@ -103,7 +103,7 @@ def _by_provider(
     return dict(sorted(parts.items()))
 
 
-def _without_incomplete(
+def without_incomplete(
     tables: dict[str, pd.DataFrame], settings: PrepareSettings
 ) -> dict[str, pd.DataFrame]:
     """Leave out rows that miss a value where params.yaml says so, and count them."""

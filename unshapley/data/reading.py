@@ -79,7 +79,7 @@ def of_frame(frame: pd.DataFrame, where: str) -> RawTable:
 
 
 def _read_text(path: Path, settings: ReadSettings) -> pa.Table:
-    separator = settings.separator or ("\t" if path.suffix.lower() == ".tsv" else ",")
+    separator = settings.separator or usual_separator(path)
     parse = pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
     names = settings.names or _first_line(path, settings, separator)
     if settings.names and settings.header:
@@ -107,6 +107,11 @@ def _read_text(path: Path, settings: ReadSettings) -> pa.Table:
         read.use_threads = False
         rows = pa.csv.read_csv(path, read, parse, convert)
     return rows.rename_columns([n or UNNAMED.format(i) for i, n in enumerate(names)])
+
+
+def usual_separator(path: Path) -> str:
+    """What separates columns where nothing is stated: a tabulator in .tsv files, else a comma."""
+    return "\t" if path.suffix.lower() == ".tsv" else ","
 
 
 def _first_line(path: Path, settings: ReadSettings, separator: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pyarrow as pa
 
@@ -25,12 +25,12 @@ def provider_tables(folder: Path, besides: Collection[Path] = ()) -> dict[str, l
         if entry in besides or entry.name.startswith("."):
             continue
         if entry.is_dir():
-            files, name = table_files(entry, nested=True), entry.name.rpartition("=")[2]
+            files = table_files(entry, nested=True)
         else:
-            files, name = [entry] if is_table(entry.name) else [], entry.stem
+            files = [entry] if is_table(entry.name) else []
         if not files:
             continue
-        name = provider_name(name, where=entry)
+        name = provider_name(provider_of(files[0].relative_to(folder)), where=entry)
         if name in paths:
             raise InputError(
                 f"provider {name!r} has two files",
@@ -41,6 +41,11 @@ def provider_tables(folder: Path, besides: Collection[Path] = ()) -> dict[str, l
         paths[name] = files
     check_distinct(paths, where=folder)
     return dict(sorted(paths.items()))
+
+
+def provider_of(place: PurePath) -> str:
+    """Name of the provider of a file at this place in data/raw: the file's or its folder's."""
+    return place.stem if len(place.parts) == 1 else place.parts[0].rpartition("=")[2]
 
 
 def table_files(folder: Path, *, nested: bool = False) -> list[Path]:
