@@ -100,11 +100,11 @@ class Checkout(Project):
         (self.root / ".dvc" / "config.local").write_text(near)
 
 
-def build_checkout(folder: Path, forms: list[str], *settings: str) -> Checkout:
-    """Tables of `forms` added and committed, nothing valued yet."""
+def build_checkout(folder: Path, providers: list[str], *settings: str) -> Checkout:
+    """Tables of `providers` added and committed, nothing valued yet."""
     place = Checkout(folder / "project")
     init_project(place.root, [*SMALL, *QUICK, *settings])
-    for name in forms:
+    for name in providers:
         forms()[name].to_csv(place.raw / f"{name}.csv", index=False)
     params = load_params(place.params)
     prepare(place, params)
