@@ -47,7 +47,7 @@ def by_source(primary: Utility, sources: Mapping[str, int], y: Tensor) -> tuple[
     for source, count in sources.items():
         rows = slice(start, start + count)
         start += count
-        if not primary.varied or y[rows].unique().numel() > 1:
+        if not primary.varied or len(set(y[rows].tolist())) > 1:
             parts[source] = rows
     given = {entry.name: getattr(primary, entry.name) for entry in fields(primary)}
     return (UtilityBySource(**given, parts=parts),)
