@@ -115,8 +115,11 @@ def as_game(
         classes=schema.classes,
         record=record,
         statistics=statistics,
-        utilities=measured
-        + (by_source(measured[0], record.test_sources, test_y) if measured else ()),
+        utilities=(
+            *measured[:1],
+            *(by_source(measured[0], record.test_sources, test_y) if measured else ()),
+            *measured[1:],
+        ),
     )
 
 
