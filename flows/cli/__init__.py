@@ -11,6 +11,7 @@ from flows.cli import (
     clean,
     fidelity,
     history,
+    plan,
     project,
     refresh,
     valuation,
@@ -30,6 +31,7 @@ app = typer.Typer(
 for group in (
     beginning,
     project,
+    plan,
     valuation,
     verify,
     audit,
