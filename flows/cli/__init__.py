@@ -11,6 +11,7 @@ from flows.cli import (
     clean,
     fidelity,
     history,
+    models,
     project,
     refresh,
     valuation,
@@ -30,6 +31,7 @@ app = typer.Typer(
 for group in (
     beginning,
     project,
+    models,
     valuation,
     verify,
     audit,
@@ -40,7 +42,7 @@ for group in (
     clean,
 ):
     for command in group.COMMANDS:
-        app.command()(command)
+        app.command(command.__name__.replace("_", "-"))(command)
 
 
 def main() -> None:
