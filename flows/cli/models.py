@@ -101,4 +101,37 @@ def import_model(
     print_imported(imported)
 
 
-COMMANDS = (import_model,)
+@reported
+def check_model(
+    project: ProjectOption = Path(),
+    coalitions: Annotated[
+        int, typer.Option(min=1, help="Coalitions measured by each unlearner.")
+    ] = 8,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how good the model is, which unlearners work on it, and what a coalition costs.
+
+    Time is that of one thread; memory is what the process grew by beside the estimate by which
+    chunks are sized. How true the unlearners are, says `unshapley fidelity`.
+
+    Examples: `unshapley check-model` · `unshapley check-model --coalitions 2 --json`
+    """
+    from flows.runtime.portable import parameters
+
+    paths = Project(project)
+    params = parameters(paths)
+    from unshapley.valuing.checks import check_parameters
+    from unshapley.valuing.model_check import check_model as check
+
+    check_parameters(params)
+    found = check(paths, params.valuation, coalitions)
+    if as_json:
+        scores, rows = map(vars, found.scores), map(vars, found.unlearners)
+        print_json({"model": found.model, "scores": list(scores), "unlearners": list(rows)})
+        return
+    from flows.cli.printing_models import print_check
+
+    print_check(found)
+
+
+COMMANDS = (import_model, check_model)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from unshapley.game.importing import Imported
     from unshapley.game.judging import ModelScore
+    from unshapley.valuing.model_check import ModelCheck
 
 
 def print_imported(imported: Imported) -> None:
@@ -42,4 +43,28 @@ def print_scores(out: Console, scores: Sequence[ModelScore]) -> None:
     for score in scores:
         numbers = (score.test, score.training, score.constant, score.initial)
         table.add_row(score.utility, *(f"{number:.4f}" for number in numbers))
+    out.print(table)
+
+
+def print_check(check: ModelCheck) -> None:
+    """Print what a model is, how good, and which unlearners work on it."""
+    out, model = console(), check.model
+    out.print(
+        f"{escape(model['architecture'])}: {model['parameters']} parameters, {model['dtype']}; "
+        f"models run {model['runs']}",
+        soft_wrap=True,
+    )
+    out.print(escape(model["origin"]), soft_wrap=True)
+    if model["convergence"]:
+        out.print(escape(model["convergence"]), soft_wrap=True)
+    print_scores(out, check.scores)
+    table = new_table("Unlearners, a coalition on one thread")
+    heads = ("unlearner", "works", "ms", "MiB", "MiB estimated", "note")
+    for head in heads:
+        add_column(table, head, left=("unlearner", "works", "note"))
+    for row in check.unlearners:
+        name = f"{row.unlearner}{' (control)' if row.control else ''}"
+        numbers = (row.milliseconds, row.measured_mb, row.estimated_mb)
+        texts = ("–" if number is None else f"{number:.3g}" for number in numbers)
+        table.add_row(name, "yes" if row.works else "no", *texts, escape(row.note))
     out.print(table)

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from flows.cli.printing_models import print_check
 from flows.preflight import foreseen, preflight
 from flows.readiness import make_ready
 from tests.cli import unshapley
@@ -16,10 +17,13 @@ from tests.flows.cli.test_told_early import refused
 from unshapley.config import load_params
 from unshapley.errors import InputError
 from unshapley.files import sha256
+from unshapley.game.judging import ModelScore
 from unshapley.game.loading import load_game
 from unshapley.game.measuring import measure_endpoints
 from unshapley.models.store import CHECKPOINT, INITIALISATION, REWIND, ModelRecord
+from unshapley.unlearning import UNLEARNERS
 from unshapley.unlearning.none import NoUnlearning
+from unshapley.valuing.model_check import ModelCheck, UnlearnerCheck, grown_by
 
 WHOLE = nn.Linear(64, 10)
 
@@ -182,3 +186,38 @@ def test_dvc_would_train_over_it(trained):
     told = refused("import-model", project.root / "net.pt", "-p", project.root)
     assert "stage pretrain would train another model over" in told
     assert load_file(project.model / CHECKPOINT)
+
+
+def test_every_unlearner_is_tried_on_an_imported_model(trained, capsys):
+    project, _ = trained
+    take(project, project.root / "net.pt", "--architecture", f"{__name__}:scaled")
+    set_params(project, valuation__unlearner="newton", valuation__options={})
+    done = unshapley("check-model", "-p", project.root, "--coalitions", 2, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    rows = {row["unlearner"]: row for row in found["unlearners"]}
+    assert rows.keys() == UNLEARNERS.keys()
+    assert found["model"]["parameters"] == 64 * 2 + 65 * 10
+    assert {name for name, row in rows.items() if not row["works"]} == {
+        "hybrid", "retrain", "rewind_finetune"
+    }  # fmt: skip
+    assert "how the model was trained is not stated" in rows["retrain"]["note"]
+    assert rows["auto"]["note"] == "is newton here, as nothing can be retrained"
+    assert rows["newton"]["note"] == "valuation.unlearner"
+    assert all(row["milliseconds"] > 0 for row in rows.values() if row["works"])
+    print_check(
+        ModelCheck(
+            found["model"],
+            [ModelScore(**score) for score in found["scores"]],
+            [UnlearnerCheck(**row) for row in rows.values()],
+        )
+    )
+    shown = capsys.readouterr().out
+    for text in ("imported from net.pt", "best constant", "MiB estimated", "retrain (control)"):
+        assert text in shown
+
+
+def test_memory_that_a_run_takes_is_seen():
+    kept = []
+    grown = grown_by(lambda: kept.append(torch.ones(2**24)))
+    assert grown is None or 60 < grown < 80
