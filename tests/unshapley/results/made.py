@@ -18,6 +18,7 @@ from unshapley.results.tables import (
     differences_table,
     fidelity_table,
     metrics,
+    test_sources_table,
     values_table,
 )
 from unshapley.results.valuation import Valuation
@@ -73,6 +74,7 @@ def report_of(valuation: Valuation, findings: Sequence[Mapping[str, Any]] = ()) 
         "values.csv": values_table(valuation),
         "differences.csv": differences,
         "interactions.csv": pairs[["provider", "other", "interaction", "std_error"]],
+        "test_sources.csv": test_sources_table(valuation),
         "plots/convergence.csv": convergence_table(valuation),
         "plots/fidelity.csv": fidelity_table(valuation),
     }

@@ -80,11 +80,10 @@ def interactions(table: pd.DataFrame, pairs: pd.DataFrame) -> Chart:
 
 def test_sources(table: pd.DataFrame, by_source: pd.DataFrame) -> Chart:
     """What every provider is worth on the test rows of one source only."""
-    names = [name for name in named(table) if name in set(by_source["provider"])]
-    sources = [column for column in by_source.columns if column != "provider"]
-    data = by_source[by_source["provider"].isin(names)].melt(
-        "provider", sources, var_name="other", value_name="value"
-    )
+    names = named(table)
+    kept = by_source[by_source["provider"].isin(names)]
+    sources = list(dict.fromkeys(kept["source"]))
+    data = kept.rename(columns={"source": "other"})
     data["finding"] = ["harms" if v < 0 else "helps" for v in data["value"]]
     data["strength"] = data["value"].abs()
     return _matrix(
@@ -96,7 +95,7 @@ def test_sources(table: pd.DataFrame, by_source: pd.DataFrame) -> Chart:
         (names, sources),
         {"helps": BLUE, "harms": RED},
         STRENGTH,
-        tooltip("provider", "other", "finding", value=".4f"),
+        tooltip("provider", "other", "finding", value=".4f", rows="d"),
     )
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from unshapley.files import csv_text
 from unshapley.results.conclusion import conclusion
-from unshapley.results.published import GRADES
+from unshapley.results.published import GRADES, TEST_SOURCES
 from unshapley.results.report import lines, matrices
 from unshapley.results.report.charts import Chart
 from unshapley.results.report.colours import LIGHT
@@ -60,6 +60,7 @@ def render_report(
             tables["differences.csv"].to_dict("records"),
             fidelity["status"],
             fidelity.get("grade"),
+            tables[TEST_SOURCES].to_dict("records"),
         ),
         pairs=extreme_pairs(pairs).to_dict("records"),
         pairs_in_all=players * (players - 1) // 2,
@@ -90,8 +91,8 @@ def _pictures(tables: Mapping[str, pd.DataFrame], utility: str) -> Iterator[Char
         yield matrices.order(values, tables["differences.csv"])
     if len(tables["interactions.csv"]):
         yield matrices.interactions(values, tables["interactions.csv"])
-    if "test_sources.csv" in tables:
-        yield matrices.test_sources(values, tables["test_sources.csv"])
+    if len(tables[TEST_SOURCES]):
+        yield matrices.test_sources(values, tables[TEST_SOURCES])
     if history["coalitions"].nunique() > 1:
         yield lines.convergence(history, values)
     if len(tables["plots/fidelity.csv"]):
