@@ -20,7 +20,7 @@ from unshapley.data.preparation import check_prepared
 from unshapley.data.tables import Schema, read_table
 from unshapley.environment import check_numerics
 from unshapley.errors import InputError
-from unshapley.fidelity.gate import ROWS_ABSENT
+from unshapley.fidelity.gate import NO_RECIPE, ROWS_ABSENT
 from unshapley.game.utilities import build_utilities
 from unshapley.models.building import build
 from unshapley.models.store import ModelRecord
@@ -28,6 +28,8 @@ from unshapley.project import Project
 from unshapley.unlearning import Unlearner, build_unlearner
 from unshapley.unlearning.auto import AutoUnlearner
 from unshapley.unlearning.base import out_of_reach
+from unshapley.unlearning.hybrid import HybridUnlearner
+from unshapley.unlearning.retrain import RetrainUnlearner, no_recipe
 from unshapley.valuing.checks import check_defined, check_parameters, check_plan, check_targets
 
 
@@ -75,11 +77,13 @@ def preflight(project: Project, params: Params, step: Step = Step.RUN) -> None:
 
 def foreseen(project: Project, params: Params) -> Iterator[str]:
     """Why a valuation will not be published whatever it gives, if that is known already."""
-    absent = _absent(project)
+    absent, record = _absent(project), ModelRecord.load(project.model)
     if params.fidelity.publish_unchecked:
         return
     if absent:
         yield f"{ROWS_ABSENT}: the values will go to data/untrusted"
+    elif not record.recipe_known:
+        yield f"{NO_RECIPE}: the values will go to data/untrusted"
     elif not params.fidelity.coalitions and not params.correction.coalitions:
         yield (
             "fidelity.coalitions is 0: unless unlearning retrains every coalition, the values will "
@@ -124,11 +128,15 @@ def check_model(project: Project, params: Params) -> None:
         )
     if params.valuation.device == "cuda" and not torch.cuda.is_available():
         raise InputError("there is no CUDA device", where="valuation.device", do="set it to cpu")
-    if ModelRecord.load(project.model).recipe != params.pretrain:
+    record = ModelRecord.load(project.model)
+    if not record.recipe_known and isinstance(unlearner, RetrainUnlearner | HybridUnlearner):
+        raise no_recipe(unlearner.name)
+    if not record.is_of(params.pretrain):
+        again = "run `unshapley pretrain` (or `dvc repro`)"
         raise InputError(
             "the model was trained with another recipe than params.yaml states under pretrain",
             where=project.model / "model.json",
-            do="run `unshapley pretrain` (or `dvc repro`), or restore params.yaml",
+            do=f"{again if record.imported is None else record.again}, or restore params.yaml",
         )
 
 

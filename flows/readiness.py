@@ -29,6 +29,18 @@ def make_ready(project: Project, params: Params, say: Say) -> None:
     """
     if _is_of_dvc(project):
         return
+    make_tables_ready(project, params, say)
+    if reason := _why_pretrain(project, params):
+        say(f"pretraining: {reason}")
+        preflight(project, params, Step.PRETRAIN)
+        score = pretrain(project, params, phases).score
+        say("  " + ", ".join(f"{name} {value:.4f}" for name, value in score.items()))
+
+
+def make_tables_ready(project: Project, params: Params, say: Say) -> None:
+    """Prepare and write suites, as `make_ready` does."""
+    if _is_of_dvc(project):
+        return
     preflight(project, params, Step.PREPARE)
     if reason := _why_prepare(project, params):
         say(f"preparing: {reason}")
@@ -37,11 +49,6 @@ def make_ready(project: Project, params: Params, say: Say) -> None:
     if not all((project.expectations / f"{kind}.json").is_file() for kind in KINDS):
         say("writing expectation suites: there are none")
         save_suites(project.expectations, Schema.load(project.schema), params.validation)
-    if reason := _why_pretrain(project, params):
-        say(f"pretraining: {reason}")
-        preflight(project, params, Step.PRETRAIN)
-        score = pretrain(project, params, phases).score
-        say("  " + ", ".join(f"{name} {value:.4f}" for name, value in score.items()))
 
 
 def _is_of_dvc(project: Project) -> bool:
@@ -68,13 +75,26 @@ def _why_prepare(project: Project, params: Params) -> str:
 
 
 def _why_pretrain(project: Project, params: Params) -> str:
-    """Why the model must be trained; empty if it need not be."""
+    """Why the model must be trained; empty if it need not be. An imported one never is: raises
+    `InputError` if it is stale.
+    """
     if not (project.model / "model.json").is_file():
         return "there is no model"
     record = ModelRecord.load(project.model)
+    changed = next(_changed_rows(project, record), None)
+    if record.imported is not None:
+        if changed:
+            raise InputError(
+                f"the model was imported from {record.imported.name}, and the rows of {changed} "
+                "changed since",
+                where=project.model / "model.json",
+                expected="the rows that it was trained on",
+                do="import a model of these rows (`unshapley import-model`), or train one here: "
+                "`unshapley pretrain --replace`",
+            )
+        return ""
     if record.recipe != params.pretrain:
         return "section pretrain of params.yaml changed"
-    changed = next(_changed_rows(project, record), None)
     return f"the rows of {changed} changed" if changed else ""
 
 

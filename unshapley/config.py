@@ -208,7 +208,8 @@ class PretrainSettings(Section):
 
     architecture: str = Field(
         "unshapley.models:mlp",
-        description="importable callable 'module:name', called with in_features, classes, kwargs",
+        description="importable callable 'module:name', called with in_features and classes, if it "
+        "takes them, and kwargs",
     )
     kwargs: dict[str, Any] = Field({}, description="further keyword arguments of the callable")
     steps: int = Field(300, ge=1, description="number of optimizer steps")

@@ -11,6 +11,8 @@ from flows.cli import (
     clean,
     fidelity,
     history,
+    models,
+    plan,
     project,
     refresh,
     valuation,
@@ -30,6 +32,8 @@ app = typer.Typer(
 for group in (
     beginning,
     project,
+    models,
+    plan,
     valuation,
     verify,
     audit,
@@ -40,7 +44,7 @@ for group in (
     clean,
 ):
     for command in group.COMMANDS:
-        app.command()(command)
+        app.command(command.__name__.replace("_", "-"))(command)
 
 
 def main() -> None:

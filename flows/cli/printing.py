@@ -41,6 +41,8 @@ def print_valuation(summary: Mapping[str, Any]) -> None:
     out.print(table)
     out.print(f"[bold]{escape(' '.join(summary['conclusion']))}[/]", soft_wrap=True)
     _print_figures(out, figures)
+    if "model" in summary:
+        out.print(f"the model was {escape(summary['model'])}", soft_wrap=True)
     if "detection" in summary:
         from unshapley.analysis.detection import sentence
 

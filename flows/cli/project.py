@@ -103,7 +103,12 @@ def validate(
 
 
 @reported
-def pretrain(project: ProjectOption = Path()) -> None:
+def pretrain(
+    project: ProjectOption = Path(),
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Also in place of a model that was imported.")
+    ] = False,
+) -> None:
     """Validate, then pretrain the model and store it with its curvature statistics."""
     start(project)
     from flows.runtime.portable import parameters
@@ -117,7 +122,7 @@ def pretrain(project: ProjectOption = Path()) -> None:
 
     with only_run(paths):
         preflight(paths, params, Step.PRETRAIN)
-        record = train(paths, params, phases)
+        record = train(paths, params, phases, replace=replace)
     print(", ".join(f"{name} {value:.4f}" for name, value in record.score.items()))
     if record.recipe.patience is not None:
         print(f"weights of step {record.steps} of {record.recipe.steps}: best on the reference set")

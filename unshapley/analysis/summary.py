@@ -9,6 +9,7 @@ from typing import Any
 from unshapley.analysis.detection import duplicates, summarize
 from unshapley.config import FaultSettings
 from unshapley.files import from_text, read_json
+from unshapley.origin import Origin
 from unshapley.project import Project
 from unshapley.results.conclusion import conclusion
 from unshapley.results.published import (
@@ -36,6 +37,8 @@ def summarize_valuation(project: Project) -> dict[str, Any]:
     sources = _rows(by_source) if by_source.is_file() else []
     sentences = conclusion(values, pairs, status, grade, sources)
     content: dict[str, Any] = {"values": values, "metrics": figures, "conclusion": sentences}
+    if "model" in manifest:
+        content["model"] = Origin.model_validate(manifest["model"]).sentence()
     faults = FaultSettings.model_validate(manifest["config"]["faults"])
     published = read_values(project.valuation / "values.csv")
     by_provider = {entry.provider: entry.value for entry in published if entry.value is not None}

@@ -16,18 +16,9 @@ from unshapley.api.tables import Tables
 from unshapley.config import Params
 from unshapley.errors import InputError
 from unshapley.files import digest
-from unshapley.game.coalitions import everybody
+from unshapley.game.adopting import adopt, misses, state_of
 from unshapley.game.loading import LoadedGame
-from unshapley.game.measuring import measure, measure_endpoints
-from unshapley.models.batching import State
 from unshapley.models.building import fresh_state, usable
-from unshapley.models.fitting import noise_of, together
-from unshapley.models.pretrained import Pretrained
-from unshapley.unlearning.none import NoUnlearning
-from unshapley.unlearning.retrain import RetrainUnlearner
-
-OFF = 0.1
-"""Share of U(all) − U(none) by which retraining everybody may miss the model's utility."""
 
 
 class Reshaped(nn.Module):
@@ -77,31 +68,28 @@ def adopt_game(
     outputs, and weights before training that are not its own or cannot be drawn.
     """
     tables = _with_outputs_as_classes(adopted.module, tables)
-    rows, counts = together(tables.partitions)
     module = _on_cpu(adopted.module)
     start = _on_cpu(adopted.module)
     if adopted.initial is not None:
         _load(start, adopted.initial)
     shape, outputs = tables.shape, tables.schema.outputs
-    model = usable(_reshaped(module, shape), adopted.name, rows.x.shape[1], outputs)
-    before = usable(_reshaped(start, shape), adopted.name, rows.x.shape[1], outputs)
+    features = len(tables.schema.features)
+    model = usable(_reshaped(module, shape), adopted.name, features, outputs)
+    before = usable(_reshaped(start, shape), adopted.name, features, outputs)
     seed, given = params.pretrain.seed, adopted.initial is not None
-    pretrained = Pretrained(
-        model=model,
-        trained=_state(model),
-        initial=_state(before) if given else fresh_state(model, seed),
-        recipe=params.pretrain,
-        counts=counts,
-        rows=rows,
-        reference=tables.reference,
-        noise=noise_of(model, rows),
+    pretrained = adopt(
+        model,
+        state_of(before) if given else fresh_state(model, seed),
+        tables.partitions,
+        tables.reference,
+        params.pretrain,
         recipe_known=adopted.recipe_known,
         initialise=lambda other: fresh_state(model, other),
     )
     game = as_recorded(pretrained, tables, params, players, needs, adopted.source)
     findings = [] if given else [_fresh(seed)]
     if adopted.recipe_known:
-        findings += _misses(game)
+        findings += misses(game)
     return game, findings
 
 
@@ -110,21 +98,6 @@ def _fresh(seed: int) -> str:
         "the weights of the model before training were not given: U(none) is that of new ones, "
         f"drawn by seed {seed}; pass initial=state_dict if you have them"
     )
-
-
-def _misses(game: LoadedGame) -> list[str]:
-    """Whether the recipe, with everybody's rows, gives about the utility that the model has."""
-    utility = game.utilities[:1]
-    none, full = measure_endpoints(game, NoUnlearning(), utility).primary_utilities
-    again = measure(game, RetrainUnlearner(), everybody(len(game.players)), utility)
-    (retrained,) = again[utility[0].name]
-    if abs(retrained - full) <= OFF * abs(full - none):
-        return []
-    return [
-        f"trained by params.pretrain on all rows, the model has {utility[0].name} {retrained:.4g}, "
-        f"and the given one {full:.4g}: that is not how it was trained, so the check judges the "
-        "unlearning of another model"
-    ]
 
 
 def _with_outputs_as_classes(module: nn.Module, tables: Tables) -> Tables:
@@ -165,13 +138,13 @@ def _outputs(module: nn.Module, tables: Tables) -> int:
             where="model",
             expected="a float32 module that takes (rows, …) as the tables hold them",
         ) from None
-    if len(shape) != 2 or shape[1] < 2:
+    if len(shape) != 2 or not shape[1]:
         raise InputError(
             f"gives outputs of shape {tuple(shape)} for two rows",
             where="model",
-            expected="(rows, classes): one logit for every class",
+            expected="(rows, classes): one logit for every class, or (rows, 1) for two classes",
         )
-    return int(shape[1])
+    return max(2, int(shape[1]))
 
 
 def _on_cpu(module: nn.Module) -> nn.Module:
@@ -190,7 +163,3 @@ def _load(module: nn.Module, state: Mapping[str, Any]) -> None:
         raise InputError(
             f"are not weights of the model: {error}", where="initial", expected="its state_dict"
         ) from None
-
-
-def _state(module: nn.Module) -> State:
-    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}

@@ -74,6 +74,7 @@ def derive(recorded: RecordedValuation, errors: Mapping[str, Floats] | None = No
         game=manifest["game"],
         unit=build_utilities(recorded.params.valuation.utilities)[0].unit,
         training=record.convergence,
+        origin=record.imported,
         test_sources=record.test_sources,
     )
 

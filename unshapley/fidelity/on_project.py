@@ -37,10 +37,16 @@ def benchmark_project(
 ) -> list[UnlearnerRow]:
     """Compare the unlearners with these names (by default all) over several pretraining seeds.
 
-    Raises `InputError` if an unlearner or utility is unknown, a partition is missing, or there are
-    too few coalitions.
+    Raises `InputError` if an unlearner or utility is unknown, a partition is missing, there are
+    too few coalitions, or the model was imported and more than one seed is asked for.
     """
     record = ModelRecord.load(project.model)
+    if record.imported is not None and seeds > 1:
+        raise InputError(
+            f"the model was imported from {record.imported.name}, so there is one only",
+            where="--seeds",
+            do="compare on this model: --seeds 1",
+        )
     providers = tuple(sorted(record.partitions))
     chosen = names or [name for name, kind in UNLEARNERS.items() if not kind.control]
     unlearners = [_build(name, params) for name in dict.fromkeys(chosen)]

@@ -7,7 +7,8 @@ from unshapley.unlearning import UNLEARNERS
 
 REMEDIES = {
     ROWS_ABSENT: "restore the rows",
-    NO_RECIPE: "state how the model was trained under pretrain",
+    NO_RECIPE: "state how the model was trained under pretrain (in a project, and import it again "
+    "with --recipe project)",
 }
 COMPARE = "run `unshapley fidelity`, which compares the unlearners on this project, and "
 

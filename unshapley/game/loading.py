@@ -57,13 +57,14 @@ def load_game(
     """
     schema = Schema.load(project.schema)
     record = ModelRecord.load(project.model)
+    schema = record.seen_by_model(schema)
     model, trained, initial, rewind = load_files(project.model, record)
     providers = tuple(sorted(record.partitions))
     check_players(players, providers)
     _check_shape(project, schema, record)
     for name in ("test", "reference"):
         if sha256(getattr(project, name)) != getattr(record, name):
-            raise _other_data(project, name)
+            raise _other_data(project, name, record.again)
     test, reference = (read_set(project, schema, name) for name in ("test", "reference"))
     pretrained = Pretrained(
         model=model,
@@ -76,6 +77,8 @@ def load_game(
         reference=reference,
         noise=record.noise,
         test=test,
+        recipe_known=record.recipe_known,
+        initialise=record.initialise(trained),
     )
     statistics: dict[Path, str] = {}
     if needs in ("curvature", "features"):
@@ -173,15 +176,15 @@ def _check_shape(project: Project, schema: Schema, record: ModelRecord) -> None:
             f"the model takes {record.in_features} features and has {record.classes} outputs, "
             f"the data has {data_shape[0]} features and needs {data_shape[1]}",
             where=project.model / "model.json",
-            do="pretrain again on this data",
+            do=f"{record.again}, for this data",
         )
 
 
-def _other_data(project: Project, name: str) -> InputError:
+def _other_data(project: Project, name: str, again: str) -> InputError:
     return InputError(
         f"the {name} set is not the one recorded with the model",
         where=getattr(project, name),
-        do="restore it with `dvc checkout`, or pretrain again",
+        do=f"restore it with `dvc checkout`, or {again}",
     )
 
 
@@ -198,5 +201,5 @@ def _check_score(game: LoadedGame, project: Project, tolerance: float = 1e-4) ->
                 f"the model's {name} on the test set is {values[0]:.6f}",
                 where=project.model,
                 expected=f"the recorded {recorded[name]:.6f}",
-                do="pretrain again",
+                do=game.record.again,
             )

@@ -25,7 +25,7 @@ from unshapley.game.coalitions import (
 )
 from unshapley.game.game import Game
 from unshapley.game.utilities import Utility, constant_models, evaluate
-from unshapley.models.batching import State
+from unshapley.models.batching import State, batch_of_one
 from unshapley.numerics import deterministic
 from unshapley.unlearning import Unlearner
 
@@ -210,13 +210,9 @@ def measure_endpoints(game: Game, unlearner: Unlearner, utilities: Sequence[Util
     providers always stay, it is every player forgotten.
     """
     none, full = nobody(len(game.players)), everybody(len(game.players))
-    initial = _batch_of_one(game.pretrained.initial)
+    initial = batch_of_one(game.pretrained.initial)
     forgotten = unlearn(game, unlearner, none) if game.partial else initial
     of_none = evaluate_batch(game, forgotten, utilities, none)
     check_finite(of_none, unlearner)
-    of_all = evaluate_batch(game, _batch_of_one(game.pretrained.trained), utilities, full)
+    of_all = evaluate_batch(game, batch_of_one(game.pretrained.trained), utilities, full)
     return of_none.joined(of_all)
-
-
-def _batch_of_one(state: State) -> State:
-    return {name: tensor.unsqueeze(0) for name, tensor in state.items()}

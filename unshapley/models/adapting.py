@@ -61,6 +61,21 @@ class Standardised(StandardisedInputs):
         return replace(chain.inside("wrapped"), inputs=("mean", "scale"))
 
 
+class TwoLogits(nn.Module):
+    """A module with one output for two classes, as one with a logit for each: 0 and its output.
+
+    Softmax of both is the sigmoid of the output, as a binary cross-entropy trains it.
+    """
+
+    def __init__(self, wrapped: nn.Module) -> None:
+        super().__init__()
+        self.wrapped = wrapped
+
+    def forward(self, x: Tensor) -> Tensor:
+        logit = self.wrapped(x)
+        return torch.cat([torch.zeros_like(logit), logit], dim=-1)
+
+
 class SeededDropout(nn.Module):
     """Dropout whose noise is decided by a key and the row's position: coalitions that train as one
     batch, in whichever chunks, all have the same (Srivastava et al. 2014, with inverse scaling).

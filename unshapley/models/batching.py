@@ -48,6 +48,11 @@ def batched_outputs(
     return torch.stack([outputs(theta, x) for theta, x in zip(thetas, inputs, strict=True)])
 
 
+def batch_of_one(state: State) -> State:
+    """The state of one model as that of a batch."""
+    return {name: tensor.unsqueeze(0) for name, tensor in state.items()}
+
+
 def _has_convolutions(model: nn.Module) -> bool:
     return any(isinstance(module, nn.modules.conv._ConvNd) for module in model.modules())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Mapping
 from copy import deepcopy
@@ -12,34 +13,45 @@ from torch import nn
 
 from unshapley.errors import InputError
 from unshapley.extensions import import_object, source_of
-from unshapley.models.adapting import check_noise, standardised, with_seeded_noise
+from unshapley.models.adapting import TwoLogits, check_noise, standardised, with_seeded_noise
 from unshapley.models.batching import State, probe_batching
 
-_RANDOM_STATE = threading.Lock()
+_RANDOM_STATE = threading.RLock()
 """Torch has one random state for all threads, and chunks are retrained in several."""
 
 
 def build(
-    architecture: str, *, in_features: int, classes: int, kwargs: Mapping[str, Any], seed: int
+    architecture: str,
+    *,
+    in_features: int,
+    classes: int,
+    kwargs: Mapping[str, Any],
+    seed: int,
+    as_it_is: bool = False,
 ) -> nn.Module:
     """Import and call `architecture` ('module:name') with weights drawn from `seed`.
 
-    Its inputs are standardised outside of it unless it says otherwise, and its dropout is seeded
-    (`adapting`). Raises `InputError` if it cannot be imported or called, does not return a module,
-    or one that cannot be trained as a batch.
+    Its inputs are standardised outside of it unless it says otherwise, or is taken `as_it_is`, and
+    its dropout is seeded (`adapting`). Raises `InputError` if it cannot be imported or called, does
+    not return a module, or one that cannot be trained as a batch.
     """
     with _RANDOM_STATE:
-        return _build(architecture, in_features, classes, kwargs, seed)
+        module = make(architecture, in_features, classes, kwargs, seed)
+        model = usable(module, architecture, in_features, classes)
+    return model if as_it_is else standardised(model, in_features)
 
 
-def _build(
+def make(
     architecture: str, in_features: int, classes: int, kwargs: Mapping[str, Any], seed: int
 ) -> nn.Module:
+    """The module that an architecture gives, with weights drawn from `seed`, as its author wrote
+    it. Raises `InputError` if it cannot be imported or called, or does not return a module.
+    """
     factory = import_object(architecture, "architecture", "pretrain.architecture")
-    with torch.random.fork_rng(devices=[]):
+    with _RANDOM_STATE, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            model = factory(in_features=in_features, classes=classes, **kwargs)
+            model = factory(**_sizes_taken(factory, in_features, classes), **kwargs)
         except (TypeError, ValueError, RuntimeError) as error:
             raise InputError(
                 f"architecture {architecture!r} cannot be built: {error}", where="pretrain.kwargs"
@@ -50,16 +62,30 @@ def _build(
             where="pretrain.architecture",
             expected="a torch.nn.Module",
         )
-    return standardised(usable(model, architecture, in_features, classes), in_features)
+    return model
+
+
+def _sizes_taken(factory: Any, in_features: int, classes: int) -> dict[str, int]:
+    """Those of both sizes that it takes: a class of somebody's own may know them itself."""
+    sizes = {"in_features": in_features, "classes": classes}
+    try:
+        known = inspect.signature(factory).parameters
+    except (TypeError, ValueError):  # one in C without a signature
+        return sizes
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values()):
+        return sizes
+    return {name: size for name, size in sizes.items() if name in known}
 
 
 def usable(model: nn.Module, architecture: str, in_features: int, classes: int) -> nn.Module:
-    """The module with seeded dropout, ready to run as a batch.
+    """The module with seeded dropout, ready to run as a batch; one with a single output for two
+    classes gets the other's.
 
     architecture: its name. Raises `InputError` if it has not one logit per class for each row, or
     cannot be trained as a batch.
     """
-    _check_outputs(model.eval(), architecture, in_features, classes)
+    if _outputs_checked(model.eval(), architecture, in_features, classes) < classes:
+        model = TwoLogits(model)
     model = with_seeded_noise(model).eval()
     x = torch.linspace(0, 1, 2 * in_features).view(2, in_features)
     probe_batching(model, x)
@@ -92,8 +118,8 @@ def fresh_state(model: nn.Module, seed: int) -> State:
     return {name: tensor.detach().clone() for name, tensor in copy.state_dict().items()}
 
 
-def _check_outputs(model: nn.Module, architecture: str, in_features: int, classes: int) -> None:
-    """Raise `InputError` unless the model returns one logit per class for each row."""
+def _outputs_checked(model: nn.Module, architecture: str, in_features: int, classes: int) -> int:
+    """How many outputs a row has; `InputError` unless one for each class, or one for two."""
     try:
         with torch.no_grad():
             shape = tuple(model(torch.zeros(2, in_features)).shape)
@@ -101,12 +127,13 @@ def _check_outputs(model: nn.Module, architecture: str, in_features: int, classe
         shape, problem = (), f"cannot run on {in_features} features: {error}"
     else:
         problem = f"gives logits {shape} for two rows"
-    if shape != (2, classes):
-        raise InputError(
-            f"architecture {architecture!r} {problem}",
-            where="pretrain.architecture",
-            expected=f"a module from (rows, {in_features}) to (rows, {classes})",
-        )
+    if shape == (2, classes) or (shape, classes) == ((2, 1), 2):
+        return int(shape[1])
+    raise InputError(
+        f"architecture {architecture!r} {problem}",
+        where="pretrain.architecture",
+        expected=f"a module from (rows, {in_features}) to (rows, {classes})",
+    )
 
 
 def source_of_architecture(architecture: str) -> str:

@@ -87,6 +87,14 @@ def together(partitions: Mapping[str, Rows]) -> tuple[TrainingRows, Tensor]:
     return TrainingRows(x, y, torch.repeat_interleave(torch.arange(len(counts)), counts)), counts
 
 
+def with_buffers(fresh: nn.Module, trained: State) -> State:
+    """The parameters of a fresh module, and the buffers that the trained one has: they were set
+    from data before training, as a mean and scale of its inputs are.
+    """
+    drawn = {name: tensor.detach().clone() for name, tensor in fresh.named_parameters()}
+    return {name: drawn.get(name, tensor) for name, tensor in trained.items()}
+
+
 def initialised(pretrained: Pretrained, seed: int) -> State:
     """The weights before training that another seed gives, on the device of the rows."""
     if pretrained.initialise is not None:

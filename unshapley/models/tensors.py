@@ -32,16 +32,9 @@ def load_state(
     """
     if not path.is_file():
         raise InputError("file is missing", where=path, do=do)
-    try:
-        with safe_open(path, framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except SafetensorError as error:
-        raise InputError(
-            f"not readable as safetensors ({error})",
-            where=path,
-            expected="a whole .safetensors file; pickled checkpoints are never opened",
-            do="restore it with `dvc checkout`, or convert it with safetensors.torch.save_file",
-        ) from None
+    state = read_safetensors(
+        path, "restore it with `dvc checkout`, or convert it with safetensors.torch.save_file"
+    )
     actual_hash = sha256(path)
     if actual_hash != expected_hash:
         raise InputError(
@@ -51,6 +44,20 @@ def load_state(
             do=do,
         )
     return state
+
+
+def read_safetensors(path: Path, do: str) -> State:
+    """All tensors of a file by name; `InputError` with the advice `do` for one that is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except SafetensorError as error:
+        raise InputError(
+            f"not readable as safetensors ({error})",
+            where=path,
+            expected="a whole .safetensors file; pickled checkpoints are never opened",
+            do=do,
+        ) from None
 
 
 def fit_state(model: nn.Module, state: State, where: Path) -> State:

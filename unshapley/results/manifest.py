@@ -79,4 +79,12 @@ def describe(params: Params, valuation: Valuation, inputs: Mapping[str, str]) ->
         "calibration": calibration_summary(valuation),
         "tolerance": dict(valuation.tolerance),
         "fidelity": valuation.fidelity.summary(),
+        **_origin(valuation),
     }
+
+
+def _origin(valuation: Valuation) -> dict[str, Any]:
+    """Where the model comes from, if it was imported: section pretrain does not say so then."""
+    if valuation.origin is None:
+        return {}
+    return {"model": valuation.origin.model_dump(mode="json")}

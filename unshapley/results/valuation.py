@@ -18,6 +18,7 @@ from unshapley.game.measuring import Measured
 from unshapley.game.utilities import RESAMPLES
 from unshapley.models.convergence import Convergence
 from unshapley.numerics import one_thread
+from unshapley.origin import Origin
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Valuation:
     empty and the full coalition; unlearner: name and options, as used for the plan; game: content
     key of the game: utilities can be reused only in a game with the same key; unit: of the primary
     utility; tolerance: by how much numbers may differ elsewhere, by step; training: how near the
-    pretrained model is to an optimum, none where that is unknown; test_sources: test rows by the
+    pretrained model is to an optimum, none where that is unknown; origin: where the model comes
+    from, none if it was trained here; test_sources: test rows by the
     provider that gave them, none for a test set of the user's own.
     """
 
@@ -49,6 +51,7 @@ class Valuation:
     game: str = ""
     unit: str = ""
     training: Convergence | None = None
+    origin: Origin | None = None
     tolerance: Mapping[str, Any] = field(default_factory=dict)
     test_sources: Mapping[str, int] = field(default_factory=dict)
 

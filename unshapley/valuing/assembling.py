@@ -63,6 +63,7 @@ def _assembled(
         game=game_key(game, setup.unlearner, game.utilities, numerics),
         unit=game.utilities[0].unit,
         training=game.record.convergence,
+        origin=game.record.imported,
         tolerance=tolerance,
         test_sources=game.record.test_sources,
     )

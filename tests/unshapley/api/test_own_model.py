@@ -132,6 +132,31 @@ def test_numbers_as_labels_stay_in_their_unit(everything):
     assert result.valuation.u_all == pytest.approx(-error, rel=1e-5)
 
 
+def test_one_output_for_two_classes_is_the_logit_of_the_second(everything):
+    x, y = everything
+    torch.manual_seed(0)
+    one = nn.Linear(4, 1)
+    nn.init.zeros_(one.weight)
+    trained_on = nn.functional.binary_cross_entropy_with_logits
+    optimizer = torch.optim.LBFGS(one.parameters(), max_iter=60)
+
+    def loss():
+        optimizer.zero_grad()
+        found = trained_on(one(x)[:, 0], y.float())
+        found.backward()
+        return found
+
+    optimizer.step(loss)
+    tables = {name: (x[i::3], y[i::3]) for i, name in enumerate(NAMES)}
+    params = {"valuation": {"unlearner": "newton", "options": {"damping": 0, "proximal": 0}}}
+    result = us.value(one, tables, **CALL, params=params)
+    with torch.no_grad():
+        test_x, test_y = (torch.from_numpy(part) for part in arrays(8))
+        expected = -trained_on(one(test_x)[:, 0], test_y.float()).item()
+    assert result.valuation.u_all == pytest.approx(expected, abs=1e-6)
+    assert result.status == "unchecked"
+
+
 class NoReset(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -151,7 +176,7 @@ WORDS = {name: rows(seed).rename(columns={"ill": "label"}) for seed, name in enu
         (network(4, 2), {"params": {"valuation": {"unlearner": "hybrid"}}}, "hybrid retrains, and how the model"),
         (network(4, 2), {"initial": {"weight": torch.ones(2)}}, "initial: are not weights of the model"),
         (network(3, 2), {}, "model: cannot run on rows of shape (4,)"),
-        (network(4, 1), {}, "model: gives outputs of shape (2, 1)"),
+        (nn.Sequential(network(4, 1), nn.Flatten(0)), {}, "model: gives outputs of shape (2,)"),
         (NoReset(), {}, "has no reset_parameters"),
         (network, {"initial": {}}, "initial: belongs to a module that was trained elsewhere"),
         (partial(network, width=3), {}, "is not found by its name"),

@@ -1,0 +1,92 @@
+"""In place of the pretrain stage: validate, then take a model that was trained elsewhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import yaml
+
+from flows.preflight import Step, check_labels, preflight
+from tasks.expectations.validation import validate_project, verdict
+from unshapley.config import Params, PretrainSettings
+from unshapley.data.tables import Schema
+from unshapley.errors import InputError
+from unshapley.game.importing import CONSTANT, Imported, Source
+from unshapley.game.importing import import_model as take
+from unshapley.progress import Phases, silent_phases
+from unshapley.project import Project
+
+FRESH = "fresh"
+
+
+def source_of(
+    checkpoint: Path,
+    stated: PretrainSettings,
+    *,
+    architecture: str | None = None,
+    kwargs: str | None = None,
+    initial: Path | None = None,
+    none: str | None = None,
+    recipe: str | None = None,
+    accept_score: bool = False,
+) -> Source:
+    """What the options of a command say of a model; `InputError` for one that is wrong.
+
+    stated: section pretrain, which holds for what is not said.
+    """
+    if recipe not in (None, "project"):
+        raise InputError(f"{recipe!r} is no recipe", where="--recipe", expected="project, or none")
+    if initial is not None and none is not None:
+        raise InputError("--initial says it already", where="--none", do="leave one of them out")
+    name, _, seed = (none or f"{FRESH}:{stated.seed}").partition(":")
+    if name not in (FRESH, CONSTANT) or (name == FRESH and not (seed.isascii() and seed.isdigit())):
+        raise InputError(
+            f"{none!r} stands for nothing", where="--none", expected="fresh:SEED, or constant"
+        )
+    return Source(
+        checkpoint=checkpoint,
+        architecture=architecture or stated.architecture,
+        kwargs=_arguments(kwargs, stated.kwargs if architecture is None else {}),
+        initial=CONSTANT if name == CONSTANT else initial,
+        seed=int(seed) if seed else stated.seed,
+        recipe_known=recipe is not None,
+        accept_score=accept_score,
+    )
+
+
+def _arguments(given: str | None, stated: dict[str, object]) -> dict[str, object]:
+    if given is None:
+        return stated
+    try:
+        found = json.loads(given)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise InputError(
+            f"{given!r} is no JSON object",
+            where="--kwargs",
+            expected="arguments by name, '{\"hidden\": [32]}'",
+        )
+    return found
+
+
+def import_model(
+    project: Project, params: Params, source: Source, phases: Phases = silent_phases
+) -> Imported:
+    """Write data/model; raises `ValidationError` if rows are bad, whoever trained on them, and
+    `InputError` where DVC would train over the model.
+    """
+    path = project.root / "dvc.yaml"
+    stages = (yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None) or {}
+    if "pretrain" in stages.get("stages", {}):
+        raise InputError(
+            "stage pretrain would train another model over the imported one",
+            where=path,
+            do="remove the stage, import again, then `dvc add data/model data/curvature`",
+        )
+    preflight(project, params, Step.VALIDATE)
+    check_labels(project, params, Schema.load(project.schema))
+    reports = validate_project(project, progress=phases("validating", "tables"))
+    verdict(reports, params.validation.policy)  # who is quarantined is in the model all the same
+    return take(project, params, source, phases)
