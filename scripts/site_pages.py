@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from pathlib import Path
@@ -12,7 +13,7 @@ from mkdocs.structure.files import File, Files
 HOME = Path(__file__).resolve().parents[1]
 PAGES = {
     "benchmarks/README.md": "benchmarks.md",
-    "examples/from_python.py": "example.md",
+    "examples/from_python.ipynb": "example.md",
     "CHANGELOG.md": "changes.md",
 }
 """Page of the site by its file in the repository."""
@@ -23,11 +24,17 @@ def on_files(files: Files, config: Any) -> Files:
     """Add the pages that stand outside of docs/."""
     for source, page in PAGES.items():
         text = (HOME / source).read_text(encoding="utf-8")
-        if source.endswith(".py"):
-            text = f"# Example\n\n```python\n{text}```\n"
+        if source.endswith(".ipynb"):
+            text = "\n\n".join(map(_cell, json.loads(text)["cells"]))
         folder = posixpath.dirname(source)
         files.append(File.generated(config, page, content=_linked(text, folder)))
     return files
+
+
+def _cell(cell: dict[str, Any]) -> str:
+    """A cell of a notebook as markdown."""
+    text = "".join(cell["source"])
+    return text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```"
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
