@@ -12,8 +12,9 @@ from tasks.expectations.validation import validate_project, verdict
 from unshapley.config import Params, PretrainSettings
 from unshapley.data.tables import Schema
 from unshapley.errors import InputError
-from unshapley.game.importing import CONSTANT, Imported, Source
+from unshapley.game.importing import Imported
 from unshapley.game.importing import import_model as take
+from unshapley.game.model_source import CONSTANT, Source
 from unshapley.progress import Phases, silent_phases
 from unshapley.project import Project
 
@@ -45,7 +46,7 @@ def source_of(
             f"{none!r} stands for nothing", where="--none", expected="fresh:SEED, or constant"
         )
     return Source(
-        checkpoint=checkpoint,
+        model=checkpoint,
         architecture=architecture or stated.architecture,
         kwargs=_arguments(kwargs, stated.kwargs if architecture is None else {}),
         initial=CONSTANT if name == CONSTANT else initial,
