@@ -166,7 +166,7 @@ class FetchSettings(Section):
 
 
 class FaultSettings(Section):
-    """Faults planted into training rows, for demonstrations and tests; empty means none."""
+    """Faults planted into the rows of providers, for demonstrations and tests; none by default."""
 
     wrong_labels: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
         {}, description="provider: share of its labels replaced by a wrong one"

@@ -14,7 +14,7 @@ import pytest
 
 from tests.cli import unshapley
 from tests.conftest import copy_database
-from tests.flows.checkouts import FORMS, NAMED, build_checkout, deliver
+from tests.flows.checkouts import NAMED, build_checkout, deliver, forms
 from tests.flows.test_valuation import outputs
 
 HOME = Path(__file__).resolve().parents[2]
@@ -119,7 +119,7 @@ def test_what_works_by_itself_is_off_until_somebody_turns_it_on(server):
 @pytest.mark.drill
 def test_deployments_refresh_a_checkout_at_night_and_audit_it(server, tmp_path):
     place = build_checkout(tmp_path, ["form-00", "form-01"])
-    drop = deliver(tmp_path / "drop", "form-02.csv", FORMS["form-02"]).parent
+    drop = deliver(tmp_path / "drop", "form-02.csv", forms()["form-02"]).parent
     where = ["--param", f"project={place.root}", "--param", f"drop={drop}", "--watch"]
     run([*PREFECT, "deployment", "run", "refresh/nightly", *where], server)
     assert len(place.tags()) == 1

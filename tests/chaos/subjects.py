@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.chaos.checks import damaged_objects, hashes
 from tests.conftest import build_project, set_params
-from tests.flows.checkouts import FORMS, Checkout, build_checkout, copied, deliver
+from tests.flows.checkouts import Checkout, build_checkout, copied, deliver, forms
 from unshapley.project import Project
 from unshapley.results.layout import RUN
 
@@ -58,7 +58,7 @@ def _checkout(base: Path, folder: Path) -> Project:
 
 def _delivered(base: Path, folder: Path) -> Project:
     place = _checkout(base, folder)
-    deliver(folder / DROP, "form-03.csv", FORMS["form-03"])
+    deliver(folder / DROP, "form-03.csv", forms()["form-03"])
     return place
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,7 +23,14 @@ from unshapley.new_project import init_project
 from unshapley.project import Project
 
 HOME = Path(__file__).resolve().parents[2]
-FORMS = load_forms()
+
+
+@cache
+def forms() -> dict[str, pd.DataFrame]:
+    """Rows of every form: read when a test needs them, not when tests are collected."""
+    return load_forms()
+
+
 QUICK = [
     "pretrain.steps=20", "valuation.unlearner=retrain", "valuation.options={}",
     "curvature.directions=5",
@@ -92,12 +100,12 @@ class Checkout(Project):
         (self.root / ".dvc" / "config.local").write_text(near)
 
 
-def build_checkout(folder: Path, forms: list[str], *settings: str) -> Checkout:
-    """Tables of `forms` added and committed, nothing valued yet."""
+def build_checkout(folder: Path, providers: list[str], *settings: str) -> Checkout:
+    """Tables of `providers` added and committed, nothing valued yet."""
     place = Checkout(folder / "project")
     init_project(place.root, [*SMALL, *QUICK, *settings])
-    for name in forms:
-        FORMS[name].to_csv(place.raw / f"{name}.csv", index=False)
+    for name in providers:
+        forms()[name].to_csv(place.raw / f"{name}.csv", index=False)
     params = load_params(place.params)
     prepare(place, params)
     save_suites(place.expectations, Schema.load(place.schema), params.validation)

@@ -27,7 +27,7 @@ from flows.refresh_steps.steps import refresh_project
 from flows.runtime.locks import only_refresh
 from tests.cli import unshapley
 from tests.conftest import made_once, set_params
-from tests.flows.checkouts import ENV, FORMS, NAMED, Checkout, build_checkout, copied, deliver
+from tests.flows.checkouts import ENV, NAMED, Checkout, build_checkout, copied, deliver, forms
 from tests.flows.test_valuation import outputs
 from tests.unshapley.keys import make_key, needs_ssh_keygen, signer
 from unshapley.config import PrepareSettings, load_params
@@ -36,19 +36,23 @@ from unshapley.errors import BusyError, InputError, UnshapleyError, UntrustedErr
 
 STEPS = ["follow", "inputs", "drop", "prepare", "pretrain", "value", "record", "commit", "tag",
          "push data", "push", "clear"]  # fmt: skip
-FORM = FORMS["form-04"]
-BAD = {
-    "form-04.csv": FORM.rename(columns={"pixel_00": "pixel"}),
-    "form-05.csv": FORM.drop(columns="label"),
-    "form-06.csv": FORM[:0],
-    "form-07.csv": FORM.assign(pixel_00="dark"),
-    "form-08.csv": FORM.assign(pixel_00=99),
-    "test.csv": FORM,
-    "form-09.txt": FORM,
-    "form-10.parquet": FORM,  # it is CSV
-    "form-02.csv": FORMS["form-02"],  # as it was, but beside another table of this provider
-    "form-02.parquet": FORM,
-}
+
+
+def bad_deliveries():
+    """Tables that a drop folder may hold and nobody can use, by file name."""
+    form = forms()["form-04"]
+    return {
+        "form-04.csv": form.rename(columns={"pixel_00": "pixel"}),
+        "form-05.csv": form.drop(columns="label"),
+        "form-06.csv": form[:0],
+        "form-07.csv": form.assign(pixel_00="dark"),
+        "form-08.csv": form.assign(pixel_00=99),
+        "test.csv": form,
+        "form-09.txt": form,
+        "form-10.parquet": form,  # it is CSV
+        "form-02.csv": forms()["form-02"],  # as it was, but beside another table of this provider
+        "form-02.parquet": form,
+    }
 
 
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}  # fmt: skip
@@ -118,7 +122,7 @@ def refreshed(published, tmp_path_factory):
     def make(folder):
         place = copied(published, folder)
         delivery(folder / "drop")
-        for name, frame in BAD.items():
+        for name, frame in bad_deliveries().items():
             deliver(folder / "drop", name, frame)
         (folder / "drop" / ".arriving.csv").write_text("half a fi")
         with committer():
@@ -142,8 +146,8 @@ def drop(tmp_path):
 
 def delivery(folder):
     """A new provider's table, and a corrected one of an old provider."""
-    deliver(folder, "form-01.csv", FORMS["form-01"][:-1])
-    return deliver(folder, "form-03.csv", FORMS["form-03"]).parent
+    deliver(folder, "form-01.csv", forms()["form-01"][:-1])
+    return deliver(folder, "form-03.csv", forms()["form-03"]).parent
 
 
 @pytest.fixture
@@ -175,7 +179,7 @@ def test_nothing_changed_is_said(checkout):
 def test_what_lands_in_the_folder_is_valued_tagged_and_pushed(published, refreshed):
     place, done, folder = refreshed
     assert done.taken == ["form-01.csv", "form-03.csv"]
-    assert {p.name for p in folder.iterdir()} == {*BAD, ".arriving.csv"}
+    assert {p.name for p in folder.iterdir()} == {*bad_deliveries(), ".arriving.csv"}
     assert not (place.results.parent / "incoming").exists()
     assert place.log()[0] == f"Valuation of {done.tag.split('/')[1][:10]}: form-01, form-03"
     assert place.published()
@@ -188,7 +192,7 @@ def test_what_lands_in_the_folder_is_valued_tagged_and_pushed(published, refresh
 
 def test_what_cannot_be_taken_stays_with_a_reason(refreshed, tmp_path):
     place, done, folder = refreshed
-    assert done.refused.keys() == BAD.keys()
+    assert done.refused.keys() == bad_deliveries().keys()
     for name, why in {
         "form-04.csv": "'pixel' is only in", "form-05.csv": "no label", "form-06.csv": "no rows",
         "form-07.csv": "is 'dark'", "form-08.csv": "outside the range 0 to 16",
@@ -370,7 +374,7 @@ def test_what_is_not_published_is_discarded_and_stays_in_the_folder(checkout, dr
     assert checkout.published()
     assert (checkout.git("rev-parse", "HEAD"), outputs(checkout)) == (head, before)
     assert not (checkout.raw / "form-03.csv").exists()
-    assert len(pd.read_csv(checkout.raw / "form-01.csv")) == len(FORMS["form-01"])
+    assert len(pd.read_csv(checkout.raw / "form-01.csv")) == len(forms()["form-01"])
     assert {p.name for p in drop.iterdir()} == {"form-01.csv", "form-03.csv"}
     assert not refresh_project(checkout, never).changed
 
@@ -380,20 +384,20 @@ def test_a_pull_removes_and_replaces_tables_and_brings_no_old_one_back(checkout)
     colleague = checkout.clone("colleague")
     (colleague.raw / "form-00.csv").unlink()
     colleague.dvc("remove", "-q", "data/raw/form-00.csv.dvc")
-    FORMS["form-01"][:-1].to_csv(colleague.raw / "form-01.csv", index=False)
+    forms()["form-01"][:-1].to_csv(colleague.raw / "form-01.csv", index=False)
     colleague.dvc("add", "-q", "data/raw/form-01.csv")
     colleague.commit("one gone, one corrected")
     colleague.dvc("push", "-q")
     colleague.git("push", "-q")
     # here somebody put a table into data/raw without a word to DVC
-    FORMS["form-05"].to_csv(checkout.raw / "form-05.csv", index=False)
+    forms()["form-05"].to_csv(checkout.raw / "form-05.csv", index=False)
     checkout.git("pull", "-q")
     with only_refresh(checkout) as lock:
         job = RefreshJob(checkout, Repository(checkout.root, lock), None, True, never)
         steps.follow_remote(job)
         steps.update_inputs(job)
     assert {p.name for p in checkout.raw.glob("*.csv")} == {"form-01.csv", "form-02.csv", "form-05.csv"}  # fmt: skip
-    assert len(pd.read_csv(checkout.raw / "form-01.csv")) == len(FORMS["form-01"]) - 1
+    assert len(pd.read_csv(checkout.raw / "form-01.csv")) == len(forms()["form-01"]) - 1
     assert checkout.git("status", "--porcelain", "data/raw").splitlines() == [
         "M data/raw/.gitignore", "?? data/raw/form-05.csv.dvc"
     ]  # fmt: skip
@@ -415,14 +419,14 @@ def test_a_table_that_is_put_back_by_hand_is_what_counts(checkout):
 @pytest.mark.drill
 def test_an_imported_table_is_taken_from_its_source(checkout, tmp_path):
     source = tmp_path / "theirs.csv"
-    FORMS["form-05"][:-1].to_csv(source, index=False)
+    forms()["form-05"][:-1].to_csv(source, index=False)
     checkout.dvc("import-url", "-q", source, "data/raw/form-05.csv")
-    FORMS["form-05"].to_csv(source, index=False)
+    forms()["form-05"].to_csv(source, index=False)
     with only_refresh(checkout) as lock:
         job = RefreshJob(checkout, Repository(checkout.root, lock), None, True, never)
         steps.follow_remote(job)
         steps.update_inputs(job)
-    assert len(pd.read_csv(checkout.raw / "form-05.csv")) == len(FORMS["form-05"])
+    assert len(pd.read_csv(checkout.raw / "form-05.csv")) == len(forms()["form-05"])
 
 
 @contextmanager
@@ -434,8 +438,8 @@ def job_of(place, drop=None, limit=DEFAULT_SECONDS):
 def test_a_commit_holds_what_the_refresh_made_and_nothing_else(checkout, tmp_path, caplog):
     for name in ("patients.xlsx", "a.csv.bak"):
         (checkout.raw / name).write_text("not for others")
-    drop = Drop(deliver(tmp_path / "drop", "form-03.csv", FORMS["form-03"]).parent)
-    deliver_parquet(drop.folder, "form-01.parquet", FORMS["form-01"])
+    drop = Drop(deliver(tmp_path / "drop", "form-03.csv", forms()["form-03"]).parent)
+    deliver_parquet(drop.folder, "form-01.parquet", forms()["form-01"])
     with job_of(checkout, drop) as job:
         check(job)
         assert "data/raw/a.csv.bak, data/raw/patients.xlsx: no table" in caplog.text
@@ -461,8 +465,8 @@ def deliver_parquet(folder, name, frame):
 def test_what_is_undone_comes_back_in_its_old_format(checkout, tmp_path):
     (tmp_path / "drop").mkdir()
     drop = Drop(tmp_path / "drop")
-    deliver_parquet(drop.folder, "form-01.parquet", FORMS["form-01"])
-    deliver(drop.folder, "form-03.csv", FORMS["form-03"])
+    deliver_parquet(drop.folder, "form-01.parquet", forms()["form-01"])
+    deliver(drop.folder, "form-03.csv", forms()["form-03"])
     with job_of(checkout, drop) as job:
         steps.take_deliveries(job)
         assert job.outcome.taken == ["form-01.parquet", "form-03.csv"]
@@ -477,10 +481,10 @@ def test_what_is_undone_comes_back_in_its_old_format(checkout, tmp_path):
 def test_each_delivery_is_looked_at_once(tmp_path, monkeypatch):
     place = Checkout(tmp_path / "project")
     place.raw.mkdir(parents=True)
-    FORMS["form-00"].to_csv(place.raw / "form-00.csv", index=False)
+    forms()["form-00"].to_csv(place.raw / "form-00.csv", index=False)
     for number in range(6):
-        deliver(tmp_path / "drop", f"site-{number}.csv", FORMS["form-01"][:3])
-    deliver(tmp_path / "drop", "site-6.csv", FORMS["form-01"].drop(columns="label"))
+        deliver(tmp_path / "drop", f"site-{number}.csv", forms()["form-01"][:3])
+    deliver(tmp_path / "drop", "site-6.csv", forms()["form-01"].drop(columns="label"))
     looked_at = []
     real = Columns.joined
     monkeypatch.setattr(
@@ -523,7 +527,7 @@ def runs(pid):
 
 
 def test_a_hook_that_hangs_is_stopped_and_named(checkout, tmp_path):
-    FORMS["form-03"].to_csv(checkout.raw / "form-03.csv", index=False)
+    forms()["form-03"].to_csv(checkout.raw / "form-03.csv", index=False)
     checkout.dvc("add", "-q", "data/raw/form-03.csv")
     pids = tmp_path / "pids"
     script(checkout.root / ".git" / "hooks" / "pre-commit", pids)

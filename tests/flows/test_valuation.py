@@ -60,7 +60,8 @@ def test_outputs_keep_their_contract(project, params):
     assert sorted(values["rank"]) == [1, 2, 3, 4, 5]
 
     utilities = pd.read_parquet(folder / "utilities.parquet")
-    assert list(utilities.columns) == ["coalition", "chunk", "neg_log_loss", "accuracy"]
+    by_source = [f"neg_log_loss[{name}]" for name in project.providers()]
+    assert list(utilities.columns) == ["coalition", "chunk", "neg_log_loss", *by_source, "accuracy"]
     assert sorted(utilities["coalition"]) == [f"{m:05b}" for m in range(32)]
     assert utilities["chunk"].value_counts().to_dict() == {-1: 2} | dict.fromkeys(range(6), 5)
 

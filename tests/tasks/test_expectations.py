@@ -1,5 +1,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,12 @@ from unshapley.errors import InputError, ValidationError
 
 SCHEMA = Schema(("a", "b"), "label", ("no", "yes"))
 CONFIG = ValidationSettings(min_rows=5, feature_range=(0, 10))
-SUITES = {kind: build_suite(kind, SCHEMA, CONFIG).to_json_dict() for kind in KINDS}
+
+
+@cache
+def suites():
+    """By kind of table: made when a test needs them, as Great Expectations is slow to import."""
+    return {kind: build_suite(kind, SCHEMA, CONFIG).to_json_dict() for kind in KINDS}
 
 
 def rows(seed: int = 0, count: int = 40) -> pd.DataFrame:
@@ -30,8 +36,8 @@ def check(table: pd.DataFrame, **others: pd.DataFrame):
 def findings(partitions: dict[str, pd.DataFrame], added=()):
     """Findings of all tables by name; `added` are expectations of the user's own."""
     every = {**partitions, "test": rows(8), "reference": rows(9)}
-    own = {"expectations": [*SUITES["partition"]["expectations"], *added]}
-    found = check_tables(list(every), every.__getitem__, {**SUITES, "partition": own}, SCHEMA)
+    own = {"expectations": [*suites()["partition"]["expectations"], *added]}
+    found = check_tables(list(every), every.__getitem__, {**suites(), "partition": own}, SCHEMA)
     return {f.table: f for f in found}
 
 
@@ -84,7 +90,7 @@ def binary(seed: int, count: int = 100) -> pd.DataFrame:
 
 def test_rows_that_repeat_by_nature_are_a_warning_with_their_share():
     every = {"p": binary(0), "q": binary(1), "test": binary(2, 40), "reference": binary(3, 20)}
-    found = {f.table: f for f in check_tables(list(every), every.__getitem__, SUITES, SCHEMA)}
+    found = {f.table: f for f in check_tables(list(every), every.__getitem__, suites(), SCHEMA)}
     assert [f.critical for f in found.values()] == [()] * 4
     assert "training row also stands in the test set, no more than by chance: 100 of 100 (test)" in (
         "; ".join(found["q"].warnings)
@@ -180,7 +186,7 @@ def test_an_index_of_its_own_hides_no_row():
 def test_an_expectation_of_the_users_own_is_run_or_refused(added, outcome):
     if isinstance(outcome, str):
         found = findings({"p": rows()}, [added])["p"]
-        assert found.expectations == len(SUITES["partition"]["expectations"]) + 1
+        assert found.expectations == len(suites()["partition"]["expectations"]) + 1
         assert outcome in found.critical[0]
     else:
         with pytest.raises(outcome, match=added["type"]):

@@ -14,6 +14,7 @@ from unshapley.project import Project
 from unshapley.results.conclusion import conclusion
 from unshapley.results.published import (
     RUN_FIRST,
+    TEST_SOURCES,
     TEXT,
     read_values,
     refused_valuation,
@@ -32,7 +33,9 @@ def summarize_valuation(project: Project) -> dict[str, Any]:
     values = _rows(project.valuation / "values.csv")
     status, grade = figures["fidelity"]["status"], figures["fidelity"].get("grade")
     pairs = _rows(project.valuation / "differences.csv")
-    sentences = conclusion(values, pairs, status, grade)
+    by_source = project.valuation / TEST_SOURCES  # valuations of before 0.2 have none
+    sources = _rows(by_source) if by_source.is_file() else []
+    sentences = conclusion(values, pairs, status, grade, sources)
     content: dict[str, Any] = {"values": values, "metrics": figures, "conclusion": sentences}
     if "model" in manifest:
         content["model"] = Origin.model_validate(manifest["model"]).sentence()

@@ -82,8 +82,9 @@ class Result:
     @property
     def conclusion(self) -> str:
         """What to conclude, in a few sentences, as the report has them."""
-        values, pairs = (t.to_dict("records") for t in (self.frame, self.differences()))
-        return " ".join(conclusion(values, pairs, self.status, self.grade))
+        frames = self.frame, self.differences(), self.test_sources()
+        values, pairs, sources = (frame.to_dict("records") for frame in frames)
+        return " ".join(conclusion(values, pairs, self.status, self.grade, sources))
 
     def differences(self) -> pd.DataFrame:
         """Is one provider worth more than another? A row a pair, as differences.csv has it."""
@@ -96,6 +97,10 @@ class Result:
     def semivalues(self) -> pd.DataFrame:
         """Other ways to divide the same utilities (Banzhaf, least core …), as semivalues.csv."""
         return tables.semivalues_table(self.valuation)
+
+    def test_sources(self) -> pd.DataFrame:
+        """Value of each provider on the test rows of each that gave some, as test_sources.csv."""
+        return tables.test_sources_table(self.valuation)
 
     def utilities(self) -> pd.DataFrame:
         """Every measured coalition with its utilities, as utilities.parquet has them."""

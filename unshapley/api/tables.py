@@ -77,6 +77,7 @@ def read_tables(
         schema, sets = imputed(schema, sets)
     if scale_label:
         schema = with_label_scale(schema, sets.reference)
+    schema = replace(schema, test_sources=sets.test_sources)
     tables = {**sets.train, "test": sets.test, "reference": sets.reference}
     rows = {name: _rows(table, schema, name) for name, table in tables.items()}
     findings = [OWN_TEST_ROWS] if sets.test_sources and not settings.test_from else []

@@ -1,9 +1,14 @@
-"""Faults planted into training rows, so that it is known which providers should rank last."""
+"""Faults planted into the rows of providers, so that it is known which should rank last.
+
+They are planted before rows are split, as faults of real providers are: where such a provider gives
+test rows, they have the fault too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from unshapley.config import FaultSettings
@@ -13,23 +18,23 @@ from unshapley.errors import InputError
 
 
 def plant(
-    partitions: Mapping[str, pd.DataFrame], faults: FaultSettings, schema: Schema, seed: int
+    tables: Mapping[str, pd.DataFrame], faults: FaultSettings, schema: Schema, seed: int
 ) -> dict[str, pd.DataFrame]:
-    """Partitions with `faults` planted; those of other providers are unchanged.
+    """Rows by provider with `faults` planted; those of other providers are unchanged.
 
     Raises `InputError` for a fault of a provider that does not exist.
     """
     for kind, by_provider in faults.model_dump().items():
         originals = by_provider.values() if kind == "duplicate" else []
         for provider in [*by_provider, *originals]:
-            if provider not in partitions:
+            if provider not in tables:
                 raise InputError(
                     f"faults.{kind} names the unknown provider {provider!r}",
-                    expected=f"one of {', '.join(sorted(partitions))}",
+                    expected=f"one of {', '.join(sorted(tables))}",
                 )
-    out = dict(partitions)
+    out = dict(tables)
     for provider, original in faults.duplicate.items():
-        out[provider] = partitions[original].copy()
+        out[provider] = tables[original].copy()
     for provider, share in faults.wrong_labels.items():
         out[provider] = wrong_labels(out[provider], share, schema, seed, provider)
     for provider, scale in faults.noise.items():
@@ -62,7 +67,7 @@ def noise(
     rng = generator(seed, "noise", provider)
     features = frame[list(schema.features)]
     values = features.to_numpy(dtype=float)
-    noisy = values + rng.normal(size=values.shape) * scale * values.std()
+    noisy = values + rng.normal(size=values.shape) * scale * np.nanstd(values)
     out = frame.copy()
-    out[list(schema.features)] = noisy.clip(values.min(), values.max())
+    out[list(schema.features)] = noisy.clip(np.nanmin(values), np.nanmax(values))
     return out

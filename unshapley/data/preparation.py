@@ -43,6 +43,7 @@ def prepare(project: Project, params: Params) -> dict[str, int]:
     schema, encoded = encode(raw, settings)
     own = without_incomplete({n: encoded.pop(n) for n in SETS if n in encoded}, settings)
     tables = without_incomplete(_by_provider(encoded, settings, project.raw), settings)
+    tables = faults.plant(tables, params.faults, schema, settings.seed)
     sets = divide(tables, own, settings, schema.features)
     if sets.test_sources and not settings.test_from:
         log.warning(OWN_TEST_ROWS)
@@ -55,9 +56,8 @@ def prepare(project: Project, params: Params) -> dict[str, int]:
         sources=source_hashes(project) if settings.source == "files" else {},
         test_sources=sets.test_sources,
     )
-    train = faults.plant(sets.train, params.faults, schema, settings.seed)
-    _write(project, schema, replace(sets, train=train))
-    return {provider: len(table) for provider, table in train.items()}
+    _write(project, schema, sets)
+    return {provider: len(table) for provider, table in sets.train.items()}
 
 
 def source_hashes(project: Project) -> dict[str, str]:

@@ -13,6 +13,7 @@ from unshapley.data.tables import Schema
 from unshapley.errors import InputError
 from unshapley.files import sha256
 from unshapley.game.game import Game
+from unshapley.game.test_sources import by_source
 from unshapley.game.utilities import UTILITIES, Utility, build_utilities, evaluate
 from unshapley.models.pretrained import Pretrained, TrainingRows
 from unshapley.models.rows import read_set
@@ -105,18 +106,23 @@ def as_game(
 ) -> LoadedGame:
     """The game of a model that holds its test set; arguments as in `LoadedGame`."""
     assert pretrained.test is not None
+    measured, test_y = build_utilities(utilities, schema.task), pretrained.test[1]
     return LoadedGame(
         players=tuple(players),
         providers=tuple(sorted(record.partitions)),
         pretrained=pretrained,
         test_x=pretrained.test[0],
-        test_y=pretrained.test[1],
+        test_y=test_y,
         label_mean=schema.label_mean,
         label_scale=schema.label_scale,
         classes=schema.classes,
         record=record,
         statistics=statistics,
-        utilities=build_utilities(utilities, schema.task),
+        utilities=(
+            *measured[:1],
+            *(by_source(measured[0], record.test_sources, test_y) if measured else ()),
+            *measured[1:],
+        ),
     )
 
 

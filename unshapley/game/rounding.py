@@ -18,6 +18,7 @@ from unshapley.game.coalitions import Coalitions, chunks
 from unshapley.game.game import Game
 from unshapley.game.loading import LoadedGame
 from unshapley.game.measuring import Measured, Utilities, measure
+from unshapley.game.test_sources import rows_of
 from unshapley.unlearning import Unlearner
 
 FACTOR = 10.0
@@ -90,14 +91,15 @@ def measured_in_double(
         return None
 
 
-def of_flipped_rows(game: Game, column: str) -> float:
+def of_flipped_rows(game: LoadedGame, column: str) -> float:
     """What a utility changes by where `ROWS` test rows change sides; 0 for one that counts none."""
     name = column.partition("[")[0].removesuffix("_per_class")
     if name in LOSSES:
         return 0.0
-    rows = len(game.test_y)
+    y = game.test_y[rows_of(game.utilities, column)]
+    rows = len(y)
     if game.task == "classification" and name not in OF_ALL_ROWS:
-        counts = game.test_y.bincount()
+        counts = y.bincount()
         rows = int(counts[counts > 0].min())
     return ROWS / rows
 

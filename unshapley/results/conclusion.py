@@ -12,13 +12,17 @@ NAMED = 4
 
 
 def conclusion(
-    values: Iterable[Row], differences: Iterable[Row], status: str, grade: str | None
+    values: Iterable[Row],
+    differences: Iterable[Row],
+    status: str,
+    grade: str | None,
+    sources: Iterable[Row] = (),
 ) -> tuple[str, ...]:
     """Sentences for somebody who decides: whether to trust the values, who stands out, who harms,
     and how many can be told apart. Intervals decide, not ranks.
 
-    values, differences: rows of values.csv and differences.csv; status, grade: of the fidelity
-    check.
+    values, differences, sources: rows of values.csv, differences.csv and test_sources.csv; status,
+    grade: of the fidelity check.
     """
     if status == "untrusted" or grade == "none":
         return ("Do not act on these values: unlearning did not predict what retraining gives.",)
@@ -34,6 +38,19 @@ def conclusion(
     harmful = [row["provider"] for row in valued if row["ci_high"] < 0]
     if harmful:
         sentences.append(f"{_names(harmful)} {_verb(harmful, 'makes', 'make')} the model worse.")
+    on_others = _on_others(sources)
+    flattered = [
+        row["provider"]
+        for row in valued
+        if row["provider"] not in harmful
+        and on_others.get(row["provider"], 0) + (row["ci_high"] - row["value"]) < 0
+    ]
+    if flattered:
+        sentences.append(
+            f"On the test rows of the others {_names(flattered)} "
+            f"{_verb(flattered, 'makes', 'make')} the model worse; only "
+            f"{_verb(flattered, 'its', 'their')} own test rows say otherwise."
+        )
     unclear = [row["provider"] for row in valued if row["ci_low"] <= 0 <= row["ci_high"]]
     if unclear:
         help_ = _verb(unclear, "it helps", "they help")
@@ -41,6 +58,20 @@ def conclusion(
     if len(pairs) > 1:
         sentences.append(f"Of {len(pairs)} pairs of providers {len(better)} can be told apart.")
     return tuple(sentences)
+
+
+def _on_others(sources: Iterable[Row]) -> dict[str, float]:
+    """Value of each provider on the test rows of all others, for those that gave some."""
+    total: dict[str, float] = {}
+    rows: dict[str, float] = {}
+    own = set()
+    for row in sources:
+        if row["provider"] == row["source"]:
+            own.add(row["provider"])
+            continue
+        total[row["provider"]] = total.get(row["provider"], 0) + row["rows"] * row["value"]
+        rows[row["provider"]] = rows.get(row["provider"], 0) + row["rows"]
+    return {provider: total[provider] / rows[provider] for provider in own if provider in rows}
 
 
 def _is_unknown(number: float | None) -> bool:

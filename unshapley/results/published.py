@@ -24,8 +24,9 @@ GRADES = {
     "none": "not even the best and the worst provider are told apart",
 }
 """What values are good for, by `fidelity.grade`, the best first."""
+TEST_SOURCES = "test_sources.csv"
 RUN_FIRST = "run `unshapley run`"
-TEXT = ("provider", "other", "status", "coalition")
+TEXT = ("provider", "other", "source", "status", "coalition")
 """Columns of published tables that are no numbers."""
 
 

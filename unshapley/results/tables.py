@@ -15,7 +15,9 @@ from unshapley.estimators.interactions import interactions
 from unshapley.estimators.least_core import least_core
 from unshapley.estimators.semivalues import SEMIVALUES
 from unshapley.game.coalitions import to_bits
-from unshapley.results.valuation import Valuation, calibration_summary
+from unshapley.game.test_sources import source_column
+from unshapley.results.published import TEST_SOURCES
+from unshapley.results.valuation import Valuation, calibration_summary, utility_table
 
 PARTS = {"sampling": SAMPLING, "test": TEST_SET, "correction": CORRECTION}
 """Parts of the standard error, by their name in values.csv."""
@@ -32,6 +34,7 @@ def all_tables(valuation: Valuation) -> dict[str, pd.DataFrame]:
         "differences.csv": differences_table(valuation),
         "interactions.csv": interactions_table(valuation),
         "semivalues.csv": semivalues_table(valuation),
+        TEST_SOURCES: test_sources_table(valuation),
         "plots/convergence.csv": convergence_table(valuation),
         "plots/fidelity.csv": fidelity_table(valuation),
     }
@@ -167,6 +170,37 @@ def semivalues_table(valuation: Valuation) -> pd.DataFrame:
         columns[name] = estimates.value
     columns["least_core"] = least_core(valuation.plan, valuation.table)
     return pd.DataFrame({"provider": valuation.players, **columns})
+
+
+def test_sources_table(valuation: Valuation) -> pd.DataFrame:
+    """test_sources.csv: `provider, source, rows, value`: the value of each provider on the test
+    rows of each source alone, as measured (no correction). Their mean, weighted by rows, is the
+    value of a provider where the utility is a mean of the test rows.
+
+    Empty where the test rows are the user's own, or of one provider or very many.
+    """
+    sources = {
+        source: rows
+        for source, rows in valuation.test_sources.items()
+        if source_column(valuation.primary, source) in valuation.measured.utilities
+    }
+    value = {source: _values_on(valuation, source) for source in sources}
+    return pd.DataFrame(
+        [
+            (provider, source, rows, float(value[source][i]))
+            for i, provider in enumerate(valuation.players)
+            for source, rows in sources.items()
+        ],
+        columns=["provider", "source", "rows", "value"],
+    )
+
+
+def _values_on(valuation: Valuation, source: str) -> Floats:
+    """Values `(n,)` for the primary utility on the test rows of one source."""
+    measured, endpoints = valuation.measured, valuation.endpoints
+    table = utility_table(measured, endpoints, source_column(valuation.primary, source))
+    operator = valuation.estimate.operator
+    return estimate(valuation.plan, table).value if operator is None else operator @ table
 
 
 def fidelity_table(valuation: Valuation) -> pd.DataFrame:

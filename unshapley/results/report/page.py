@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from unshapley.results.conclusion import conclusion
-from unshapley.results.published import GRADES
+from unshapley.results.published import GRADES, TEST_SOURCES
 from unshapley.results.report import plots
 from unshapley.results.report.rendering import picture, render
 from unshapley.results.valuation import Valuation
@@ -44,6 +44,7 @@ def render_report(
             tables["differences.csv"].to_dict("records"),
             figures["fidelity"]["status"],
             figures["fidelity"].get("grade"),
+            tables[TEST_SOURCES].to_dict("records"),
         ),
         pairs=extremes.to_dict("records"),
         pairs_in_all=players * (players - 1) // 2,
