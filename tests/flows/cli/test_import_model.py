@@ -180,6 +180,29 @@ def test_what_is_wrong_is_told_in_one_error_and_nothing_is_written(trained, argu
     assert sha256(project.model) == before
 
 
+def test_an_exported_program_needs_no_architecture(trained):
+    project, module = trained
+    x = torch.zeros(2, 64)
+    rows = {"input": {0: torch.export.Dim("rows")}}
+    torch.export.save(
+        torch.export.export(module.eval(), (x,), dynamic_shapes=rows), project.root / "net.pt2"
+    )
+    assert (
+        take(project, project.root / "net.pt2", "--initial", project.root / "start.pt").returncode
+        == 0
+    )
+    game = load_game(project, tuple(project.providers()), "curvature")
+    assert game.record.imported.kind == "torch.export"
+    with torch.no_grad():
+        assert torch.equal(game.pretrained.model(game.test_x), module(game.test_x))
+    set_params(project, valuation__unlearner="newton", valuation__options={})
+    preflight(project, load_params(project.params))
+    told = refused(
+        "import-model", project.root / "net.pt2", "--architecture", "a:b", "-p", project.root
+    )
+    assert "--architecture: an exported program has its own" in told
+
+
 def test_dvc_would_train_over_it(trained):
     project, _ = trained
     (project.root / "dvc.yaml").write_text("stages: {pretrain: {cmd: unshapley pretrain}}\n")
