@@ -56,11 +56,11 @@ _HOME = Path(__file__).resolve().parent.parent
 
 
 def source_hash(*folders: str) -> str:
-    """Hash of the sources (Python files and templates) in these folders of this repository."""
+    """Hash of the sources (Python, templates, scripts) in these folders of this repository."""
     files = {
         path.relative_to(_HOME).as_posix(): sha256(path)
         for folder in folders
-        for pattern in ("*.py", "*.j2")
+        for pattern in ("*.py", "*.j2", "*.js")
         for path in (_HOME / folder).rglob(pattern)
     }
     return digest(files)

@@ -56,13 +56,19 @@ def read_json(path: Path, *, do: str) -> Any:
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV, atomically; text that a spreadsheet would take for a formula is marked
-    with an apostrophe (`as_text`).
+    """Write a table as CSV, atomically, as `csv_text` gives it."""
+    text = csv_text(frame)
+    with written_whole(path) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """A table as CSV; text that a spreadsheet would take for a formula is marked with an apostrophe
+    (`as_text`).
     """
     texts = frame.select_dtypes(include=["object", "str"]).columns
     safe = frame.assign(**{c: frame[c].map(as_text, na_action="ignore") for c in texts})
-    with written_whole(path) as part:
-        safe.to_csv(part, index=False, lineterminator="\n")
+    return str(safe.to_csv(index=False, lineterminator="\n"))
 
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -1,57 +1,154 @@
 """The report as a reader meets it: one page, in a real browser, with no request to anywhere."""
 
-import json
+import csv
+import io
 import re
-import shutil
-import subprocess
 
 import pytest
 
-from flows.valuation import valuation
-from tests.conftest import set_params
+from tests.acceptance.browser import MISSING, started
+from tests.unshapley.results.made import report_of, valuation_of
+from unshapley.files import from_text
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-QUIET = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+in_browser = pytest.mark.skipif(bool(MISSING), reason=MISSING)
+VALUES = "#values-table"
+SORT = VALUES + " th:nth-child({}) button"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with started(tmp_path_factory.mktemp("browser")) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def report(valued):
+    return valued.valuation / "report.html"
 
 
 @pytest.fixture
-def report(project):
-    set_params(project, valuation__budget=20)
-    valuation(project=project.root)
-    return project.valuation / "report.html"
+def page(browser, report):
+    browser.emulate()
+    browser.open(report)
+    return browser
 
 
-def test_the_page_is_self_contained(report):
+def test_the_page_is_one_file_that_names_no_other(report):
     text = report.read_text()
-    addresses = set(re.findall(r"https?://[^\s\"'<>)]+", text))
-    assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
-    assert "<script" not in text
-    assert "default-src 'none'" in text
-    assert "form-03" in text
-    assert "trusted" in text
+    ours = re.sub(r"<script>/\*! Vega.*?</script>", "", text, flags=re.DOTALL)
+    assert len(ours) < len(text)
+    assert "://" not in ours
+    assert re.findall(r"default-src ([^;]*);", ours) == ["'none'"]
+    assert "connect-src" not in ours
+    assert "unsafe-eval" not in ours
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-def test_a_browser_shows_it_and_asks_nobody(report, tmp_path):
-    log, picture = tmp_path / "net.json", tmp_path / "page.png"
-    for output in ([f"--screenshot={picture}"], ["--dump-dom"]):
-        done = subprocess.run(
-            [CHROMIUM, *QUIET, f"--user-data-dir={tmp_path / 'profile'}", f"--log-net-log={log}",
-             "--window-size=1000,2500", *output, report.as_uri()],
-            capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
-    assert picture.stat().st_size > 50_000
-    assert done.stdout.count("<svg") == 3
-    events = json.loads(log.read_text())
-    types = {number: name for name, number in events["constants"]["logEventTypes"].items()}
-    asked = {
-        e["params"]["url"]
-        for e in events["events"]
-        if types[e["type"]] == "URL_REQUEST_START_JOB" and "url" in e.get("params", {})
-    }
-    page_requests = {url for url in asked if not url.startswith(("chrome", "data:", "file:"))}
-    # what the browser itself may look up at start is none of the page's doing
-    assert not {url for url in page_requests if "google" not in url and "gstatic" not in url}
+@in_browser
+def test_it_opens_and_asks_nobody(page):
+    assert page.requests() == set()
+    assert page.complaints() == []
+    drawn = page.run(
+        "return [...document.querySelectorAll('.picture svg')].map(s => s.closest('figure').dataset.picture)"
+    )
+    assert drawn == ["values", "order", "interactions", "test_sources", "fidelity"]
+    assert page.run("return document.body.innerText").count("form-03") > 1
+
+
+@in_browser
+def test_the_table_sorts_by_keyboard_and_filters(page):
+    assert page.column(VALUES, 0) == ["1", "2", "3", "4", "5"]
+    by_name = page.find(SORT.format(2))
+    by_name.send_keys("\n")
+    names = page.column(VALUES, 1)
+    assert names == sorted(names)
+    assert page.find(VALUES + " [aria-sort]").get_attribute("aria-sort") == "ascending"
+    by_name.send_keys("\n")
+    assert page.column(VALUES, 1) == names[::-1]
+    page.find(SORT.format(4)).send_keys(" ")
+    assert page.column(VALUES, 0) == ["1", "2", "3", "4", "5"]
+    page.find("[data-for=values-table] [data-filter]").send_keys("FORM-03")
+    assert page.column(VALUES, 1) == ["form-03"]
+    assert page.find("[data-for=values-table] output").text == "1 of 5 shown"
+
+
+@in_browser
+def test_an_amount_is_divided_to_the_last_cent(page):
+    page.find("[data-amount]").send_keys("1000.01")
+    assert sum(round(100 * float(cell)) for cell in page.column(VALUES, 7)) == 100001
+
+
+@in_browser
+def test_tables_and_pictures_are_saved(page, report):
+    for name in ("values.csv", "plots/convergence.csv"):
+        saved = page.saved(f"[data-table='{name}']", name.split("/")[-1])
+        assert saved == (report.parent / name).read_bytes()
+    svg = page.saved("[data-picture=order] [data-kind=svg]", "order.svg").decode()
+    assert svg.startswith("<svg")
+    assert "var(" not in svg
+    assert ">form-03<" in svg
+    png = page.saved("[data-picture=values] [data-kind=png]", "values.png")
+    assert png.startswith(b"\x89PNG")
+    assert len(png) > 5000
+
+
+@in_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(page, scheme):
+    page.emulate(scheme)
+    assert page.defects() == []
+
+
+@in_browser
+def test_it_fits_a_phone_and_prints(page):
+    page.emulate("dark", width=400)
+    width = "return document.documentElement.scrollWidth"
+    assert page.run(width) <= 400
+    assert page.printed().startswith(b"%PDF")
+    page.emulate("dark", media="print")
+    assert page.run("return getComputedStyle(document.querySelector('.tools')).display") == "none"
+    assert (
+        page.run("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    )
+
+
+HOSTILE = {
+    "</script><script>document.title = 'taken'</script>": 0.3,
+    '"><img src=x onerror="document.title=\'taken\'">': 0.2,
+    "=HYPERLINK(\"http://example.org\")": -0.1,
+    "{{ 7 * 7 }} datum['x'] ${document.title}": 0.05,
+    "long " * 60: 0.1,
+    "@SUM(1)\u2028, \"quoted\"": 0.01,
+}  # fmt: skip
+
+
+@in_browser
+def test_names_are_text_whatever_they_hold(browser, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(report_of(valuation_of(HOSTILE)))
+    browser.emulate(width=400)
+    browser.open(path)
+    assert browser.run("return document.title") == "Valuation of 6 providers"
+    assert sorted(browser.column(VALUES, 1)) == sorted(name.strip() for name in HOSTILE)
+    assert browser.complaints() == []
+    assert browser.run("return document.documentElement.scrollWidth") <= 400
+    text = browser.saved("[data-table='values.csv']", "values.csv").decode()
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert {from_text(row["provider"]) for row in rows} == set(HOSTILE)
+    assert not any(row["provider"].startswith(("=", "@")) for row in rows)
+
+
+@in_browser
+def test_a_page_of_many_providers_is_soon_usable(browser, tmp_path):
+    many = {f"clinic {i:03d}": 0.01 * (i % 37 - 5) + i / 1e5 for i in range(500)}
+    path = tmp_path / "report.html"
+    path.write_text(report_of(valuation_of(many)))
+    browser.emulate()
+    browser.open(path)
+    usable = browser.run("return performance.getEntriesByName('usable')[0].startTime")
+    sorting = browser.run(
+        "const start = performance.now(); document.querySelector(arguments[0]).click();"
+        "document.body.offsetHeight; return performance.now() - start",
+        SORT.format(2),
+    )
+    assert browser.column(VALUES, 1)[:2] == ["clinic 000", "clinic 001"]
+    assert usable + sorting < 2000

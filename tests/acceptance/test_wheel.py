@@ -20,7 +20,8 @@ def test_a_built_wheel_starts_a_project_outside_of_the_clone(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
-    for name in ("unshapley/py.typed", "unshapley/results/report/report.html.j2"):
+    pages = "unshapley/results/report"
+    for name in ("unshapley/py.typed", f"{pages}/report.html.j2", f"{pages}/vega.js"):
         assert (tmp_path / "site" / name).is_file()
 
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}

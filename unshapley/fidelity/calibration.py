@@ -167,14 +167,25 @@ def calibrate(
         return _decided(auto, below, auto.method, SET)
     exact = auto.exact(game.pretrained, game.staying(plan)).cpu().numpy()
     work = flop_of_coalitions(game, RetrainUnlearner(), plan)
-    extra = _draw(plan, exact, work, settings)
+    rows, extra = coalitions_to_retrain(game, plan, exact, work, settings)
     if len(extra) == (~exact).sum():  # it may be none
         return _decided(auto, 1.0, WITHOUT_ROWS, "every coalition is retrained")
-    border = _largest(plan, game, np.flatnonzero(exact), BORDER)
-    rows = np.union1d(extra, border)
     retrained = measure(RetrainUnlearner(), plan[rows])
     drawn = rows, np.isin(rows, extra), retrained
     return _choose(game, auto, plan, exact, drawn, work, measure)
+
+
+def coalitions_to_retrain(
+    game: Game, plan: Coalitions, exact: Mask, work: Floats, settings: CalibrationSettings
+) -> tuple[Ints, Ints]:
+    """Which coalitions of a plan `(m, n)` the candidates are tried on, and which of them are
+    retrained for that only, both ascending.
+
+    exact: those that the unlearner retrains itself `(m,)`; work: of retraining each `(m,)`.
+    """
+    extra = _draw(plan, exact, work, settings)
+    border = _largest(plan, game, np.flatnonzero(exact), BORDER)
+    return np.union1d(extra, border), extra
 
 
 def largest_affordable_share(game: Game, typical: Coalitions, cost: float) -> float:

@@ -1,1 +1,1 @@
-"""Pages and plots: each page is one file that needs neither network nor scripts."""
+"""Pages and plots: each page is one file that asks nothing of any network."""

@@ -14,11 +14,9 @@ from unshapley.results.report.drawing import (
     INK,
     RED,
     as_svg,
-    name_ends,
     new_figure,
     palette,
     styled,
-    zero_line,
 )
 
 SHOWN = 40
@@ -35,52 +33,6 @@ def bars_png(table: pd.DataFrame, utility: str) -> bytes:
     out = io.BytesIO()
     draw_bars(table, utility).savefig(out, format="png", dpi=110)
     return out.getvalue()
-
-
-def convergence(history: pd.DataFrame, table: pd.DataFrame) -> str:
-    """Estimates against measured coalitions: one line for each provider, named at its end.
-
-    Of very many providers those with the largest and the smallest values are named.
-    """
-    with styled():
-        figure, axes = new_figure(7.6, 4.8)
-        last = history["coalitions"].max()
-        names = _named(table.dropna(subset=["value"]).sort_values("rank"))["provider"]
-        colors = dict(zip(names, palette(len(names)), strict=True))
-        ends = []
-        for provider, line in history.groupby("provider", sort=True):
-            if provider not in colors:
-                axes.plot(line["coalitions"], line["value"], color=GREY, lw=0.4, zorder=1)
-                continue
-            axes.plot(line["coalitions"], line["value"], color=colors[provider], lw=1.2)
-            ends.append((float(line["value"].iloc[-1]), str(provider), colors[provider]))
-        zero_line(axes)
-        name_ends(axes, ends, last)
-        axes.set_xlabel("measured coalitions")
-        axes.set_ylabel("value so far")
-        return as_svg(figure)
-
-
-def fidelity(table: pd.DataFrame) -> str:
-    """Unlearned against retrained utility; they are equal on the dashed line."""
-    with styled():
-        figure, axes = new_figure(5.2, 4.2)
-        both = pd.concat([table["retrained"], table["unlearned"], table["no_unlearning"]])
-        ends = [both.min(), both.max()]
-        axes.plot(ends, ends, color=GREY, ls="--", lw=1, label="agreement")
-        axes.axhline(table["no_unlearning"].iloc[0], color=RED, lw=1, label="no unlearning")
-        axes.scatter(
-            table["retrained"],
-            table["unlearned"],
-            s=14 + 9 * table["size"],
-            color=BLUE,
-            alpha=0.75,
-            label="coalition, larger = more providers",
-        )
-        axes.set_xlabel("utility after retraining")
-        axes.set_ylabel("utility after unlearning")
-        axes.legend(frameon=False, fontsize=8, loc="lower right")
-        return as_svg(figure)
 
 
 def errors_by_share(
