@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -206,16 +206,28 @@ def test_a_logistic_regression_is_forgotten_as_if_fitted_anew():
     assert np.abs(missed).max() < 0.15 * np.abs(moved).max()
 
 
-def test_a_regression_of_scikit_learn(everything):
-    x = everything[0].numpy()
-    y = 50 + 10 * x[:, 0] + x[:, 1] ** 2
+def test_a_linear_regression_is_unlearned_as_if_fitted_anew(everything):
+    """Least squares are quadratic: the step of Newton's method is the new fit, in float64."""
+    x = everything[0].numpy().astype(float)
+    y = (50 + 10 * x[:, 0] + x[:, 1] ** 2).astype(np.float32)
     tables = {name: (x[i::3], y[i::3]) for i, name in enumerate(NAMES)}
-    sets = {"test": (x[:20], y[:20]), "reference": (x[20:40], y[20:40])}
-    fitted = Ridge(alpha=0.1).fit(x, y)
-    result = us.value(fitted, tables, **sets, task="regression")
-    expected = np.square(fitted.predict(x[:20]) - y[:20]).mean()
-    assert result.valuation.u_all == pytest.approx(-expected, rel=1e-5)
-    assert result.valuation.u_none == pytest.approx(-np.square(y.mean() - y[:20]).mean(), rel=1e-5)
+    test = x[:20], y[:20]
+    options = {"damping": 0, "proximal": 0}
+    result = us.value(
+        make_pipeline(StandardScaler(), LinearRegression()).fit(x, y),
+        tables,
+        test=test,
+        reference=test,
+        task="regression",
+        params={"valuation": {"unlearner": "newton", "options": options}},
+    )
+    found = result.utilities().set_index("coalition")["neg_mse"]
+    for bits in ("111", "110", "101", "011", "100", "010", "001"):
+        kept = [table for stays, table in zip(bits, tables.values(), strict=True) if stays == "1"]
+        again = LinearRegression().fit(*map(np.concatenate, zip(*kept, strict=True)))
+        error = np.square(again.predict(test[0]) - test[1]).mean()
+        assert found[bits] == pytest.approx(-error, rel=1e-6)
+    assert found["000"] == pytest.approx(-np.square(y.mean() - test[1]).mean(), rel=1e-6)
 
 
 class NoReset(nn.Module):
