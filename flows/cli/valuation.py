@@ -17,6 +17,7 @@ from flows.cli.common import (
     start,
     warn,
 )
+from unshapley.errors import InputError
 from unshapley.project import Project
 
 
@@ -62,17 +63,38 @@ def run(
 
 
 @reported
-def report(project: ProjectOption = Path(), as_json: JsonOption = False) -> None:
+def report(
+    project: ProjectOption = Path(),
+    as_json: JsonOption = False,
+    in_browser: Annotated[
+        bool, typer.Option("--open", help="Open the report in the browser instead.")
+    ] = False,
+) -> None:
     """Show the last valuation: values, figures and where the report lies.
 
-    Examples: `unshapley report` · `unshapley report --json | jq .values`
+    Examples: `unshapley report --open` · `unshapley report --json | jq .values`
     """
-    if as_json:
+    if in_browser:
+        _open(Project(project))
+    elif as_json:
         from unshapley.analysis.summary import summarize_valuation
 
         print_json(summarize_valuation(Project(project)))
     else:
         _print(Project(project))
+
+
+def _open(project: Project) -> None:
+    import webbrowser
+
+    from unshapley.results.published import require_published
+
+    require_published(project)
+    path = project.valuation / "report.html"
+    if not path.is_file():
+        raise InputError("is missing", where=path, do="fetch it with `dvc pull`, or run again")
+    opened = webbrowser.open(path.resolve().as_uri())
+    print(f"opened: {path}" if opened else f"no browser was found; the report is {path}")
 
 
 def _print(project: Project) -> None:

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import webbrowser
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -114,7 +115,7 @@ def small_disk(project, tmp_path):
     used = sum(p.stat().st_size for p in project.root.rglob("*") if p.is_file())
     place = tmp_path / "disk"
     place.mkdir()
-    size = f"size={used + 900_000}"
+    size = f"size={used + 2_000_000}"
     mount = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(place)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("mounting a small file system needs root")
@@ -126,7 +127,7 @@ def small_disk(project, tmp_path):
 
 def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(small_disk):
     with (small_disk.root / "ballast").open("wb") as ballast:
-        ballast.write(b"x" * 780_000)
+        ballast.write(b"x" * 1_880_000)
     done = unshapley("run", "-p", small_disk.root)
     assert done.returncode == 2, done.stderr
     assert re.search(r"cannot be written: .*No space left on device", done.stderr)
@@ -149,6 +150,20 @@ def test_report_and_run_speak_json(project):
     assert [v["provider"] for v in content["values"]] == project.providers()
     text = unshapley("report", "-p", project.root).stdout
     assert re.search(r"sum [\d.]+ = U\(all\) -[\d.]+ − U\(none\) -[\d.]+, 30 coalitions", text)
+
+
+@pytest.mark.parametrize("there_is_one", [True, False])
+def test_the_report_is_opened_in_the_browser(published, monkeypatch, there_is_one):
+    opened = []
+    monkeypatch.setattr(webbrowser, "open", lambda url: opened.append(url) or there_is_one)
+    done = unshapley("report", "-p", published.root, "--open")
+    path = published.valuation / "report.html"
+    assert done.returncode == 0
+    assert str(path) in done.stdout
+    assert ("no browser" in done.stdout) != there_is_one
+    assert opened == [path.resolve().as_uri()]
+    path.unlink()
+    assert "is missing" in unshapley("report", "-p", published.root, "--open").stderr
 
 
 def test_data_docs_are_written_on_request(project, tmp_path):

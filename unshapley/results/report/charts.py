@@ -43,8 +43,8 @@ CONFIG: Spec = {
         "orient": "top",
         "labelFontSize": 11,
         "symbolOpacity": 1,
-        "labelLimit": 150,
-        "columns": 4,
+        "labelLimit": 130,
+        "columns": 2,
         "title": None,
     },
 }

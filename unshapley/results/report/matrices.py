@@ -9,6 +9,7 @@ import pandas as pd
 from unshapley.results.report.charts import (
     BLUE,
     LINE,
+    NAMED,
     PAPER,
     RED,
     Chart,
@@ -60,7 +61,14 @@ def order(table: pd.DataFrame, differences: pd.DataFrame) -> Chart:
 
 def interactions(table: pd.DataFrame, pairs: pd.DataFrame) -> Chart:
     """Which providers are redundant to each other, and which complete each other."""
-    names = named(table)
+    names, note = named(table), ""
+    if len(names) < table["value"].notna().sum():
+        strength = -pairs["interaction"].abs()
+        strongest = pairs.loc[strength.sort_values(kind="stable").index]
+        both = strongest[["provider", "other"]].to_numpy().ravel()
+        chosen = list(dict.fromkeys(both))[:NAMED]
+        names = list(table[table["provider"].isin(chosen)].sort_values("rank")["provider"])
+        note = f" Shown are the {len(names)} providers of the strongest pairs."
     kept = _between(names, pairs)
     data = pd.concat([kept, _mirrored(kept)])
     data["finding"] = ["redundant" if v < 0 else "complementary" for v in data["interaction"]]
@@ -68,8 +76,7 @@ def interactions(table: pd.DataFrame, pairs: pd.DataFrame) -> Chart:
     return _matrix(
         "interactions",
         "Pairwise interactions; the stronger the colour, the larger. Red: redundant, each is worth "
-        "less when the other is present. Blue: complementary, each is worth more."
-        + of_how_many(names, table),
+        "less when the other is present. Blue: complementary, each is worth more." + note,
         data,
         (names, names),
         {"redundant": RED, "complementary": BLUE},
