@@ -12,8 +12,12 @@ from tasks.expectations.validation import validate_project, verdict
 from unshapley.config import Params, PretrainSettings
 from unshapley.data.tables import Schema
 from unshapley.errors import InputError
-from unshapley.game.importing import CONSTANT, Imported, Source
+from unshapley.game.importing import Imported
 from unshapley.game.importing import import_model as take
+from unshapley.game.model_source import CONSTANT, Source
+from unshapley.models.checkpoints import kind_of
+from unshapley.models.exported import ARCHITECTURE
+from unshapley.models.exported_reading import read_program
 from unshapley.progress import Phases, silent_phases
 from unshapley.project import Project
 
@@ -44,10 +48,17 @@ def source_of(
         raise InputError(
             f"{none!r} stands for nothing", where="--none", expected="fresh:SEED, or constant"
         )
+    arguments = _arguments(kwargs, stated.kwargs if architecture is None else {})
+    if kind_of(checkpoint) == "torch.export":
+        if architecture is not None or kwargs is not None:
+            raise InputError(
+                "an exported program has its own", where="--architecture", do="leave it out"
+            )
+        architecture, arguments = ARCHITECTURE, {"graph": read_program(checkpoint)[0]}
     return Source(
-        checkpoint=checkpoint,
+        model=checkpoint,
         architecture=architecture or stated.architecture,
-        kwargs=_arguments(kwargs, stated.kwargs if architecture is None else {}),
+        kwargs=arguments,
         initial=CONSTANT if name == CONSTANT else initial,
         seed=int(seed) if seed else stated.seed,
         recipe_known=recipe is not None,

@@ -67,10 +67,10 @@ def _why_prepare(project: Project, params: Params) -> str:
     except InputError as error:
         return error.what
     if params.prepare.source == "files" and project.raw.is_dir() and any(project.raw.iterdir()):
-        now = source_hashes(project)
+        now = source_hashes(project, params.prepare)
         if schema.sources and now != schema.sources:
             changed = {n for n in {*now, *schema.sources} if now.get(n) != schema.sources.get(n)}
-            return f"data/raw changed: {', '.join(sorted(changed)[:5])}"
+            return f"changed since: {', '.join(sorted(changed)[:5])}"
     return ""
 
 

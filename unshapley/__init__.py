@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from unshapley import environment as environment  # first: it hashes the sources that run
 
 if TYPE_CHECKING:
+    from unshapley.api.importing import import_model
     from unshapley.api.result import Result
     from unshapley.api.value import value
     from unshapley.config import Params, load_params
@@ -62,6 +63,7 @@ __all__ = [
     "build_utilities",
     "check_fidelity",
     "estimate_values",
+    "import_model",
     "init_project",
     "load_game",
     "load_params",
@@ -75,6 +77,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "api.importing": ("import_model",),
     "api.result": ("Result",),
     "api.value": ("value",),
     "config": ("Params", "load_params"),

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from unshapley.errors import InputError
+from unshapley.parameter_file import read_parameter_file
 
 LARGEST = 3.4028235e38
 """Largest number in float32, which models compute with."""
@@ -57,6 +56,13 @@ class ReadSettings(Section):
         return encoding
 
 
+class PictureSettings(Section):
+    """How pictures become rows."""
+
+    side: int = Field(28, ge=2, le=512, description="pixels of a side, to which all are resized")
+    channels: Literal["gray", "rgb"] = Field("gray", description="one number a pixel, or three")
+
+
 DIGITS = ("test_from", "test_share", "reference_share", "seed")
 """Keys of section `prepare` that the built-in digits have."""
 
@@ -80,8 +86,19 @@ class PrepareSettings(Section):
     label_classes: dict[str, str] = Field(
         {}, description="text in the files: class that it means; others stay as they are written"
     )
-    columns: dict[str, Literal["number", "category"]] = Field(
-        {}, description="column: what it holds, where that cannot be told from all files"
+    columns: dict[str, Literal["number", "category", "text"] | list[str]] = Field(
+        {},
+        description="column: what it holds, where that cannot be told from all files; a list names "
+        "its values in ascending order, which become 0, 1, 2 …",
+    )
+    text_features: int = Field(
+        256, ge=8, le=65536, description="features of a column of text, into which words are hashed"
+    )
+    pictures: PictureSettings = PictureSettings()
+    transform: str | None = Field(
+        None,
+        description="function of your own, 'package.module:name', that gets every table as it was "
+        "read and gives the table to use",
     )
     drop: list[str] = Field([], description="columns that are left out")
     incomplete: Literal["keep", "drop", "impute"] = Field(
@@ -431,15 +448,7 @@ class Params(Section):
 
 def load_params(path: Path) -> Params:
     """Read params.yaml; `InputError` names the key, the value found and what is allowed."""
-    try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))  # 1.2, as DVC reads it
-    except FileNotFoundError:
-        raise InputError(
-            "file is missing", where=path, do="give a project folder that holds params.yaml"
-        ) from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"not readable as YAML: {error}", where=path) from None
-    return parse_params(content or {}, where=path)
+    return parse_params(read_parameter_file(path) or {}, where=path)
 
 
 def parse_params(content: object, where: object) -> Params:

@@ -22,7 +22,11 @@ from unshapley.project import Project
 @reported
 def import_model(
     path: Annotated[
-        Path, typer.Argument(help="Its weights: .safetensors, or .pt or .pth of a state_dict.")
+        Path,
+        typer.Argument(
+            help="Its weights: .safetensors, or .pt or .pth of a state_dict; or a .pt2 of "
+            "torch.export, which has an architecture too."
+        ),
     ],
     project: ProjectOption = Path(),
     architecture: Annotated[

@@ -20,7 +20,8 @@ def print_inspection(inspection: Inspection) -> None:
     for fact in facts[:SHOWN]:
         cells = fact.name, fact.kind, str(fact.missing), str(fact.distinct), fact.example[:40]
         table.add_row(*map(escape, cells), escape("; ".join(fact.notes)))
-    out.print(table)
+    if facts:
+        out.print(table)
     if len(facts) > SHOWN:
         out.print(f"and {len(facts) - SHOWN} columns more")
     for name, counts in (("provider", inspection.rows), ("class", inspection.classes)):

@@ -30,6 +30,7 @@ from unshapley.data.columns import Columns
 from unshapley.data.names import provider_name
 from unshapley.data.reading import SUFFIXES, RawTable, read_file
 from unshapley.data.sources import is_table
+from unshapley.data.transforming import transformed
 from unshapley.errors import InputError, UnshapleyError
 from unshapley.project import Project
 
@@ -167,7 +168,7 @@ def _rows(file: Path, settings: PrepareSettings) -> RawTable:
     table = read_file(file, settings.read)
     if not table.rows.num_rows:
         raise InputError("holds no rows")
-    return replace(table, where=file.stem)
+    return transformed(replace(table, where=file.stem), settings)
 
 
 def _remove_other_formats(project: Project, repo: Repository, targets: Sequence[Path]) -> None:

@@ -68,7 +68,7 @@ def test_a_table_with_a_provider_column_and_a_trusted_test_set(tmp_path):
     set_params(project, pretrain__steps=50)
     assert "pretraining: section pretrain of params.yaml changed" in cli("run", "--project", project.root).stderr  # fmt: skip
     rows[:200].to_csv(project.raw / "all.csv", index=False)
-    assert "preparing: data/raw changed: all.csv" in cli("run", "--project", project.root).stderr
+    assert "preparing: changed since: all.csv" in cli("run", "--project", project.root).stderr
 
 
 ODD = ["-dash", "01", "1", '=a,"b"', "Hôpital Nord", "NA", "[red]x", "$x$"]

@@ -15,6 +15,8 @@ SIGNATURES = {
     "build_utilities": "(names, task=None)",
     "check_fidelity": "(coalitions, retrained, unlearned, full, reason='', implied=None)",
     "estimate_values": "(plan, measured, endpoints, column=None, correction=None)",
+    "import_model": "(estimator, project, *, none=None, seed=0, recipe_known=False, "
+    "accept_score=False)",
     "init_project": "(folder, settings=())",
     "load_game": "(project, players, needs=None, device='cpu', utilities=())",
     "load_params": "(path)",

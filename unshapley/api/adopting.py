@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,8 +17,11 @@ from unshapley.config import Params
 from unshapley.errors import InputError
 from unshapley.files import digest
 from unshapley.game.adopting import adopt, misses, state_of
+from unshapley.game.constants import constant_state
 from unshapley.game.loading import LoadedGame
 from unshapley.models.building import fresh_state, usable
+from unshapley.models.converted import Converted
+from unshapley.models.pretrained import Pretrained
 
 
 class Reshaped(nn.Module):
@@ -37,12 +40,13 @@ class Adopted:
     """A trained module, and what is known of its training.
 
     initial: its weights before training, if they were recorded; recipe_known: whether
-    `params.pretrain` is how it was trained.
+    `params.pretrain` is how it was trained; estimator: of scikit-learn that it was converted from.
     """
 
     module: nn.Module
     initial: Mapping[str, Tensor] | None
     recipe_known: bool
+    estimator: Converted | None = None
 
     @property
     def name(self) -> str:
@@ -67,37 +71,53 @@ def adopt_game(
     Raises `InputError` for a module that cannot be used, labels that are not the numbers of its
     outputs, and weights before training that are not its own or cannot be drawn.
     """
-    tables = _with_outputs_as_classes(adopted.module, tables)
-    module = _on_cpu(adopted.module)
-    start = _on_cpu(adopted.module)
-    if adopted.initial is not None:
-        _load(start, adopted.initial)
-    shape, outputs = tables.shape, tables.schema.outputs
-    features = len(tables.schema.features)
-    model = usable(_reshaped(module, shape), adopted.name, features, outputs)
-    before = usable(_reshaped(start, shape), adopted.name, features, outputs)
-    seed, given = params.pretrain.seed, adopted.initial is not None
+    module, recipe = adopted.module, params.pretrain
+    if adopted.estimator is None:
+        tables = _with_outputs_as_classes(module, tables)
+    else:
+        fitted = adopted.estimator.fitted_to(tables.schema.features, tables.schema.classes)
+        module = fitted.module()
+        if not adopted.recipe_known:
+            decay = fitted.decay(sum(len(y) for _, y in tables.partitions.values()))
+            recipe = recipe.model_copy(update={"weight_decay": decay})
+
+    def ready(module: nn.Module) -> nn.Module:
+        sizes = len(tables.schema.features), tables.schema.outputs
+        return usable(_reshaped(module, tables.shape), adopted.name, *sizes)
+
+    model, seed = ready(_on_cpu(module)), params.pretrain.seed
     pretrained = adopt(
         model,
-        state_of(before) if given else fresh_state(model, seed),
+        state_of(model),
         tables.partitions,
         tables.reference,
-        params.pretrain,
+        recipe,
         recipe_known=adopted.recipe_known,
         initialise=lambda other: fresh_state(model, other),
     )
+    pretrained, findings = _with_initial(adopted, pretrained, ready, seed)
     game = as_recorded(pretrained, tables, params, players, needs, adopted.source)
-    findings = [] if given else [_fresh(seed)]
     if adopted.recipe_known:
         findings += misses(game)
     return game, findings
 
 
-def _fresh(seed: int) -> str:
-    return (
+def _with_initial(
+    adopted: Adopted, pretrained: Pretrained, ready: Callable[[nn.Module], nn.Module], seed: int
+) -> tuple[Pretrained, list[str]]:
+    """With what stands for U(none), and that nobody has said so."""
+    if adopted.initial is not None:
+        start = _on_cpu(adopted.module)
+        _load(start, adopted.initial)
+        return replace(pretrained, initial=state_of(ready(start))), []
+    fresh = replace(pretrained, initial=fresh_state(pretrained.model, seed))
+    if adopted.estimator is not None and adopted.estimator.linear:
+        constant = replace(pretrained, initial=constant_state(fresh))
+        return constant, ["U(none) is that of the best constant: no weights before training count"]
+    return fresh, [
         "the weights of the model before training were not given: U(none) is that of new ones, "
         f"drawn by seed {seed}; pass initial=state_dict if you have them"
-    )
+    ]
 
 
 def _with_outputs_as_classes(module: nn.Module, tables: Tables) -> Tables:

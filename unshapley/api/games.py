@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +12,10 @@ from unshapley.curvature.statistics import with_statistics
 from unshapley.files import digest
 from unshapley.game.loading import LoadedGame, as_game
 from unshapley.game.pretraining import record_of, score_on_test, train_model
-from unshapley.models.batching import State
 from unshapley.models.pretrained import Pretrained
 from unshapley.models.rows import Rows
 from unshapley.models.store import CHECKPOINT, INITIALISATION, REWIND
+from unshapley.models.tensors import hash_of_state
 from unshapley.progress import Phases, silent_phases
 
 
@@ -58,7 +57,7 @@ def as_recorded(
         INITIALISATION: pretrained.initial,
         REWIND: pretrained.rewind,
     }
-    files = {name: _hash_of_state(state) for name, state in weights.items() if state is not None}
+    files = {name: hash_of_state(state) for name, state in weights.items() if state is not None}
     hashes = {name: _hash_of_rows(rows) for name, rows in partitions.items()}
     sets = _hash_of_rows(tables.test), _hash_of_rows(tables.reference)
     record = record_of(pretrained, schema, score, hashes, sets, files, {}, source)
@@ -75,12 +74,4 @@ def as_recorded(
 def _hash_of_rows(rows: Rows) -> str:
     """Hex SHA-256 of what a model sees of rows."""
     x, y = rows
-    return _hash_of_state({"x": x, "y": y})
-
-
-def _hash_of_state(state: State) -> str:
-    sha = hashlib.sha256()
-    for name, tensor in state.items():
-        sha.update(digest([name, str(tensor.dtype), list(tensor.shape)]).encode())
-        sha.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return sha.hexdigest()
+    return hash_of_state({"x": x, "y": y})

@@ -83,6 +83,12 @@ def _check_in_memory(settings: Params) -> None:
             do="leave it out: data = {name: part.drop(columns=column) for name, part in "
             "frame.groupby(column)}",
         )
+    if settings.prepare.transform is not None:
+        raise InputError(
+            "tables in memory are taken as they are",
+            where="params.prepare.transform",
+            do="call the function on each table before",
+        )
     if settings.faults != FaultSettings():
         raise InputError(
             "faults are planted by `unshapley prepare` alone",

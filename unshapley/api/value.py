@@ -19,6 +19,8 @@ from unshapley.environment import check_numerics
 from unshapley.errors import InputError, ValuationWarning
 from unshapley.game.loading import check_players
 from unshapley.game.utilities import build_utilities
+from unshapley.models.converted import Converted
+from unshapley.models.scikit import converted, is_estimator
 from unshapley.progress import Phases, silent_phases
 from unshapley.unlearning import build_unlearner
 from unshapley.unlearning.hybrid import HybridUnlearner
@@ -30,7 +32,7 @@ from unshapley.valuing.in_process import InProcess
 Table = Any
 """Rows: a pandas DataFrame with the label as a column, a pair (x, y) of arrays, tensors or a frame
 and its labels, or a torch Dataset of such pairs."""
-Model = nn.Module | Callable[..., nn.Module] | str | None
+Model = nn.Module | Callable[..., nn.Module] | str | Any | None
 Score = str | Callable[..., float]
 """A utility by name, or a function f(y_true, y_score) of the user's own, higher is better."""
 Task = Literal["classification", "regression"]
@@ -58,8 +60,10 @@ def value(
         model: a trained module, which is taken as it is; where `params` states `pretrain`, that is
             how it was trained, else nothing can be retrained and the values stay `unchecked`. A
             function or class, or its import path 'package.module:name', called with `in_features`,
-            `classes` and `pretrain.kwargs`, gives a module that is trained here. None trains the
-            network that `params.pretrain` names, by default a small one.
+            `classes` and `pretrain.kwargs`, gives a module that is trained here. A fitted linear
+            model or multi-layer perceptron of scikit-learn, also in a Pipeline with a scaler, is
+            taken as the module that it is. None trains the network that `params.pretrain` names, by
+            default a small one.
         data: rows by provider: pandas frames of numbers with the label as a column, pairs (x, y) of
             arrays or tensors, or torch datasets. The labels of a trained module are the numbers of
             its outputs.
@@ -84,11 +88,14 @@ def value(
     (2025).
 
     """
+    estimator = converted(model) if is_estimator(model) else None
+    if estimator is not None:
+        model = estimator.module()
     given = {"test": test is not None, "reference": reference is not None}
     settings = settings_of(params, model, utility, label, task, given)
     check_numerics(settings.valuation.numerics)
     check_parameters(settings)
-    adopted = _adopted(model, initial, params, settings)
+    adopted = _adopted(model, initial, params, settings, estimator)
     tables = read_tables(data, test, reference, settings.prepare, scale_label=adopted is None)
     result = _value(tables, settings, adopted, bars if progress else silent_phases)
     for warning in result.warnings:
@@ -101,6 +108,7 @@ def _adopted(
     initial: Mapping[str, Tensor] | None,
     params: Stated,
     settings: Params,
+    estimator: Converted | None,
 ) -> Adopted | None:
     """The trained module, if one was given."""
     if not isinstance(model, nn.Module):
@@ -109,7 +117,7 @@ def _adopted(
                 "belongs to a module that was trained elsewhere", where="initial", do="leave it out"
             )
         return None
-    adopted = Adopted(model, initial, states_recipe(params))
+    adopted = Adopted(model, initial, states_recipe(params), estimator)
     unlearner = build_unlearner(settings.valuation.unlearner, settings.valuation.options)
     if isinstance(unlearner, RetrainUnlearner | HybridUnlearner) and not adopted.recipe_known:
         raise no_recipe(unlearner.name)

@@ -245,7 +245,7 @@ def leading_directions(
     ]
     curvature = torch.cat(parts)
     chosen = curvature.topk(min(count, len(curvature))).indices
-    columns = {name: torch.zeros(len(chosen), *state[name].shape) for name in parameters}
+    columns = {name: state[name].new_zeros(len(chosen), *state[name].shape) for name in parameters}
     begin = 0
     for i, part in enumerate(parts):
         mine = ((chosen >= begin) & (chosen < begin + len(part))).nonzero().squeeze(1)

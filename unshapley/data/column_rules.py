@@ -33,6 +33,11 @@ FEW_VALUES = 30
 """Words with at most so many different values are categories."""
 
 
+WORDS = 3
+"""Cells with at least so many words on average are texts, whose words say something; others are
+names or codes."""
+
+
 @dataclass(frozen=True)
 class ColumnFacts:
     """What a column holds in all tables; kind: number, category, date, text or empty."""
@@ -77,7 +82,7 @@ def look_at(name: str, texts: pd.Series, read: ReadSettings, rules: Rules) -> Co
     elif decision:
         rules.columns[name] = decision
     missing = len(texts) - len(known)
-    if decision != "drop":
+    if decision not in ("drop", "text"):  # a text that is missing has no words
         rules.gaps += missing
     notes += _reasons(name, kind, decision, rest)
     return ColumnFacts(
@@ -107,8 +112,10 @@ def _decided(
         return "date", "drop"
     if kinds <= {"number", "truth"}:
         return "number", "number" if len(kinds) > 1 else None
-    is_category = len(values) <= FEW_VALUES and len(values) * 2 <= len(known)
-    return ("category", "category") if is_category else ("text", "drop")
+    if len(values) <= FEW_VALUES and len(values) * 2 <= len(known):
+        return "category", "category"
+    words = values.head(1000).map(lambda text: len(text.split())).mean()
+    return "text", "text" if words >= WORDS else "drop"
 
 
 def _is_index(name: str, kinds: set[str], values: pd.Series, known: pd.Series) -> bool:
@@ -128,11 +135,13 @@ def _reasons(name: str, kind: str, decision: str | None, kinds: set[str]) -> lis
             "empty": "it has no value",
             "index": "it numbers the rows",
             "date": "models take no dates; write what of it matters as a number",
-            "text": "it is free text, names or codes",
+            "text": "it holds names or codes",
         }
         return [f"left out: {why[kind]}"]
     if decision == "category":
         return ["a feature of 0 and 1 for each value"]
+    if decision == "text":
+        return ["words and pairs of words, hashed into prepare.text_features features"]
     if decision == "number" and "truth" in kinds:
         return ["True is 1, False is 0"]
     return []

@@ -108,10 +108,12 @@ class Columns:
 
     def _check_feature(self, name: str) -> None:
         kinds, rule = self.kinds[name], self.settings.columns.get(name)
-        if rule == "category" or not kinds.keys() - {"number"}:
+        if rule in ("category", "text") or isinstance(rule, list):
+            return
+        if not kinds.keys() - {"number"}:
             return
         one = next(cell for kind, cell in kinds.items() if kind != "number")
-        choices = f"prepare.columns: {{{name}: category}}, or prepare.drop: [{name}]"
+        choices = f"prepare.columns: {{{name}: category}} (or text), or prepare.drop: [{name}]"
         if "date" in kinds:
             raise InputError(
                 f"column {name!r} holds dates: {kinds['date']}",

@@ -16,6 +16,7 @@ from unshapley.config import PrepareSettings
 from unshapley.data.columns import LEADING_ZEROS, NUMBER, Columns, as_texts, numbers, renamed
 from unshapley.data.reading import RawTable, with_missing
 from unshapley.data.tables import Schema
+from unshapley.data.words import hashed
 from unshapley.errors import InputError
 
 log = logging.getLogger("unshapley.prepare")
@@ -77,8 +78,15 @@ def _encoded(
     settings = columns.settings
     frame: dict[str, pd.Series] = {}
     for name in columns.features:
+        rule = settings.columns.get(name)
         if name in categories:
             frame |= _indicators(table, name, categories[name], settings)
+        elif rule == "text":
+            texts = _values(table, name, settings).to_pylist()
+            words = hashed(name, texts, settings.text_features)
+            frame |= {str(column): values for column, values in words.items()}
+        elif isinstance(rule, list):
+            frame[name] = _in_order(table, name, rule, settings)
         else:
             frame[name] = numbers(table, name, settings).to_pandas()
     if settings.task == "regression":
@@ -123,6 +131,25 @@ def _indicators(
         f"{name}={category}": pc.equal(values, category).cast(pa.float64()).to_pandas()
         for category in categories
     }
+
+
+def _in_order(
+    table: RawTable, name: str, order: Sequence[str], settings: PrepareSettings
+) -> pd.Series:
+    """Positions of the values in their order; missing where the value is."""
+    values = _values(table, name, settings)
+    codes = pc.index_in(values, pa.array(order, pa.string())).cast(pa.float64())
+    unknown = pc.and_(pc.is_null(codes), pc.is_valid(values))
+    row = pc.index(unknown, True).as_py()
+    if row >= 0:
+        raise InputError(
+            f"column {name!r}, row {row} is {values[row].as_py()!r}",
+            where=table.where,
+            expected=f"one of {', '.join(order)}, as prepare.columns names them",
+            do="add it there, or correct the file",
+        )
+    positions: pd.Series = codes.to_pandas()
+    return positions
 
 
 def _above(table: RawTable, settings: PrepareSettings) -> pa.ChunkedArray:

@@ -17,6 +17,7 @@ from unshapley.config import PrepareSettings, ReadSettings
 from unshapley.data.column_rules import ColumnFacts, Rules, kind_of, look_at
 from unshapley.data.columns import NUMBER, as_texts
 from unshapley.data.encoding import RARE
+from unshapley.data.pictures import is_picture
 from unshapley.data.reading import (
     SEPARATORS,
     SUFFIXES,
@@ -26,7 +27,7 @@ from unshapley.data.reading import (
     usual_separator,
     with_missing,
 )
-from unshapley.data.sources import is_table, provider_of, table_files
+from unshapley.data.sources import files_like, is_table, provider_of, table_files
 from unshapley.errors import InputError
 
 FEW_CLASSES = 20
@@ -56,12 +57,15 @@ def inspect_files(
     provider: str | None = None,
     names: Sequence[str] = (),
 ) -> Inspection:
-    """Look at all tables together; `InputError` for files that cannot be read as tables.
+    """Look at all tables together, or at folders PROVIDER/CLASS of pictures; `InputError` for files
+    that cannot be read as tables.
 
     files: by their place in data/raw; label, provider: names of these columns; without a label none
     is looked for; names: of all columns, in place of a header.
     """
     paths = list(files.values())
+    if all(is_picture(name) for name in files):
+        return _of_pictures(files, label)
     read = _how_written(paths).model_copy(update={"names": list(names)})
     tables = {path: read_file(path, read) for path in paths}
     frame = _all_rows(tables, label, provider)
@@ -90,6 +94,25 @@ def inspect_files(
     return Inspection(PrepareSettings(**chosen), tuple(facts), rows, classes, tuple(rules.notes))
 
 
+def _of_pictures(files: Mapping[str, Path], label: str | None) -> Inspection:
+    places = [PurePosixPath(name) for name in files]
+    outside = next((place for place in places if len(place.parts) < 3), None)
+    if outside is not None:
+        raise InputError(
+            "lies in no folder PROVIDER/CLASS",
+            where=files[str(outside)],
+            expected="the pictures of each class in a folder of its name, in the provider's folder",
+        )
+    with_label = {} if label is None else {"label": label}
+    return Inspection(
+        PrepareSettings(source="files", **with_label),
+        (),
+        dict(sorted(Counter(place.parts[0] for place in places).items())),
+        dict(sorted(Counter(place.parent.name for place in places).items())),
+        ("pictures are resized to 28 × 28 gray pixels: prepare.pictures",),
+    )
+
+
 def _counted(texts: pd.Series) -> dict[str, int]:
     return {str(name): int(rows) for name, rows in texts.value_counts().sort_index().items()}
 
@@ -102,7 +125,7 @@ def tables_among(paths: Sequence[Path]) -> dict[str, Path]:
     found: list[tuple[str, Path]] = []
     for path in paths:
         if path.is_dir():
-            files = table_files(path, nested=True)
+            files = table_files(path, nested=True) or files_like(is_picture, path, nested=True)
             found += [(file.relative_to(path).as_posix(), file) for file in files]
         elif not path.is_file():
             raise InputError("there is no such file or folder", where=path)

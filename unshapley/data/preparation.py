@@ -16,10 +16,12 @@ from unshapley.data.digits import load_forms
 from unshapley.data.encoding import encode
 from unshapley.data.imputing import imputed
 from unshapley.data.names import check_distinct, provider_name
+from unshapley.data.pictures import is_picture
 from unshapley.data.reading import of_frame
-from unshapley.data.sources import read_raw, table_files
+from unshapley.data.sources import files_like, is_table, read_raw
 from unshapley.data.splits import SETS, Sets, divide
 from unshapley.data.tables import Schema, write_table
+from unshapley.data.transforming import source_of_transform, transformed
 from unshapley.errors import InputError
 from unshapley.files import sha256
 from unshapley.project import Project
@@ -39,7 +41,7 @@ def prepare(project: Project, params: Params) -> dict[str, int]:
         settings = PrepareSettings.model_validate(settings.model_dump(include={"source", *DIGITS}))
         raw = {name: of_frame(form, f"provider {name}") for name, form in load_forms().items()}
     else:
-        raw = read_raw(project.raw, settings)
+        raw = {n: transformed(t, settings) for n, t in read_raw(project.raw, settings).items()}
     schema, encoded = encode(raw, settings)
     own = without_incomplete({n: encoded.pop(n) for n in SETS if n in encoded}, settings)
     tables = without_incomplete(_by_provider(encoded, settings, project.raw), settings)
@@ -53,17 +55,22 @@ def prepare(project: Project, params: Params) -> dict[str, int]:
         with_label_scale(schema, sets.reference),
         providers=tuple(tables),
         prepared=prepared_with(params),
-        sources=source_hashes(project) if settings.source == "files" else {},
+        sources=source_hashes(project, settings) if settings.source == "files" else {},
         test_sources=sets.test_sources,
     )
     _write(project, schema, sets)
     return {provider: len(table) for provider, table in sets.train.items()}
 
 
-def source_hashes(project: Project) -> dict[str, str]:
-    """Hex SHA-256 of every table in data/raw, by the name of its file."""
-    files = table_files(project.raw, nested=True)
-    return {path.relative_to(project.raw).as_posix(): sha256(path) for path in files}
+def source_hashes(project: Project, settings: PrepareSettings) -> dict[str, str]:
+    """Hex SHA-256 of every table and picture in data/raw, by the name of its file, and of the
+    source of `settings.transform`, by its name.
+    """
+    files = files_like(lambda name: is_table(name) or is_picture(name), project.raw, nested=True)
+    hashes = {path.relative_to(project.raw).as_posix(): sha256(path) for path in files}
+    if settings.transform is not None:
+        hashes[settings.transform] = source_of_transform(settings.transform)
+    return hashes
 
 
 def _by_provider(

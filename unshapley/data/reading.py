@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -16,13 +17,15 @@ import pyarrow.json
 import pyarrow.parquet
 
 from unshapley.config import ReadSettings
-from unshapley.errors import InputError
+from unshapley.errors import InputError, raise_if_no_memory
 
 TEXT = (".csv", ".tsv", ".data")
 SUFFIXES = (*TEXT, ".parquet", ".feather", ".arrow", ".jsonl")
 """Endings of tables, in any case."""
 UNNAMED = "Unnamed: {}"
 """Name of a column without one, by its position from 0, as pandas writes and reads it."""
+CELL = 4
+"""Bytes of a cell, at least, once it is read."""
 SEPARATORS = ",;\t|"
 
 
@@ -53,6 +56,7 @@ def read_file(path: Path, settings: ReadSettings | None = None) -> RawTable:
     except FileNotFoundError:
         raise InputError("file is missing", where=path) from None
     except (OSError, ValueError, LookupError, pa.ArrowException) as error:
+        raise_if_no_memory(error)
         raise InputError(
             f"not readable as {suffix[1:]}: {str(error).splitlines()[0]}",
             where=path,
@@ -127,13 +131,32 @@ def _first_line(path: Path, settings: ReadSettings, separator: str) -> list[str]
 
 def _read_typed(path: Path, suffix: str) -> pa.Table:
     if suffix == ".parquet":
-        rows = pa.parquet.ParquetFile(path).read()
+        file = pa.parquet.ParquetFile(path)
+        _check_unfolded(file.metadata, path)
+        rows = file.read()
     elif suffix == ".jsonl":
         rows = pa.json.read_json(path)
     else:
         rows = pa.feather.read_table(path)
     columns = [_plain(rows.column(i)) for i in range(rows.num_columns)]
     return pa.table(columns, names=rows.column_names)
+
+
+def _check_unfolded(metadata: pa.parquet.FileMetaData, path: Path) -> None:
+    """Raise `InputError` for a file that would not fit into memory: a few kilobytes can unfold to
+    any size.
+    """
+    groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
+    cells = metadata.num_rows * metadata.num_columns * CELL
+    needed = max(cells, sum(group.total_byte_size for group in groups))
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise InputError(
+            f"unfolds to {needed / 2**30:.1f} GiB",
+            where=path,
+            expected=f"less than the {free / 2**30:.1f} GiB of memory that are free",
+            do="split it, leave out columns, or use a larger machine",
+        )
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:

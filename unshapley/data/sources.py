@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path, PurePath
 
 import pyarrow as pa
 
 from unshapley.config import PrepareSettings
 from unshapley.data.names import check_distinct, provider_name
+from unshapley.data.pictures import is_picture, read_pictures
 from unshapley.data.reading import SUFFIXES, RawTable, read_file
 from unshapley.errors import InputError
 
@@ -50,13 +51,18 @@ def provider_of(place: PurePath) -> str:
 
 def table_files(folder: Path, *, nested: bool = False) -> list[Path]:
     """Tables in a folder, sorted, with `nested` also those in folders below it; nothing hidden."""
+    return files_like(is_table, folder, nested=nested)
+
+
+def files_like(is_like: Callable[[str], bool], folder: Path, *, nested: bool = False) -> list[Path]:
+    """Files in a folder whose name `is_like`, sorted; nothing hidden."""
     if not folder.is_dir():
         return []
     paths = folder.rglob("*") if nested else folder.iterdir()
     return [
         path
         for path in sorted(paths)
-        if is_table(path.name)
+        if is_like(path.name)
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
@@ -73,6 +79,9 @@ def read_raw(folder: Path, settings: PrepareSettings) -> dict[str, RawTable]:
 
     Raises `InputError` for no table, those of one provider only, or an empty one.
     """
+    pictures = files_like(is_picture, folder, nested=True)
+    if pictures:
+        return _read_pictures(folder, pictures, settings)
     own = _own_sets(folder, settings)
     files = [path for path in table_files(folder, nested=True) if path not in own.values()]
     if not files:
@@ -107,6 +116,43 @@ def _by_name(tables: Mapping[str, Sequence[Path]], folder: Path) -> dict[str, Pa
         name if len(files) == 1 else f"{name}/{path.relative_to(folder).as_posix()}": path
         for name, files in tables.items()
         for path in files
+    }
+
+
+def _read_pictures(
+    folder: Path, paths: Sequence[Path], settings: PrepareSettings
+) -> dict[str, RawTable]:
+    """Tables of pictures: a folder a provider, and those of the user's own sets."""
+    tables = table_files(folder, nested=True)
+    if tables or settings.provider:
+        raise InputError(
+            "holds pictures and a table" if tables else "pictures have no column of providers",
+            where=tables[0] if tables else "prepare.provider",
+            expected="pictures only, as PROVIDER/CLASS/NAME.png",
+            do="move the others away" if tables else "leave it out",
+        )
+    by_folder: dict[str, list[Path]] = {}
+    for path in paths:
+        parts = path.relative_to(folder).parts
+        if len(parts) < 2:
+            raise InputError(
+                "lies in no folder of a provider",
+                where=path,
+                expected=f"{folder / 'PROVIDER' / 'CLASS' / path.name}",
+            )
+        by_folder.setdefault(parts[0], []).append(path)
+    own = {settings.test: "test", settings.reference: "reference"}
+    missing = sorted({name for name in own if name is not None} - by_folder.keys())
+    if missing:
+        raise InputError(
+            f"{missing[0]!r} is no folder of pictures in {folder}",
+            where=f"prepare.{own[missing[0]]}",
+        )
+    names = {name: own.get(name) or provider_name(name, where=folder / name) for name in by_folder}
+    check_distinct(names.values(), where=folder)
+    return {
+        names[name]: read_pictures(files, settings.label, settings.pictures, folder / name)
+        for name, files in sorted(by_folder.items())
     }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -18,6 +17,7 @@ from unshapley.game.adopting import adopt, misses
 from unshapley.game.constants import constant_state
 from unshapley.game.judging import ModelScore, better_order, score_model
 from unshapley.game.loading import load_game
+from unshapley.game.model_source import CONSTANT, Source
 from unshapley.game.pretraining import record_of
 from unshapley.models.batching import State
 from unshapley.models.building import make, usable
@@ -29,36 +29,6 @@ from unshapley.models.store import CHECKPOINT, ModelRecord, save_files
 from unshapley.origin import Origin
 from unshapley.progress import Phases, silent_phases
 from unshapley.project import Project
-
-CONSTANT = "constant"
-
-
-@dataclass(frozen=True)
-class Source:
-    """A model of the user's own.
-
-    checkpoint: its weights; architecture, kwargs: what makes its module; initial: file of the
-    weights before training, or "constant", or None for those that `seed` gives; recipe_known:
-    whether section pretrain is how it was trained; accept_score: whether it may be no better than
-    the best constant.
-    """
-
-    checkpoint: Path
-    architecture: str
-    kwargs: Mapping[str, Any]
-    initial: Path | str | None = None
-    seed: int = 0
-    recipe_known: bool = False
-    accept_score: bool = False
-
-    def recipe(self, stated: PretrainSettings) -> PretrainSettings:
-        """What is recorded of its training: section pretrain if that is how it was, else that no
-        penalty on the weights is known of.
-        """
-        own = {"architecture": self.architecture, "kwargs": dict(self.kwargs), "seed": self.seed}
-        if self.recipe_known:
-            return stated.model_copy(update=own)
-        return PretrainSettings(**own, weight_decay=0.0)
 
 
 @dataclass(frozen=True)
@@ -82,7 +52,7 @@ def import_model(
     module, notes = _loaded(source, schema)
     partitions = {p: read_rows(project, _unscaled(schema), p) for p in project.providers()}
     reference, test = (read_set(project, _unscaled(schema), n) for n in ("reference", "test"))
-    recipe = source.recipe(params.pretrain)
+    recipe = source.recipe(params.pretrain, sum(len(y) for _, y in partitions.values()))
     pretrained, initial = _adopted(module, source, recipe, schema, partitions, reference, test)
     scores = score_model(pretrained, _unscaled(schema))
     if not source.accept_score:
@@ -111,9 +81,14 @@ def _unscaled(schema: Schema) -> Schema:
 
 def _loaded(source: Source, schema: Schema) -> tuple[nn.Module, list[str]]:
     """The module with its weights, as its author wrote it, and how these were altered to fit."""
-    kind_of(source.checkpoint)
+    if isinstance(source.model, Path):
+        kind_of(source.model)  # a missing file is told before an architecture
+        module = _made(source, schema, source.seed)
+        return module, load_weights(module, source.model)
+    fitted = source.model.fitted_to(schema.features, schema.classes)
     module = _made(source, schema, source.seed)
-    return module, load_weights(module, source.checkpoint)
+    module.load_state_dict(fitted.state())
+    return module, []
 
 
 def _made(source: Source, schema: Schema, seed: int) -> nn.Module:
@@ -159,10 +134,7 @@ def _adopted(
         words = f"the weights before training in {source.initial.name}"
     elif source.initial == CONSTANT:
         pretrained = replace(pretrained, initial=constant_state(pretrained))
-        words = (
-            "the best constant: class shares of the training rows, or the mean of their label, "
-            f"over layers drawn by seed {source.seed}"
-        )
+        words = "the best constant: class shares of the training rows, or the mean of their label"
     return pretrained, words
 
 
@@ -185,7 +157,7 @@ def _check_score(
     raise InputError(
         f"{score.utility} on the test set is {score.test:.4g}, on training rows "
         f"{score.training:.4g}; the best constant has {score.constant:.4g}",
-        where=source.checkpoint,
+        where=source.model if isinstance(source.model, Path) else "model",
         expected=f"a model trained on rows as data/schema.json states them: {_rows_as(schema)}; "
         f"usual reasons are {reasons}",
         do=f"{do}, or --accept-score if it is as bad as that",
@@ -223,9 +195,9 @@ def _written(
         {},
     )
     origin = Origin(
-        name=source.checkpoint.name,
-        sha256=sha256(source.checkpoint),
-        kind=kind_of(source.checkpoint),
+        name=source.name,
+        sha256=source.sha256,
+        kind=source.kind,
         initial=initial,
         recipe_known=source.recipe_known,
     )

@@ -63,8 +63,8 @@ def score_model(pretrained: Pretrained, schema: Schema) -> list[ModelScore]:
 
 
 def better_order(pretrained: Pretrained, classes: Sequence[str]) -> tuple[str, ...]:
-    """The order of a model's outputs that suits the training rows better than that of the classes;
-    empty if there is none.
+    """The order of a model's outputs that suits the training rows better than that of the classes,
+    and than the most frequent class alone; empty if there is none.
     """
     rows = pretrained.rows
     if rows.y.is_floating_point() or not 1 < len(classes) <= ORDERS:
@@ -79,4 +79,7 @@ def better_order(pretrained: Pretrained, classes: Sequence[str]) -> tuple[str, .
 
     orders = list(permutations(range(len(classes))))
     best = max(orders, key=hits)
-    return () if hits(best) <= hits(orders[0]) else tuple(classes[code] for code in best)
+    most_frequent = float(torch.bincount(rows.y).max()) / len(rows.y)
+    if hits(best) <= max(hits(orders[0]), most_frequent):
+        return ()
+    return tuple(classes[code] for code in best)

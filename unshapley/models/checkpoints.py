@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from unshapley.errors import InputError
 from unshapley.models.batching import State
+from unshapley.models.exported_reading import read_program
 from unshapley.models.tensors import fit_state, read_safetensors
 from unshapley.origin import Kind
 
@@ -24,10 +25,11 @@ SUFFIXES: Mapping[str, Kind] = {
     ".safetensors": "safetensors",
     ".pt": "state_dict",
     ".pth": "state_dict",
+    ".pt2": "torch.export",
 }
 EXPECTED = (
-    "a .safetensors file, or a .pt or .pth file of a state_dict, as "
-    "`torch.save(model.state_dict(), path)` writes it"
+    "a .safetensors file, a .pt or .pth file of a state_dict, as "
+    "`torch.save(model.state_dict(), path)` writes it, or a .pt2 file of torch.export.save"
 )
 
 
@@ -54,7 +56,10 @@ def read_weights(path: Path) -> State:
     Pickled files are read by torch's restricted reader alone, which builds tensors and containers
     and refuses all else unexecuted. Raises `InputError` for what is no checkpoint.
     """
-    if kind_of(path) == "safetensors":
+    kind = kind_of(path)
+    if kind == "torch.export":
+        return read_program(path)[1]
+    if kind == "safetensors":
         return read_safetensors(path, "copy it again, or write it by safetensors.torch.save_file")
     return _tensors_of(_restricted(path), path)
 

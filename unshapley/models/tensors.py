@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -9,8 +10,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from unshapley.errors import InputError
-from unshapley.files import sha256, written_whole
+from unshapley.errors import InputError, raise_if_no_memory
+from unshapley.files import digest, sha256, written_whole
 from unshapley.models.batching import State
 
 
@@ -19,6 +20,15 @@ def save_state(state: State, path: Path) -> None:
     content = save({name: tensor.detach().contiguous().cpu() for name, tensor in state.items()})
     with written_whole(path) as part:
         part.write_bytes(content)
+
+
+def hash_of_state(state: State) -> str:
+    """Hex SHA-256 of tensors in their order, with names, types and shapes."""
+    sha = hashlib.sha256()
+    for name, tensor in state.items():
+        sha.update(digest([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        sha.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return sha.hexdigest()
 
 
 def load_state(
@@ -52,6 +62,7 @@ def read_safetensors(path: Path, do: str) -> State:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
+        raise_if_no_memory(error)
         raise InputError(
             f"not readable as safetensors ({error})",
             where=path,

@@ -58,9 +58,9 @@ class RidgeHeadUnlearner(Unlearner):
         features = pretrained.features
         if features is None:
             raise InputError(
-                f"{self.name} needs the feature moments of the model, and none were loaded",
+                f"{self.name} needs feature moments of a model that ends in a torch.nn.Linear with "
+                "an output a class, and none were loaded",
                 where="valuation.unlearner",
-                expected="a model that ends in a torch.nn.Linear",
                 do="load the game with needs='features'",
             )
         stays, counts = staying.double(), pretrained.counts.double()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -146,7 +145,6 @@ def grown_by(run: Callable[[], None]) -> float | None:
     """By how many MiB the resident memory of this process grew at most while `run` ran; None where
     the kernel does not say.
     """
-    gc.collect()
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)  # what is free but kept would hide what is needed
     status = Path("/proc/self/status")

@@ -2,7 +2,11 @@
 
 import json
 import re
+import runpy
+import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -14,15 +18,17 @@ from flows.readiness import make_ready
 from tests.cli import unshapley
 from tests.conftest import set_params
 from tests.flows.cli.test_told_early import refused
+from tests.unshapley.models.test_checkpoints import Bomb
 from unshapley.config import load_params
 from unshapley.errors import InputError
 from unshapley.files import sha256
 from unshapley.game.judging import ModelScore
 from unshapley.game.loading import load_game
-from unshapley.game.measuring import measure_endpoints
+from unshapley.game.measuring import measure, measure_endpoints
 from unshapley.models.store import CHECKPOINT, INITIALISATION, REWIND, ModelRecord
 from unshapley.unlearning import UNLEARNERS
 from unshapley.unlearning.none import NoUnlearning
+from unshapley.unlearning.retrain import RetrainUnlearner
 from unshapley.valuing.model_check import ModelCheck, UnlearnerCheck, grown_by
 
 WHOLE = nn.Linear(64, 10)
@@ -164,6 +170,7 @@ def test_a_model_no_better_than_a_constant_is_refused(trained):
         (["net.pt", "--architecture", f"{__name__}:normalised"], r"tensor '0\.\w+' (is|has)"),
         (["norm.pt", "--architecture", f"{__name__}:normalised"], r"layer 1 \(BatchNorm1d\) normalises"),
         (["net.pt", "--architecture", "unshapley.models:mlp", "--kwargs", "[1]"], r"--kwargs: '\[1\]' is no JSON object"),
+        (["bomb.pt"], r"bomb\.pt: holds more than tensors, or is damaged; nothing of it was run"),
         (["net.pt", "--none", "zero"], "--none: 'zero' stands for nothing(.|\n)*fresh:SEED, or constant"),
         (["net.pt", "--recipe", "mine"], "--recipe: 'mine' is no recipe"),
         (["net.pt", "--initial", "start.pt", "--none", "constant"], "--none: --initial says it already"),
@@ -172,12 +179,37 @@ def test_a_model_no_better_than_a_constant_is_refused(trained):
 def test_what_is_wrong_is_told_in_one_error_and_nothing_is_written(trained, arguments, message):
     project, _ = trained
     torch.save(normalised().state_dict(), project.root / "norm.pt")
+    torch.save({"mean": Bomb(project.root / "ran")}, project.root / "bomb.pt")
     before = sha256(project.model)
     files = [project.root / a if a.endswith(".pt") else a for a in arguments]
     told = refused("import-model", *files, "-p", project.root)
     assert re.search(message, told), told
-    assert told.count("error:") == 1
+    assert [line[:6] for line in told.splitlines() if line[:1] != " "] == ["error:"]
+    assert not (project.root / "ran").exists()
     assert sha256(project.model) == before
+
+
+def test_an_exported_program_needs_no_architecture(trained):
+    project, module = trained
+    x = torch.zeros(2, 64)
+    rows = {"input": {0: torch.export.Dim("rows")}}
+    torch.export.save(
+        torch.export.export(module.eval(), (x,), dynamic_shapes=rows), project.root / "net.pt2"
+    )
+    assert (
+        take(project, project.root / "net.pt2", "--initial", project.root / "start.pt").returncode
+        == 0
+    )
+    game = load_game(project, tuple(project.providers()), "curvature")
+    assert game.record.imported.kind == "torch.export"
+    with torch.no_grad():
+        assert torch.equal(game.pretrained.model(game.test_x), module(game.test_x))
+    set_params(project, valuation__unlearner="newton", valuation__options={})
+    preflight(project, load_params(project.params))
+    told = refused(
+        "import-model", project.root / "net.pt2", "--architecture", "a:b", "-p", project.root
+    )
+    assert "--architecture: an exported program has its own" in told
 
 
 def test_dvc_would_train_over_it(trained):
@@ -221,3 +253,18 @@ def test_memory_that_a_run_takes_is_seen():
     kept = []
     grown = grown_by(lambda: kept.append(torch.ones(2**24)))
     assert grown is None or 60 < grown < 80
+
+
+def test_the_example_is_taken_as_it_says(project):
+    """With its recipe, which its loop follows, coalitions are retrained as they would be by it."""
+    shutil.copy(Path(__file__).parents[3] / "examples" / "own_model.py", project.root)
+    runpy.run_path(str(project.root / "own_model.py"))["train"](project.root)
+    set_params(project, pretrain__steps=200, pretrain__kwargs={})
+    ours = ("--architecture", "own_model:Net", "--initial", project.root / "start.pt")
+    done = take(project, project.root / "net.pt", *ours, "--recipe", "project")
+    assert done.returncode == 0, done.stderr
+    assert "note:" not in done.stdout
+    game = load_game(project, tuple(project.providers()), utilities=["neg_log_loss"])
+    everybody = np.ones((1, len(game.players)), dtype=bool)
+    again = measure(game, RetrainUnlearner(), everybody, game.utilities)["neg_log_loss"]
+    assert again == pytest.approx([game.record.score["neg_log_loss"]], rel=0.01)

@@ -2,17 +2,25 @@
 
 from functools import partial
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.metrics import log_loss
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 import unshapley as us
 from tests.unshapley.api.test_forms import arrays
 from tests.unshapley.api.test_value import NAMES, RECIPE, rows
+from unshapley.unlearning.newton import NewtonUnlearner
 
 pytestmark = pytest.mark.filterwarnings("ignore::unshapley.errors.ValuationWarning")
 CALL = {"test": arrays(8), "reference": arrays(9), "utility": "neg_log_loss"}
+
+WORDS = {name: rows(seed).rename(columns={"ill": "label"}) for seed, name in enumerate(NAMES)}
 
 
 def network(in_features: int, classes: int, width: int = 5) -> nn.Module:
@@ -157,6 +165,71 @@ def test_one_output_for_two_classes_is_the_logit_of_the_second(everything):
     assert result.status == "unchecked"
 
 
+def test_a_logistic_regression_is_forgotten_as_if_fitted_anew():
+    """Newton's step without damping is nearly the new fit where little is forgotten: it is so much
+    nearer than the model as it was that forgetting, penalty and classes are those of scikit-learn.
+    """
+    everything = pd.concat(WORDS.values())
+    columns = list(everything.columns.drop("label"))
+    fitted = make_pipeline(StandardScaler(), LogisticRegression(C=0.3))
+    fitted.fit(everything[columns], everything["label"])
+    test = rows(8).rename(columns={"ill": "label"})
+    options = {"damping": 0, "proximal": 0}
+    result = us.value(
+        fitted,
+        WORDS,
+        test=test[test.columns[::-1]],
+        reference=test,
+        utility="neg_log_loss",
+        params={"valuation": {"unlearner": "newton", "options": options}},
+    )
+
+    def score(model):
+        return -log_loss(test["label"], model.predict_proba(test[columns]))
+
+    game = result.game
+    assert game.record.recipe.weight_decay == pytest.approx(1 / 0.3 / len(everything))
+    assert result.valuation.u_all == pytest.approx(score(fitted), abs=1e-6)
+    shares = everything["label"].value_counts(normalize=True)
+    constant = log_loss(test["label"], [[shares["no"], shares["yes"]]] * len(test))
+    assert result.valuation.u_none == pytest.approx(-constant, abs=0.01)
+    missed, moved = [], []
+    for i, name in enumerate(NAMES):
+        kept = pd.concat(table for other, table in WORDS.items() if other != name)
+        c = 0.3 * len(everything) / len(kept)  # the same penalty a row
+        again = LogisticRegression(C=c).fit(fitted[0].transform(kept[columns]), kept["label"])
+        coalition = np.arange(len(NAMES)) != i
+        found = us.measure(game, NewtonUnlearner(**options), coalition[None], game.utilities[:1])
+        truth = -log_loss(test["label"], again.predict_proba(fitted[0].transform(test[columns])))
+        missed.append(found["neg_log_loss"][0] - truth)
+        moved.append(result.valuation.u_all - truth)
+    assert np.abs(missed).max() < 0.15 * np.abs(moved).max()
+
+
+def test_a_linear_regression_is_unlearned_as_if_fitted_anew(everything):
+    """Least squares are quadratic: the step of Newton's method is the new fit, in float64."""
+    x = everything[0].numpy().astype(float)
+    y = (50 + 10 * x[:, 0] + x[:, 1] ** 2).astype(np.float32)
+    tables = {name: (x[i::3], y[i::3]) for i, name in enumerate(NAMES)}
+    test = x[:20], y[:20]
+    options = {"damping": 0, "proximal": 0}
+    result = us.value(
+        make_pipeline(StandardScaler(), LinearRegression()).fit(x, y),
+        tables,
+        test=test,
+        reference=test,
+        task="regression",
+        params={"valuation": {"unlearner": "newton", "options": options}},
+    )
+    found = result.utilities().set_index("coalition")["neg_mse"]
+    for bits in ("111", "110", "101", "011", "100", "010", "001"):
+        kept = [table for stays, table in zip(bits, tables.values(), strict=True) if stays == "1"]
+        again = LinearRegression().fit(*map(np.concatenate, zip(*kept, strict=True)))
+        error = np.square(again.predict(test[0]) - test[1]).mean()
+        assert found[bits] == pytest.approx(-error, rel=1e-6)
+    assert found["000"] == pytest.approx(-np.square(y.mean() - test[1]).mean(), rel=1e-6)
+
+
 class NoReset(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -164,9 +237,6 @@ class NoReset(nn.Module):
 
     def forward(self, x):
         return x @ self.weight
-
-
-WORDS = {name: rows(seed).rename(columns={"ill": "label"}) for seed, name in enumerate(NAMES)}
 
 
 @pytest.mark.parametrize(
@@ -178,6 +248,7 @@ WORDS = {name: rows(seed).rename(columns={"ill": "label"}) for seed, name in enu
         (network(3, 2), {}, "model: cannot run on rows of shape (4,)"),
         (nn.Sequential(network(4, 1), nn.Flatten(0)), {}, "model: gives outputs of shape (2,)"),
         (NoReset(), {}, "has no reset_parameters"),
+        (Ridge(), {}, "this Ridge is not fitted"),
         (network, {"initial": {}}, "initial: belongs to a module that was trained elsewhere"),
         (partial(network, width=3), {}, "is not found by its name"),
         (3, {}, "architecture 3 is not found by its name"),
