@@ -1,6 +1,6 @@
 # make valuation   set up, then value the providers (or see that nothing changed)
 # make test        set up, then run all tests
-.PHONY: help setup valuation valuation-faulty test test-fast drill check benchmark clean
+.PHONY: help setup valuation valuation-faulty test test-fast drill check site benchmark clean
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -16,6 +16,7 @@ help:
 	@echo "make test-fast  those without a flow or a process of their own"
 	@echo "make drill      long tests: every moment of a kill, every step of a refresh"
 	@echo "make check      lint, types and the import contracts"
+	@echo "make site       the pages of docs/ as a site, in site/"
 	@echo "make benchmark  leave-one-out by unlearning against real retraining"
 	@echo "make clean      remove what a run leaves behind (not the environment, not the data)"
 
@@ -60,10 +61,14 @@ drill: setup
 check: setup
 	scripts/check
 
+site: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo site/index.html
+
 benchmark: setup
 	$(BIN)/python benchmarks/leave_one_out.py
 
 clean:
 	@# refused while a run works here
 	@if [ -x $(BIN)/unshapley ]; then $(BIN)/unshapley clean --days 0; fi
-	rm -rf .prefect .faulty dvc_plots
+	rm -rf .prefect .faulty dvc_plots site

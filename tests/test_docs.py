@@ -1,12 +1,16 @@
 """Documentation that cannot rot: everything a user can set, run or meet is in it."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
+import unshapley
 from flows.cli import app
 from tasks.expectations.suites import KINDS, build_suite
+from unshapley import errors
 from unshapley.config import Params, load_params
 from unshapley.data.tables import Schema
 from unshapley.estimators import ESTIMATORS
@@ -65,3 +69,28 @@ def test_every_column_and_file_of_the_outputs_is_explained():
     for name in ("values.csv", "utilities.parquet", "manifest.json", "metrics.json", "run.json",
                  "report.html", "validation.json", "differences.csv", "interactions.csv", "semivalues.csv", "test_sources.csv", "plots/convergence.csv", "plots/fidelity.csv"):  # fmt: skip
         assert f"`{name}`" in page
+
+
+def test_the_reference_holds_all_that_the_package_exports():
+    page = (HOME / "docs" / "api.md").read_text()
+    for name in unshapley.__all__:
+        assert f".{name}\n" in page or hasattr(errors, name), name
+
+
+COMMANDS = [
+    pytest.param(shlex.split(line, comments=True), id=f"{page.stem}: {line[:50]}")
+    for page in PAGES
+    for block in re.findall(r"```sh\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    for line in re.sub(r"\\\n\s*", " ", block).splitlines()
+    if line.startswith("unshapley ")
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_commands_on_the_pages_are_understood(words):
+    """Every option and argument, without doing what the command does."""
+    words = words[1 : next((i for i, w in enumerate(words) if w in ("|", "&&", ">", ";")), None)]
+    group = get_command(app)
+    command = group.get_command(None, words[0])
+    assert command is not None, words[0]
+    command.make_context(words[0], words[1:])

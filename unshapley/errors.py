@@ -14,6 +14,24 @@ they stand.
 
 from __future__ import annotations
 
+NO_MEMORY = (
+    "can't allocate memory", "can't start new thread", "Cannot allocate memory",
+    "failed to map segment", "Failed to launch worker thread", "Resource temporarily unavailable",
+    "bad_alloc", "malloc of size",
+)  # fmt: skip
+"""How torch, Arrow, Python, the kernel and the loader of libraries say that memory is out."""
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether a failure is the machine's, which is out of memory or of threads."""
+    return isinstance(error, MemoryError) or any(part in str(error) for part in NO_MEMORY)
+
+
+def raise_if_no_memory(error: BaseException) -> None:
+    """Raise `MemoryError` where a failure says nothing of the file that was being read."""
+    if lacks_memory(error):
+        raise MemoryError(str(error)) from error
+
 
 class UnshapleyError(Exception):
     """Base of all errors raised on purpose; the message is meant for the user as it stands."""

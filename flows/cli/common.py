@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from flows.runtime.stopping import Stopped, end, ending_on_signals, ending_without_memory, said
-from unshapley.errors import InputError, UnshapleyError
+from unshapley.errors import InputError, UnshapleyError, lacks_memory
 from unshapley.extensions import look_in
 
 ProjectOption = Annotated[
@@ -24,14 +25,13 @@ ProjectOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's log too.")]
 
+# where OpenBLAS cannot start its threads it interrupts the process, as Ctrl-C would; what we
+# compute with it runs on one thread anyway, and it reads this when numpy is imported
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 CLOSED = {errno.EACCES, errno.EPERM}
 """What keeps a file from being written and is for the user to mend."""
-NO_MEMORY = (
-    "can't allocate memory", "can't start new thread", "Cannot allocate memory",
-    "failed to map segment",
-)  # fmt: skip
-"""How torch, Python, the kernel and the loader of libraries say so."""
 
 
 def reported(command: Callable[..., None]) -> Callable[..., None]:
@@ -82,7 +82,7 @@ def failure_of_the_machine(error: Exception) -> str:
         return f"Prefect's server failed: {reason}"
     if kind.__name__ == "BrokenProcessPool":
         return "a process that measures was killed, as a machine does that runs out of memory"
-    if isinstance(error, MemoryError) or any(part in reason for part in NO_MEMORY):
+    if lacks_memory(error):
         return f"the machine is out of memory: {reason}"
     return ""
 

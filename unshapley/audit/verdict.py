@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unshapley.errors import AlteredError, UncheckableError, UnshapleyError
+from unshapley.errors import AlteredError, UncheckableError, UnshapleyError, raise_if_no_memory
 
 Floats = NDArray[np.float64]
 
@@ -137,7 +137,11 @@ class Verdict:
 
 
 def unreadable(step: str, what: str, error: Exception) -> Check:
-    """A check of what is not of the form that a valuation writes."""
+    """A check of what is not of the form that a valuation writes.
+
+    Raises `MemoryError` where the machine could not read it: that is no finding.
+    """
+    raise_if_no_memory(error)
     named = str(error) if isinstance(error, UnshapleyError) else f"{type(error).__name__}: {error}"
     return Check(step, what, DIFFERENT, 1, 1, details=(named,))
 

@@ -17,7 +17,7 @@ import pyarrow.json
 import pyarrow.parquet
 
 from unshapley.config import ReadSettings
-from unshapley.errors import InputError
+from unshapley.errors import InputError, raise_if_no_memory
 
 TEXT = (".csv", ".tsv", ".data")
 SUFFIXES = (*TEXT, ".parquet", ".feather", ".arrow", ".jsonl")
@@ -56,6 +56,7 @@ def read_file(path: Path, settings: ReadSettings | None = None) -> RawTable:
     except FileNotFoundError:
         raise InputError("file is missing", where=path) from None
     except (OSError, ValueError, LookupError, pa.ArrowException) as error:
+        raise_if_no_memory(error)
         raise InputError(
             f"not readable as {suffix[1:]}: {str(error).splitlines()[0]}",
             where=path,

@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
-from unshapley.errors import InputError
+from unshapley.errors import InputError, raise_if_no_memory
 from unshapley.files import read_json, write_json, written_whole
 
 
@@ -88,6 +88,7 @@ def read_table(path: Path) -> pd.DataFrame:
             do="restore it with `dvc checkout`, or run `unshapley prepare`",
         ) from None
     except (OSError, ValueError, pa.ArrowException) as error:
+        raise_if_no_memory(error)
         raise InputError(f"not readable as {path.suffix[1:]}: {error}", where=path) from None
 
 

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from unshapley.errors import InputError
+from unshapley.errors import InputError, raise_if_no_memory
 from unshapley.files import digest, sha256, written_whole
 from unshapley.models.batching import State
 
@@ -62,6 +62,7 @@ def read_safetensors(path: Path, do: str) -> State:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
+        raise_if_no_memory(error)
         raise InputError(
             f"not readable as safetensors ({error})",
             where=path,

@@ -51,3 +51,10 @@ def test_numbers_of_other_code_are_no_proof_but_other_bytes_are():
     assert Verdict((other,), other_code=True).outcome == verdict.NOT_CHECKABLE
     changed = Check("inputs", "test set", verdict.DIFFERENT)
     assert Verdict((other, changed), other_code=True).outcome == verdict.NOT_REPRODUCED
+
+
+def test_a_machine_out_of_memory_is_no_finding():
+    """Seen: an audit said "not reproduced" where Arrow could not start a thread to read a table."""
+    with pytest.raises(MemoryError):
+        verdict.unreadable("plan", "tables", ValueError("Failed to launch worker thread"))
+    assert verdict.unreadable("plan", "tables", ValueError("no number")).outcome == "different"

@@ -64,3 +64,12 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path: Path):
     (tmp_path / "p.parquet").write_bytes(b"PAR1 but not really")
     with pytest.raises(InputError, match=r"p\.parquet: not readable as parquet"):
         read_table(tmp_path / "p.parquet")
+
+
+def test_a_table_that_the_machine_cannot_read_is_not_called_damaged(tmp_path, monkeypatch):
+    def starved(*_: object, **__: object):
+        raise OSError("Failed to launch worker thread: Resource temporarily unavailable")
+
+    monkeypatch.setattr(pd, "read_parquet", starved)
+    with pytest.raises(MemoryError):
+        read_table(tmp_path / "north.parquet")
