@@ -67,7 +67,7 @@ def test_links_lead_somewhere(page):
 def test_every_column_and_file_of_the_outputs_is_explained():
     page = (HOME / "docs" / "outputs.md").read_text()
     for name in ("values.csv", "utilities.parquet", "manifest.json", "metrics.json", "run.json",
-                 "report.html", "validation.json", "differences.csv", "interactions.csv", "semivalues.csv", "test_sources.csv", "plots/convergence.csv", "plots/fidelity.csv"):  # fmt: skip
+                 "report.html", "validation.json", "differences.csv", "interactions.csv", "semivalues.csv", "test_sources.csv", "plots/convergence.csv", "plots/removal.csv", "plots/fidelity.csv"):  # fmt: skip
         assert f"`{name}`" in page
 
 

@@ -50,7 +50,7 @@ def test_it_opens_and_asks_nobody(page):
     drawn = page.run(
         "return [...document.querySelectorAll('.picture svg')].map(s => s.closest('figure').dataset.picture)"
     )
-    assert drawn == ["values", "order", "interactions", "test_sources", "fidelity"]
+    assert drawn == ["values", "order", "interactions", "test_sources", "removal", "fidelity"]
     assert page.run("return document.body.innerText").count("form-03") > 1
 
 

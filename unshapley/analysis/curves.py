@@ -15,13 +15,13 @@ from scipy import special
 from unshapley.game.coalitions import Coalitions, chunks, distinct, keys, to_bits
 from unshapley.game.game import Game
 from unshapley.game.measuring import measure, measure_endpoints
+from unshapley.game.removals import LEAST, MOST, RANDOM, removal_orders, removals
 from unshapley.game.utilities import Utility
 from unshapley.progress import Advance
 from unshapley.unlearning import Unlearner
 
 Floats = NDArray[np.float64]
 
-MOST, LEAST, RANDOM = "most_valuable_first", "least_valuable_first", "random"
 REVERSED = {MOST: LEAST, LEAST: MOST}
 CONFIDENCE = 0.95
 
@@ -149,29 +149,6 @@ def removal_curves(
         for name, order in orders.items()
     }
     return Curves(game.players, utility.name, orders, lines)
-
-
-def removal_orders(values: Sequence[float], random: int, seed: int) -> dict[str, tuple[int, ...]]:
-    """Players by value from both ends (equal values in provider order), and random orders.
-
-    A random order depends only on the seed and on its own number: a larger `random` adds orders and
-    keeps the first ones.
-    """
-    most = tuple(sorted(range(len(values)), key=lambda i: (-values[i], i)))
-    orders = {MOST: most, LEAST: most[::-1]}
-    for k in range(random):
-        shuffled = np.random.default_rng([seed, k]).permutation(len(values))
-        orders[f"{RANDOM}_{k + 1}"] = tuple(map(int, shuffled))
-    return orders
-
-
-def removals(order: Sequence[int]) -> Coalitions:
-    """Coalitions `(n + 1, n)` from the full to the empty one; each has one player less."""
-    position = np.empty(len(order), dtype=int)
-    position[list(order)] = np.arange(len(order))
-    steps = np.arange(len(order) + 1)
-    stays: Coalitions = position[None, :] >= steps[:, None]
-    return stays
 
 
 def planned(orders: Mapping[str, Sequence[int]]) -> Coalitions:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unshapley.analysis.curves import Curves, planned, removal_curves, removal_orders
+from unshapley.analysis.curves import Curves, planned, removal_curves
 from unshapley.config import Params
 from unshapley.curvature.store import check_settings
 from unshapley.errors import InputError
 from unshapley.files import sha256, write_csv, written_whole
 from unshapley.game.loading import load_game
 from unshapley.game.memory import chunk_size
+from unshapley.game.removals import removal_orders
 from unshapley.progress import Progress, silent
 from unshapley.project import Project
 from unshapley.results.published import Published, read_published

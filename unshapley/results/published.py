@@ -26,7 +26,7 @@ GRADES = {
 """What values are good for, by `fidelity.grade`, the best first."""
 TEST_SOURCES = "test_sources.csv"
 RUN_FIRST = "run `unshapley run`"
-TEXT = ("provider", "other", "source", "status", "coalition")
+TEXT = ("provider", "other", "source", "order", "status", "coalition")
 """Columns of published tables that are no numbers."""
 
 

@@ -17,6 +17,7 @@ from unshapley.estimators.semivalues import SEMIVALUES
 from unshapley.game.coalitions import to_bits
 from unshapley.game.test_sources import source_column
 from unshapley.results.published import TEST_SOURCES
+from unshapley.results.removal import removal_table
 from unshapley.results.valuation import Valuation, calibration_summary, utility_table
 
 PARTS = {"sampling": SAMPLING, "test": TEST_SET, "correction": CORRECTION}
@@ -35,6 +36,7 @@ def all_tables(valuation: Valuation) -> dict[str, pd.DataFrame]:
         "interactions.csv": interactions_table(valuation),
         "semivalues.csv": semivalues_table(valuation),
         TEST_SOURCES: test_sources_table(valuation),
+        "plots/removal.csv": removal_table(valuation),
         "plots/convergence.csv": convergence_table(valuation),
         "plots/fidelity.csv": fidelity_table(valuation),
     }
@@ -158,9 +160,7 @@ def interactions_table(valuation: Valuation) -> pd.DataFrame:
 
 
 def semivalues_table(valuation: Valuation) -> pd.DataFrame:
-    """semivalues.csv: other ways to divide the same utilities, one column each: the semivalues
-    that the estimator can compute, and the least core.
-    """
+    """semivalues.csv: a column for each semivalue that the estimator knows, and the least core."""
     n, columns = len(valuation.players), {}
     for name, weights in SEMIVALUES.items():
         try:

@@ -5,17 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from unshapley.analysis.curves import (
-    LEAST,
-    MOST,
-    Curves,
-    area,
-    planned,
-    removal_curves,
-    removal_orders,
-    removals,
-)
+from unshapley.analysis.curves import Curves, area, planned, removal_curves
 from unshapley.game.coalitions import to_bits
+from unshapley.game.removals import LEAST, MOST, removal_orders, removals
 from unshapley.game.utilities import build_utilities
 from unshapley.unlearning import build_unlearner
 

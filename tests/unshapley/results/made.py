@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from tests.unshapley.recorded import MANIFEST
 from unshapley.estimators import SAMPLING, Estimate
 from unshapley.estimators.msr import MsrEstimator
 from unshapley.fidelity.gate import check_fidelity
 from unshapley.game.measuring import Measured
+from unshapley.game.removals import LEAST, MOST
+from unshapley.results.removal import RANDOM_MEAN
 from unshapley.results.report.page import render_report
 from unshapley.results.tables import (
     convergence_table,
@@ -75,7 +78,20 @@ def report_of(valuation: Valuation, findings: Sequence[Mapping[str, Any]] = ()) 
         "differences.csv": differences,
         "interactions.csv": pairs[["provider", "other", "interaction", "std_error"]],
         "test_sources.csv": test_sources_table(valuation),
+        "plots/removal.csv": straight(valuation),
         "plots/convergence.csv": convergence_table(valuation),
         "plots/fidelity.csv": fidelity_table(valuation),
     }
     return render_report(valuation, tables, findings, PROVENANCE, metrics(valuation))
+
+
+def straight(valuation: Valuation) -> pd.DataFrame:
+    """plots/removal.csv, the same line for all orders."""
+    n = len(valuation.players)
+    line = {
+        "step": range(n + 1),
+        "provider": ["", *valuation.players],
+        "utility": np.linspace(valuation.u_all, valuation.u_none, n + 1),
+        "measured": 0.5,
+    }
+    return pd.concat([pd.DataFrame({"order": o, **line}) for o in (MOST, LEAST, RANDOM_MEAN)])

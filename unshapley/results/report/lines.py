@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from unshapley.game.removals import LEAST, MOST
+from unshapley.results.removal import RANDOM_MEAN
 from unshapley.results.report.charts import (
     BLUE,
     GREY,
@@ -26,6 +28,12 @@ COLOURS = {"helps": BLUE, "harms": RED, "unclear": GREY, "unknown": GREY}
 COALITION = "coalition"
 AXES = {"retrained": "utility after retraining", "unlearned": "utility after unlearning"}
 FIDELITY = {COALITION: BLUE, "agreement": GREY, "no unlearning": RED}
+REMOVAL_ORDERS = {
+    MOST: "most valuable first",
+    LEAST: "least valuable first",
+    RANDOM_MEAN: "random orders, mean",
+}
+ORDERED = (BLUE, RED, GREY)
 HEIGHT = 320
 NOT_FROM_ZERO: Spec = {"scale": {"zero": False}}
 
@@ -93,6 +101,41 @@ def convergence(history: pd.DataFrame, table: pd.DataFrame) -> Chart:
             "tooltip": tooltip("provider", coalitions="d", value=".4f"),
         },
     )
+
+
+def removal(table: pd.DataFrame, utility: str) -> Chart:
+    """Utility while providers are removed in the order of their values, and in random orders."""
+    share = float(table["measured"].mean())
+    how = "All of it was measured."
+    if share < 1:
+        how = (
+            f"{100 * share:.0f} % of it was measured, the rest is predicted from what was measured "
+            "(hollow points); the command unshapley curves retrains instead."
+        )
+    data = table.assign(order=table["order"].map(REMOVAL_ORDERS))
+    return chart(
+        "removal",
+        "Utility while providers are removed: the lower the line of the most valuable first lies "
+        "below that of random orders, the more the values say. " + how,
+        data,
+        height=HEIGHT,
+        encoding={
+            "x": number("step", "providers removed"),
+            "y": number("utility", utility, **NOT_FROM_ZERO),
+            "color": category("order", dict(zip(REMOVAL_ORDERS.values(), ORDERED, strict=True))),
+            "tooltip": tooltip("order", "provider", step="d", utility=".4f", measured=".0%"),
+        },
+        layer=[
+            {"mark": {"type": "line", "strokeWidth": 1.5}},
+            _points("datum.measured == 1", filled=True),
+            _points("datum.measured < 1", filled=False),
+        ],
+    )
+
+
+def _points(condition: str, *, filled: bool) -> Spec:
+    mark = {"type": "point", "size": 30, "opacity": 1, "filled": filled}
+    return {"transform": [{"filter": condition}], "mark": mark}
 
 
 def fidelity(table: pd.DataFrame) -> Chart:

@@ -93,6 +93,7 @@ def _pictures(tables: Mapping[str, pd.DataFrame], utility: str) -> Iterator[Char
         yield matrices.interactions(values, tables["interactions.csv"])
     if len(tables[TEST_SOURCES]):
         yield matrices.test_sources(values, tables[TEST_SOURCES])
+    yield lines.removal(tables["plots/removal.csv"], utility)
     if history["coalitions"].nunique() > 1:
         yield lines.convergence(history, values)
     if len(tables["plots/fidelity.csv"]):
