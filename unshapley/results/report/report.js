@@ -139,7 +139,10 @@
   all(".tools").forEach((tools) => (tools.hidden = false));
   performance.mark("usable");
   window.addEventListener("load", async () => {
-    for (const figure of all("figure[data-picture]")) await draw(figure);
+    for (const figure of all("figure[data-picture]")) {
+      // one that fails leaves the others, and its numbers in the tables
+      await draw(figure).catch((error) => figure.querySelector(".picture").append(`not drawn: ${error}`));
+    }
     document.documentElement.dataset.drawn = "";
   });
 })();
