@@ -3,13 +3,16 @@
 import csv
 import io
 import re
+from decimal import Decimal
 from xml.etree import ElementTree
 
 import pytest
 
 from tests.acceptance.browser import MISSING, started
 from tests.unshapley.results.made import report_of, valuation_of
+from unshapley.analysis.payout import divide
 from unshapley.files import from_text
+from unshapley.results.published import read_values
 
 in_browser = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 VALUES = "#values-table"
@@ -73,9 +76,23 @@ def test_the_table_sorts_by_keyboard_and_filters(page):
 
 
 @in_browser
-def test_an_amount_is_divided_to_the_last_cent(page):
-    page.find("[data-amount]").send_keys("1000.01")
-    assert sum(round(100 * float(cell)) for cell in page.column(VALUES, 6)) == 100001
+@pytest.mark.parametrize("amount", ["1000.01", "0.02", "1,000,000"])
+def test_an_amount_is_divided_as_unshapley_payout_does(page, report, amount):
+    page.find("[data-amount]").send_keys(amount)
+    values = {entry.provider: entry.value for entry in read_values(report.parent / "values.csv")}
+    budget = Decimal(amount.replace(",", ""))
+    expected = divide(values, budget, floor=Decimal(0), unit=Decimal("0.01"))
+    shown = [Decimal(cell.replace(",", "")) for cell in page.column(VALUES, 6)]
+    assert dict(zip(page.column(VALUES, 1), shown, strict=True)) == expected
+
+
+@in_browser
+@pytest.mark.parametrize("amount", ["1000,50", "-5", "1e3"])
+def test_what_is_no_amount_is_refused(page, amount):
+    before = page.column(VALUES, 6)
+    page.find("[data-amount]").send_keys(amount)
+    assert page.column(VALUES, 6) == before
+    assert page.find("[data-wrong]").text == "an amount such as 10000 or 0.01"
 
 
 @in_browser
