@@ -56,8 +56,11 @@ def inspect(
 def init(
     folder: Annotated[Path, typer.Argument(help="The new project's folder.")],
     data: Annotated[
-        list[Path] | None,
-        typer.Option(help="Tables, or a folder of them, to copy to data/raw; may be repeated."),
+        list[str] | None,
+        typer.Option(
+            help="Tables or pictures, or a folder of them, to copy to data/raw; an address such as "
+            "s3://bucket/folder is fetched as DVC fetches; may be repeated."
+        ),
     ] = None,
     sql: Annotated[
         str | None,
@@ -88,10 +91,11 @@ def init(
     settings = set_ or []
     if data or sql or query:
         with tempfile.TemporaryDirectory() as temporary:
+            paths = [_at_hand(text, Path(temporary)) for text in data or []]
             if sql or query:
                 fetched, settings = _fetched(sql, query, settings, Path(temporary))
-                data = [*(data or []), fetched]
-            _init_with_tables(folder, data or [], label, provider, test, names, settings, yes)
+                paths.append(fetched)
+            _init_with_tables(folder, paths, label, provider, test, names, settings, yes)
         return
     if label or provider or test or names:
         raise InputError(
@@ -137,6 +141,13 @@ def _init_with_tables(
     _agree(yes)
     params = init_with_tables(folder, tables, inspection, test, settings)
     print(f"{params}\nnext: `unshapley run --project {folder}`")
+
+
+def _at_hand(text: str, folder: Path) -> Path:
+    """A path, or a copy in `folder` of what stands elsewhere."""
+    from tasks.download import download, is_address
+
+    return download(text, folder) if is_address(text) else Path(text)
 
 
 def _fetched(

@@ -72,7 +72,8 @@ class Command:
         psutil.wait_procs([self.process], timeout=10)
 
     def printed(self) -> str:
-        return self.log.read_text(errors="replace")
+        """What it printed; nothing where it was killed before it had a log."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
 
 
 def start(

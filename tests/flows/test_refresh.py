@@ -2,11 +2,9 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from contextlib import contextmanager, suppress
 
 import boto3
@@ -29,6 +27,7 @@ from tests.cli import unshapley
 from tests.conftest import made_once, set_params
 from tests.flows.checkouts import ENV, NAMED, Checkout, build_checkout, copied, deliver, forms
 from tests.flows.test_valuation import outputs
+from tests.s3 import s3  # noqa: F401 (a fixture)
 from tests.unshapley.keys import make_key, needs_ssh_keygen, signer
 from unshapley.config import PrepareSettings, load_params
 from unshapley.data.columns import Columns
@@ -53,35 +52,6 @@ def bad_deliveries():
         "form-02.csv": forms()["form-02"],  # as it was, but beside another table of this provider
         "form-02.parquet": form,
     }
-
-
-KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}  # fmt: skip
-
-
-@pytest.fixture
-def s3(monkeypatch, tmp_path):
-    """Address of a server with the empty bucket `models`."""
-    for name, said in KEYS.items():
-        monkeypatch.setenv(name, said)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    address = f"http://127.0.0.1:{port}"
-    with (tmp_path / "moto.log").open("w") as log:
-        server = subprocess.Popen([sys.executable, "-m", "moto.server", "-p", port], stdout=log, stderr=log)  # fmt: skip
-    try:
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(address, timeout=1)
-                break
-            except OSError:
-                assert server.poll() is None
-                time.sleep(0.1)
-        boto3.client("s3", endpoint_url=address).create_bucket(Bucket="models")
-        yield address
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
 
 
 @pytest.fixture(autouse=True)
@@ -667,7 +637,12 @@ def on_s3(place, address):
 
 
 @pytest.mark.drill
-def test_a_refresh_pushes_to_s3_and_a_clone_pulls_from_there(s3, checkout, tmp_path, monkeypatch):
+def test_a_refresh_pushes_to_s3_and_a_clone_pulls_from_there(
+    s3,  # noqa: F811
+    checkout,
+    tmp_path,
+    monkeypatch,
+):
     """A real server process of moto's on loopback."""
     set_params(checkout, valuation__seed=1)
     checkout.commit("another seed")
