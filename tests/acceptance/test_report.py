@@ -13,6 +13,7 @@ from tests.unshapley.results.made import report_of, valuation_of
 from unshapley.analysis.payout import divide
 from unshapley.files import from_text
 from unshapley.results.published import read_values
+from unshapley.results.report.colours import DARK, LIGHT
 
 in_browser = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 VALUES = "#values-table"
@@ -110,9 +111,11 @@ def test_tables_and_pictures_are_saved(page, report):
 
 
 @in_browser
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(page, scheme):
+@pytest.mark.parametrize(("scheme", "paper"), [("light", LIGHT), ("dark", DARK)])
+def test_it_follows_light_and_dark_and_axe_finds_nothing_serious(page, scheme, paper):
     page.emulate(scheme)
+    colour = page.run("return getComputedStyle(document.body).getPropertyValue('--paper')")
+    assert colour == paper["paper"]
     assert page.defects() == []
 
 
