@@ -55,7 +55,7 @@ class Page:
         """The file that a button saves."""
         path = self.downloads / name
         path.unlink(missing_ok=True)
-        self.run("arguments[0].click()", self.find(selector))
+        self.find(selector).click()
         wait_for(path.exists)
         return path.read_bytes()
 

@@ -44,6 +44,8 @@ def _rendered(recorded: RecordedValuation, derived: Valuation) -> str:
     try:
         tables = {
             name: recorded.csv(name).astype(dict(table.dtypes))
+            if name in recorded.manifest["outputs"]  # another version may not have written it
+            else table
             for name, table in all_tables(derived).items()
         }
     except (KeyError, TypeError, ValueError) as error:  # other columns, or a rank that is none

@@ -79,10 +79,14 @@
     const cells = all("[data-share]");
     const shares = cells.map((cell) => [cell.parentNode.cells[1].textContent, Number(cell.dataset.key)]);
     const percents = cells.map((cell) => cell.textContent);
+    const wrong = box.closest(".tools").querySelector("[data-wrong]");
+    const some = shares.some(([, share]) => share > 0);
     box.addEventListener("input", () => {
-      const amount = Number(box.value.replace(/[\s_,']/g, ""));
-      const valid = Number.isFinite(amount) && amount >= 0 && amount < 1e13;
+      const text = box.value.trim();
+      const amount = /^(\d+|\d{1,3}([ ,']\d{3})+)(\.\d{1,2})?$/.test(text) ? Number(text.replace(/[ ,']/g, "")) : NaN;
+      const valid = text === "" || (amount < 1e13 && some);
       box.setAttribute("aria-invalid", String(!valid));
+      wrong.textContent = valid ? "" : some ? "an amount such as 10000 or 0.01" : "no value is positive";
       const paid = valid && amount ? divide(Math.round(amount * 100), shares) : null;
       cells.forEach((cell, i) => {
         cell.textContent = paid ? paid[i].toLocaleString("en", { minimumFractionDigits: 2 }) : percents[i];
@@ -139,7 +143,10 @@
   all(".tools").forEach((tools) => (tools.hidden = false));
   performance.mark("usable");
   window.addEventListener("load", async () => {
-    for (const figure of all("figure[data-picture]")) await draw(figure);
+    for (const figure of all("figure[data-picture]")) {
+      // one that fails leaves the others, and its numbers in the tables
+      await draw(figure).catch((error) => figure.querySelector(".picture").append(`not drawn: ${error}`));
+    }
     document.documentElement.dataset.drawn = "";
   });
 })();

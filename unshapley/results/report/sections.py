@@ -51,9 +51,11 @@ def value_rows(table: pd.DataFrame, quarantined: Mapping[str, str]) -> list[dict
 
 
 def digits(values: pd.Series[float]) -> int:
-    """Digits after the point that show three digits of the largest of these values, at least 4."""
+    """Digits after the point that show at least three digits of the largest of these values."""
     largest = values.abs().max()
-    return 4 if not largest > 0 else min(12, max(4, 2 - math.floor(math.log10(largest))))
+    if largest >= 1000:
+        return 0
+    return min(12, max(4, 2 - math.floor(math.log10(largest)))) if largest > 0 else 4
 
 
 def finding(row: Mapping[Any, Any]) -> str:
