@@ -17,10 +17,11 @@ SHARE_KEPT = 0.6
 
 
 def with_inferred(inspection: Inspection, test: Path | None, settings: Sequence[str]) -> list[str]:
-    """Settings of a new project, as KEY=VALUE: what an inspection found, then the user's own, which
-    override it; test: a table that judges.
+    """Settings of a new project, as KEY=VALUE: what an inspection found (with what the user had
+    stated in section prepare), then the user's own of other sections; test: a table that judges.
     """
-    return [*_inferred(inspection), *([f"prepare.test={test.name}"] if test else []), *settings]
+    others = [text for text in settings if not text.startswith(("prepare.", "prepare="))]
+    return [*_inferred(inspection), *([f"prepare.test={test.name}"] if test else []), *others]
 
 
 def init_with_tables(folder: Path, tables: Mapping[str, Path], settings: Sequence[str]) -> Path:
