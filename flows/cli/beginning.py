@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.common import JsonOption, print_json, reported
+from flows.cli.common import JsonOption, print_json, reported, warn
 from unshapley.errors import InputError
 from unshapley.project import Project
 
@@ -124,7 +124,12 @@ def _init_with_tables(
 ) -> None:
     from flows.cli.printing_tables import print_inspection
     from unshapley.data.inference import inspect_files, tables_among
-    from unshapley.data.starting import init_with_tables, with_inferred
+    from unshapley.data.starting import (
+        check_own_set,
+        few_rows,
+        init_with_tables,
+        with_inferred,
+    )
     from unshapley.new_project import check_new
 
     if label is None:
@@ -133,10 +138,14 @@ def _init_with_tables(
     tables = {
         name: path
         for name, path in tables_among(data).items()
-        if test is None or not path.samefile(test)
+        if test is None or path.resolve() != test.resolve()
     }
     inspection = inspect_files(tables, label, provider, _stated(settings, names))
     print_inspection(inspection)
+    if test is not None:
+        check_own_set(test, inspection)
+    if few := few_rows(inspection):
+        warn(f"note: {few}")
     stated = with_inferred(inspection, test, settings)
     if settings:
         _check(folder, stated)

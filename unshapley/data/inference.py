@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from unshapley.config import PrepareSettings, ReadSettings
 from unshapley.data.column_rules import ColumnFacts, Rules, kind_of, look_at
-from unshapley.data.columns import as_texts
+from unshapley.data.columns import as_texts, check_same_columns
 from unshapley.data.dialect import dialect_of, prepare_settings
 from unshapley.data.encoding import RARE
 from unshapley.data.pictures import is_picture
@@ -69,7 +69,7 @@ def inspect_files(
     rules = Rules(missing=set(read.missing), stated={**columns, **dict.fromkeys(drop, "drop")})
     facts = []
     for name in frame.columns:
-        if name in (label, provider):
+        if name in (label, provider, own.get("group"), own.get("time")):
             continue
         fact = look_at(name, frame[name], read, rules)
         facts.append(fact)
@@ -167,13 +167,9 @@ def _all_rows(
     """All tables as texts, one below the other."""
     names = next(iter(tables.values())).rows.column_names
     for path, table in tables.items():
-        different = set(table.rows.column_names) ^ set(names)
-        if different:
-            raise InputError(
-                f"column {min(different)!r} is only in {next(iter(tables))} or only here",
-                where=path,
-                expected="the same columns in every table",
-            )
+        check_same_columns(table.rows.column_names, path, names, next(iter(tables)))
+        if not table.rows.num_rows:
+            raise InputError("holds no rows", where=path, do="add rows, or leave the file out")
     for key, name in (("label", label), ("provider", provider)):
         if name is not None and name not in names:
             raise InputError(
@@ -220,6 +216,10 @@ def _task(
     if rare:
         rules.notes.append(
             f"classes of few rows: {', '.join(f'{n} ({r})' for n, r in rare.items())}"
+        )
+    if len(counts) == 1:
+        rules.notes.append(
+            f"the label {label!r} has one class only: there is nothing to tell apart"
         )
     return "classification", counts
 

@@ -181,7 +181,6 @@ def test_a_refused_run_is_shown_by_report(published):
     assert "run `unshapley fidelity`" in done.stderr
     assert "newton" in done.stderr
     assert ", finetune" not in done.stderr
-    assert "Error logging" not in done.stderr, "Prefect's server ended before its last records"
     note = "the values of the last run are untrusted, and lie in data/untrusted/"
     assert note in unshapley("report", "-p", published.root).stdout
     (published.valuation / "manifest.json").unlink()

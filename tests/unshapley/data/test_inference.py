@@ -7,6 +7,7 @@ import pytest
 from unshapley.data.encoding import encode
 from unshapley.data.inference import inspect_files, tables_among
 from unshapley.data.sources import read_raw
+from unshapley.data.starting import check_own_set, few_rows
 from unshapley.errors import InputError
 
 
@@ -95,6 +96,13 @@ def test_what_the_user_states_comes_before_what_is_inferred(messy):
         inspect_files({"all.csv": path}, "disease", "site", {"dorp": []})
 
 
+def test_a_column_that_splits_rows_is_not_left_out(messy):
+    stated = {"time": "seen", "test_after": "2024-02-01"}
+    inspection = inspect_files(tables_among([messy]), "disease", "site", stated)
+    assert "seen" not in inspection.settings.drop
+    assert "seen" not in {fact.name for fact in inspection.columns}
+
+
 def test_numbers_are_counted_as_numbers_and_identifiers_are_pointed_out(tmp_path):
     rows = "".join(f"{i % 2}{'.0' * (i % 4 > 1)},{(i * 7919) % 9973},{i % 3}\n" for i in range(40))
     (tmp_path / "a.csv").write_text("sex,patient,y\n" + rows)
@@ -102,6 +110,27 @@ def test_numbers_are_counted_as_numbers_and_identifiers_are_pointed_out(tmp_path
     sex, patient = inspection.columns
     assert (sex.distinct, sex.notes) == (2, ())
     assert patient.notes == ("another whole number in every row: if it names rows, leave it out",)
+
+
+def test_a_table_that_judges_has_the_columns_of_the_others(messy):
+    inspection = inspect_files(tables_among([messy]), "disease", "site")
+    frame = pd.read_csv(messy / "all.csv", sep=";", dtype=str).drop(columns=["site", "seen"])
+    path = messy / "test.csv"
+    frame.to_csv(path, sep=";", index=False)
+    check_own_set(path, inspection)  # it needs neither a provider nor what is left out
+    frame.rename(columns={"age": "years"}).to_csv(path, sep=";", index=False)
+    with pytest.raises(InputError, match="no column 'age', which .* has, but a column 'years'"):
+        check_own_set(path, inspection)
+    with pytest.raises(InputError, match=r"nope\.csv: there is no such file"):
+        check_own_set(messy / "nope.csv", inspection)
+
+
+def test_few_rows_and_a_single_class_are_told(tmp_path):
+    for name, rows in {"a": 40, "b": 3}.items():
+        (tmp_path / f"{name}.csv").write_text("u,y\n" + "".join(f"{i}.5,1\n" for i in range(rows)))
+    inspection = inspect_files(tables_among([tmp_path]), "y")
+    assert few_rows(inspection).startswith("b has 3 rows only, so validation.min_rows is set to 1")
+    assert "one class only" in inspection.notes[0]
 
 
 def test_tables_and_pictures_in_one_folder_are_refused(tmp_path):
