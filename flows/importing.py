@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -99,5 +100,10 @@ def import_model(
     preflight(project, params, Step.VALIDATE)
     check_labels(project, params, Schema.load(project.schema))
     reports = validate_project(project, progress=phases("validating", "tables"))
-    verdict(reports, params.validation.policy)  # who is quarantined is in the model all the same
-    return take(project, params, source, phases)
+    quarantined = verdict(reports, params.validation.policy)
+    imported = take(project, params, source, phases)
+    notes = [
+        f"{name} is quarantined ({reason}), but in the model: it stays in every coalition"
+        for name, reason in quarantined.items()
+    ]
+    return replace(imported, notes=[*imported.notes, *notes])

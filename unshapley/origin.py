@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Kind = Literal["safetensors", "state_dict", "torch.export", "scikit-learn"]
+Kind = Literal["safetensors", "state_dict", "torch.export", "scikit-learn", "module"]
 
 
 class Origin(BaseModel):

@@ -103,12 +103,10 @@ def init(
             where="init",
             do="name tables by --data or --sql, or set keys by --set prepare.label=…",
         )
-    from unshapley.new_project import init_project, new_params
+    from unshapley.new_project import init_project
 
     if settings:  # else it is what comes with unshapley, and importing torch takes seconds
-        from flows.preflight import Step, preflight
-
-        preflight(Project(folder), new_params(settings)[1], Step.INIT)
+        _check(folder, settings)
     params = init_project(folder, settings)
     print(f"{params}\nnext, in {folder}: raw files go to data/raw, then `unshapley run`")
 
@@ -125,7 +123,7 @@ def _init_with_tables(
 ) -> None:
     from flows.cli.printing_tables import print_inspection
     from unshapley.data.inference import inspect_files, tables_among
-    from unshapley.data.starting import init_with_tables
+    from unshapley.data.starting import init_with_tables, with_inferred
     from unshapley.new_project import check_new
 
     if label is None:
@@ -138,9 +136,20 @@ def _init_with_tables(
     }
     inspection = inspect_files(tables, label, provider, _split(names))
     print_inspection(inspection)
+    stated = with_inferred(inspection, test, settings)
+    if settings:
+        _check(folder, stated)
     _agree(yes)
-    params = init_with_tables(folder, tables, inspection, test, settings)
+    params = init_with_tables(folder, {**tables, **({test.name: test} if test else {})}, stated)
     print(f"{params}\nnext: `unshapley run --project {folder}`")
+
+
+def _check(folder: Path, settings: Sequence[str]) -> None:
+    """Say before anything is written what would keep a run from succeeding."""
+    from flows.preflight import Step, preflight
+    from unshapley.new_project import new_params
+
+    preflight(Project(folder), new_params(settings)[1], Step.INIT)
 
 
 def _at_hand(text: str, folder: Path) -> Path:

@@ -16,12 +16,14 @@ from unshapley.api.tables import Tables
 from unshapley.config import Params
 from unshapley.errors import InputError
 from unshapley.files import digest
-from unshapley.game.adopting import adopt, misses, state_of
-from unshapley.game.constants import constant_state
+from unshapley.game.adopting import adopt, fresh_words, misses, state_of
+from unshapley.game.constants import CONSTANT_WORDS, constant_state
 from unshapley.game.loading import LoadedGame
 from unshapley.models.building import fresh_state, usable
 from unshapley.models.converted import Converted
 from unshapley.models.pretrained import Pretrained
+from unshapley.models.tensors import hash_of_state
+from unshapley.origin import Origin
 
 
 class Reshaped(nn.Module):
@@ -95,8 +97,15 @@ def adopt_game(
         recipe_known=adopted.recipe_known,
         initialise=lambda other: fresh_state(model, other),
     )
-    pretrained, findings = _with_initial(adopted, pretrained, ready, seed)
-    game = as_recorded(pretrained, tables, params, players, needs, adopted.source)
+    pretrained, initial, findings = _with_initial(adopted, pretrained, ready, seed)
+    origin = Origin(
+        name=adopted.name if adopted.estimator is None else adopted.estimator.name,
+        sha256=hash_of_state(pretrained.trained),
+        kind="module" if adopted.estimator is None else "scikit-learn",
+        initial=initial,
+        recipe_known=adopted.recipe_known,
+    )
+    game = as_recorded(pretrained, tables, params, players, needs, adopted.source, origin)
     if adopted.recipe_known:
         findings += misses(game)
     return game, findings
@@ -104,20 +113,29 @@ def adopt_game(
 
 def _with_initial(
     adopted: Adopted, pretrained: Pretrained, ready: Callable[[nn.Module], nn.Module], seed: int
-) -> tuple[Pretrained, list[str]]:
-    """With what stands for U(none), and that nobody has said so."""
+) -> tuple[Pretrained, str, list[str]]:
+    """With what stands for U(none), in words too, and that nobody has said so."""
     if adopted.initial is not None:
         start = _on_cpu(adopted.module)
         _load(start, adopted.initial)
-        return replace(pretrained, initial=state_of(ready(start))), []
+        given = replace(pretrained, initial=state_of(ready(start)))
+        return given, "the given weights before training", []
     fresh = replace(pretrained, initial=fresh_state(pretrained.model, seed))
     if adopted.estimator is not None and adopted.estimator.linear:
         constant = replace(pretrained, initial=constant_state(fresh))
-        return constant, ["U(none) is that of the best constant: no weights before training count"]
-    return fresh, [
-        "the weights of the model before training were not given: U(none) is that of new ones, "
-        f"drawn by seed {seed}; pass initial=state_dict if you have them"
-    ]
+        return (
+            constant,
+            CONSTANT_WORDS,
+            ["U(none) is that of the best constant: no weights before training count"],
+        )
+    return (
+        fresh,
+        fresh_words(seed),
+        [
+            "the weights of the model before training were not given: U(none) is that of new ones, "
+            f"drawn by seed {seed}; pass initial=state_dict if you have them"
+        ],
+    )
 
 
 def _with_outputs_as_classes(module: nn.Module, tables: Tables) -> Tables:

@@ -16,6 +16,7 @@ from unshapley.models.pretrained import Pretrained
 from unshapley.models.rows import Rows
 from unshapley.models.store import CHECKPOINT, INITIALISATION, REWIND
 from unshapley.models.tensors import hash_of_state
+from unshapley.origin import Origin
 from unshapley.progress import Phases, silent_phases
 
 
@@ -43,12 +44,13 @@ def as_recorded(
     players: Sequence[str],
     needs: str | None,
     source: str | None = None,
+    origin: Origin | None = None,
     score: Mapping[str, float] | None = None,
 ) -> LoadedGame:
     """The game of a model, with the record and the statistics that a project would store.
 
-    source: hash of what defines the model, where the recipe does not build it; score: its utilities
-    on the test set, if they are known.
+    source: hash of what defines the model, where the recipe does not build it; origin: where it
+    comes from then; score: its utilities on the test set, if they are known.
     """
     schema, partitions = tables.schema, tables.partitions
     score = score or score_on_test(pretrained, schema, tables.test)
@@ -61,6 +63,7 @@ def as_recorded(
     hashes = {name: _hash_of_rows(rows) for name, rows in partitions.items()}
     sets = _hash_of_rows(tables.test), _hash_of_rows(tables.reference)
     record = record_of(pretrained, schema, score, hashes, sets, files, {}, source)
+    record = record.model_copy(update={"imported": origin})
     pretrained = replace(pretrained, test=tables.test)
     statistics: tuple[tuple[Path, str], ...] = ()
     if needs in ("curvature", "features"):

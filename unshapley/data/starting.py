@@ -16,22 +16,21 @@ SHARE_KEPT = 0.6
 """At least so many of a provider's rows are training rows; the others may be held out."""
 
 
-def init_with_tables(
-    folder: Path,
-    tables: Mapping[str, Path],
-    inspection: Inspection,
-    test: Path | None,
-    settings: Sequence[str],
-) -> Path:
-    """Create a project with copies of these tables in data/raw, read by the inspection's rules.
-
-    tables: by their place in data/raw; test: a table that judges; settings: as KEY=VALUE, which
-    override what was inferred. Raises `InputError` as `init_project` does, and leaves nothing
-    behind then.
+def with_inferred(inspection: Inspection, test: Path | None, settings: Sequence[str]) -> list[str]:
+    """Settings of a new project, as KEY=VALUE: what an inspection found, then the user's own, which
+    override it; test: a table that judges.
     """
-    inferred = [*_inferred(inspection), *([f"prepare.test={test.name}"] if test else [])]
-    params = init_project(folder, [*inferred, *settings])
-    for name, path in {**tables, **({test.name: test} if test else {})}.items():
+    return [*_inferred(inspection), *([f"prepare.test={test.name}"] if test else []), *settings]
+
+
+def init_with_tables(folder: Path, tables: Mapping[str, Path], settings: Sequence[str]) -> Path:
+    """Create a project with copies of these tables in data/raw.
+
+    tables: by their place in data/raw. Raises `InputError` as `init_project` does, and leaves
+    nothing behind then.
+    """
+    params = init_project(folder, settings)
+    for name, path in tables.items():
         target = Project(folder).raw / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)

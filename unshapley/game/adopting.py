@@ -53,6 +53,11 @@ def adopt(
     )
 
 
+def fresh_words(seed: int) -> str:
+    """What stands for U(none) where it is new weights."""
+    return f"new weights, drawn by seed {seed}"
+
+
 def state_of(model: nn.Module) -> State:
     """A copy of its tensors."""
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}

@@ -12,6 +12,8 @@ from unshapley.models.batching import State, batch_of_one
 from unshapley.models.layers import last_layer
 from unshapley.models.pretrained import Pretrained
 
+CONSTANT_WORDS = "the best constant: class shares of the training rows, or the mean of their label"
+
 
 def constant_answer(game: Game) -> Tensor:
     """The outputs `(classes,)` that are best for all rows: logarithms of the classes' shares, or

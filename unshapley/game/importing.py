@@ -13,8 +13,8 @@ from unshapley.curvature.store import write_curvature
 from unshapley.data.tables import Schema
 from unshapley.errors import InputError
 from unshapley.files import sha256
-from unshapley.game.adopting import adopt, misses
-from unshapley.game.constants import constant_state
+from unshapley.game.adopting import adopt, fresh_words, misses
+from unshapley.game.constants import CONSTANT_WORDS, constant_state
 from unshapley.game.judging import ModelScore, better_order, score_model
 from unshapley.game.loading import load_game
 from unshapley.game.model_source import CONSTANT, Source
@@ -126,7 +126,7 @@ def _adopted(
         initialise=initialise,
         test=test,
     )
-    words = f"new weights, drawn by seed {source.seed}"
+    words = fresh_words(source.seed)
     if isinstance(source.initial, Path):
         first = _made(source, schema, source.seed)
         load_weights(first, source.initial)
@@ -134,7 +134,7 @@ def _adopted(
         words = f"the weights before training in {source.initial.name}"
     elif source.initial == CONSTANT:
         pretrained = replace(pretrained, initial=constant_state(pretrained))
-        words = "the best constant: class shares of the training rows, or the mean of their label"
+        words = CONSTANT_WORDS
     return pretrained, words
 
 

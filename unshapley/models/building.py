@@ -123,7 +123,7 @@ def _outputs_checked(model: nn.Module, architecture: str, in_features: int, clas
     try:
         with torch.no_grad():
             shape = tuple(model(torch.zeros(2, in_features)).shape)
-    except (RuntimeError, ValueError, TypeError) as error:
+    except (RuntimeError, ValueError, TypeError, AttributeError) as error:
         shape, problem = (), f"cannot run on {in_features} features: {error}"
     else:
         problem = f"gives logits {shape} for two rows"

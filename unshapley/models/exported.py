@@ -75,6 +75,13 @@ class Program(nn.Module):
             self._place(name, nn.Parameter(tensor) if trained else tensor)
 
     def forward(self, x: Tensor) -> Tensor:
+        """The output for rows `x`; `ValueError` if a node reads what none before it gives."""
+        try:
+            return self._computed(x)
+        except LookupError as error:
+            raise ValueError(f"the graph is not whole: {error} is missing") from None
+
+    def _computed(self, x: Tensor) -> Tensor:
         tensors = {**dict(self.named_parameters()), **dict(self.named_buffers())}
         values: dict[str, Any] = {value: tensors[n] for value, n in self.graph["inputs"].items()}
         values[self.graph["x"]] = x

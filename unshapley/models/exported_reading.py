@@ -13,12 +13,17 @@ from torch import Tensor
 
 from unshapley.errors import InputError
 from unshapley.models.batching import State
-from unshapley.models.exported import DTYPES, OPERATORS, is_known
+from unshapley.models.exported import DTYPES, OPERATORS, Program, is_known
 
 Json = Mapping[str, Any]
 CHECKS = ("_assert_scalar", "_assert_tensor_metadata", "sym_constrain_range_for_size")
 """Operators that compute nothing."""
 PLAIN = ("as_int", "as_ints", "as_float", "as_floats", "as_bool", "as_string", "as_none")
+FORGED = (
+    zipfile.BadZipFile, OSError, LookupError, AttributeError, TypeError, ValueError, RuntimeError,
+    ArithmeticError, NotImplementedError, MemoryError,
+)  # fmt: skip
+"""What comes of reading a file that is not as `torch.export.save` writes it."""
 EXPECTED = "what `torch.export.save(torch.export.export(model.eval(), (x,)), path)` writes"
 
 
@@ -33,19 +38,26 @@ def read_program(path: Path) -> tuple[dict[str, Any], State]:
             _check_stored(archive, path)
             state, trained = _tensors(archive, path)
             graph = _graph(_model(archive, path), path)
-    except (zipfile.BadZipFile, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            used = _used(graph, state, trained)
+            Program(graph).load_state_dict(used)
+    except FORGED as error:
         raise InputError(
             f"is no exported program, or damaged ({type(error).__name__}: {error})",
             where=path,
             expected=EXPECTED,
         ) from None
+    return graph, used
+
+
+def _used(graph: dict[str, Any], state: State, trained: set[str]) -> State:
+    """The tensors that a graph names, which are described in it."""
     codes = {dtype: code for code, dtype in DTYPES.items()}
     used = {name: state[name] for name in graph["inputs"].values()}
     graph["tensors"] = {
         name: [list(tensor.shape), codes[tensor.dtype], name in trained]
         for name, tensor in sorted(used.items())
     }
-    return graph, used
+    return used
 
 
 def _check_stored(archive: zipfile.ZipFile, path: Path) -> None:

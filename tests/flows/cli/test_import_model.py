@@ -212,6 +212,15 @@ def test_an_exported_program_needs_no_architecture(trained):
     assert "--architecture: an exported program has its own" in told
 
 
+def test_who_is_quarantined_is_in_the_model_all_the_same(trained):
+    project, _ = trained
+    set_params(project, validation__policy="quarantine", validation__min_rows=90)
+    assert unshapley("suites", "-p", project.root).returncode == 0
+    done = take(project, project.root / "net.pt", "--architecture", f"{__name__}:scaled")
+    assert re.search(r"note: form-\d\d is quarantined \(.*stays in every coalition", done.stdout)
+    assert sorted(ModelRecord.load(project.model).partitions) == project.providers()
+
+
 def test_dvc_would_train_over_it(trained):
     project, _ = trained
     (project.root / "dvc.yaml").write_text("stages: {pretrain: {cmd: unshapley pretrain}}\n")

@@ -77,6 +77,9 @@ def test_a_trained_module_without_its_recipe_stays_unchecked_and_unchanged(data,
     assert "the weights of the model before training were not given" in said
     assert (result.status, result.grade, result.publishable) == ("unchecked", None, False)
     assert result.valuation.unlearner[1]["method"] == "newton"
+    origin = result.valuation.origin.sentence()
+    assert "Sequential (module" in origin
+    assert "U(none) is that of new weights, drawn by seed 0; how it was trained is not" in origin
     with torch.no_grad():
         outputs = module(torch.from_numpy(arrays(8)[0]))
     loss = nn.functional.cross_entropy(outputs, torch.from_numpy(arrays(8)[1]))

@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 import zipfile
 
 import pytest
@@ -172,3 +173,42 @@ def test_a_damaged_file_is_refused(saved, tmp_path, damage):
         path.write_bytes(content[:-300] if damage == "truncated" else b"no archive")
     with pytest.raises(InputError, match="or damaged|holds 0 programs|is compressed"):
         read_program(path)
+
+
+def places(content, path=()):
+    """Where a piece of JSON can be altered."""
+    if path:
+        yield path
+    items = content.items() if isinstance(content, dict) else enumerate(content)
+    for key, part in items:
+        if key == "metadata":
+            continue
+        if isinstance(part, dict | list):
+            yield from places(part, (*path, key))
+        else:
+            yield (*path, key)
+
+
+@pytest.mark.parametrize("entry", ["models/model.json", "weights/model_weights_config.json"])
+def test_a_forged_program_gives_an_error_and_no_traceback(saved, tmp_path, entry):
+    rng, refused = random.Random(0), 0
+    for _ in range(60):
+        forged = rng.choice([None, -1, 10**12, "x", "first.weight", [], {}, True, {"as_int": 3}])
+
+        def alter(content, forged=forged):
+            content = json.loads(content)
+            *path, last = rng.choice(list(places(content)))
+            part = content
+            for key in path:
+                part = part[key]
+            part[last] = forged
+            return json.dumps(content)
+
+        try:
+            graph, state = read_program(changed(saved, tmp_path, entry, alter))
+            module = program(graph)
+            module.load_state_dict(state)
+            usable(module, "net.pt2", 16, 3)
+        except InputError:
+            refused += 1
+    assert refused > 10
