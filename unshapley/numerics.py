@@ -50,6 +50,17 @@ def one_thread() -> Iterator[None]:
         yield
 
 
+def reserve_buffers() -> None:
+    """Have the libraries of numpy and scipy take their working memory now. Where they cannot have
+    it later, they ask for it for ever, and keep all of Python from running meanwhile.
+    """
+    from scipy.linalg import lapack
+
+    square = np.eye(256)
+    np.dot(square, square)
+    lapack.dgetrf(square)
+
+
 def _enter() -> None:
     if torch.backends.cuda.is_built():  # type: ignore[no-untyped-call]
         # it stays set: changing variables while other threads read them is not safe

@@ -10,6 +10,7 @@ from typing import Any
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
 from unshapley.config import RunSettings
+from unshapley.numerics import reserve_buffers
 
 
 def end_with_parent() -> None:
@@ -26,6 +27,7 @@ def end_with_parent() -> None:
 
 def make_runner(run: RunSettings) -> TaskRunner[Any]:
     """A runner with `run.workers` workers; use it as a context manager."""
+    reserve_buffers()  # what is computed beside the workers' tasks must not starve in the middle
     if run.runner == "processes":
         return ProcessPoolTaskRunner(max_workers=run.workers, initializer=end_with_parent)
     return ThreadPoolTaskRunner(max_workers=run.workers)

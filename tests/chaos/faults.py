@@ -212,6 +212,10 @@ def two_at_once(trial: Trial, _around: Surroundings) -> None:
     trial.go_on()
 
 
+LOADER = 127
+"""How glibc ends a process that it cannot give memory for a thread's own data."""
+
+
 def out_of_memory(trial: Trial, _around: Surroundings) -> None:
     """The kernel grants the process little or nothing more from a random moment on."""
     command = trial.begin()
@@ -221,7 +225,7 @@ def out_of_memory(trial: Trial, _around: Surroundings) -> None:
         command.process.rlimit(resource.RLIMIT_AS, (limit, limit))
     # a library may end the process itself where it gets no memory
     crashes = {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGTRAP, -signal.SIGBUS, -signal.SIGKILL}
-    trial.end(command, {0, FAILED, WRONG_INPUT, *crashes})
+    trial.end(command, {0, FAILED, WRONG_INPUT, LOADER, *crashes})
     trial.go_on()
 
 
