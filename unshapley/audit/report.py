@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from unshapley.audit.verdict import (
     DIFFERENT,
     EXPECTED,
@@ -17,6 +15,7 @@ from unshapley.audit.verdict import (
     WITHIN,
 )
 from unshapley.files import write_json, written_whole
+from unshapley.results.report.rendering import render
 
 JSON, PAGE = "audit.json", "audit.html"
 CLASSES = {
@@ -36,11 +35,4 @@ def write_audit(folder: Path, summary: Mapping[str, Any]) -> None:
 
 def render_audit(summary: Mapping[str, Any]) -> str:
     """The page as HTML, from the content of audit.json; it needs no network and no scripts."""
-    env = Environment(
-        loader=PackageLoader("unshapley.audit", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return env.get_template("audit.html.j2").render(audit=summary, classes=CLASSES)
+    return render("audit.html.j2", "unshapley.audit", audit=summary, classes=CLASSES)

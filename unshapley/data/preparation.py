@@ -13,6 +13,7 @@ import pandas as pd
 from unshapley.config import DIGITS, Params, PrepareSettings
 from unshapley.data import faults
 from unshapley.data.digits import load_forms
+from unshapley.data.drift import drifting
 from unshapley.data.encoding import encode
 from unshapley.data.imputing import imputed
 from unshapley.data.names import check_distinct, provider_name
@@ -51,6 +52,8 @@ def prepare(project: Project, params: Params) -> dict[str, int]:
         log.warning(OWN_TEST_ROWS)
     if settings.incomplete == "impute":
         schema, sets = imputed(schema, sets)
+    for provider, far in drifting(sets.train, schema.features).items():
+        log.warning("%s is unlike the others (standard deviations): %s", provider, far)
     schema = replace(
         with_label_scale(schema, sets.reference),
         providers=tuple(tables),

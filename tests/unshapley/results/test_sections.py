@@ -6,6 +6,7 @@ import pytest
 
 from unshapley.results.report.sections import (
     PAIRS,
+    clearest_pairs,
     digits,
     extreme_pairs,
     findings_rows,
@@ -58,6 +59,21 @@ def test_of_many_pairs_the_most_redundant_and_most_complementary_are_listed():
     assert shown[: PAIRS // 2] == list(range(PAIRS // 2))
     assert shown[-1] == 3 * PAIRS - 1
     assert len(shown) == PAIRS
+
+
+def test_pairs_are_listed_from_the_most_clearly_apart():
+    pairs = pd.DataFrame(
+        [
+            ("a", "b", 0.1, 0.1, -0.1, 0.3),
+            ("a", "c", -0.2, 0.05, -0.3, -0.1),
+            ("b", "c", 0, 0, 0, 0),
+        ],
+        columns=["provider", "other", "difference", "std_error", "ci_low", "ci_high"],
+    )
+    rows = clearest_pairs(pairs)
+    assert [(row["provider"], row["other"]) for row in rows] == [("a", "c"), ("a", "b"), ("b", "c")]
+    assert [row["better"] for row in rows] == ["second", "", ""]
+    assert len(clearest_pairs(pd.concat([pairs] * PAIRS, ignore_index=True))) == PAIRS
 
 
 def test_tables_with_findings_come_first():

@@ -16,6 +16,7 @@ from unshapley.results.report.colours import LIGHT
 from unshapley.results.report.rendering import as_json, fingerprint, render, script
 from unshapley.results.report.sections import (
     FINDINGS,
+    clearest_pairs,
     digits,
     extreme_pairs,
     findings_rows,
@@ -62,6 +63,7 @@ def render_report(
             fidelity.get("grade"),
             tables[TEST_SOURCES].to_dict("records"),
         ),
+        apart=clearest_pairs(tables["differences.csv"]),
         pairs=extreme_pairs(pairs).to_dict("records"),
         pairs_in_all=players * (players - 1) // 2,
         validation=findings_rows(validation),

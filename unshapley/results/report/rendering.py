@@ -1,4 +1,4 @@
-"""Render the templates of this folder."""
+"""Render pages from templates."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from unshapley.results.report.colours import DARK, LIGHT
 
+ROOM = "unshapley.results.report"
 
-def render(template: str, **content: Any) -> str:
-    """A page as HTML; all text in `content` is escaped, except for pictures and scripts."""
+
+def render(template: str, room: str = ROOM, **content: Any) -> str:
+    """A page as HTML; all text in `content` is escaped, except for pictures and scripts.
+
+    room: the package whose folder has the template, which may include those of this folder.
+    """
     env = Environment(
-        loader=PackageLoader("unshapley.results.report", "."),
+        loader=ChoiceLoader([PackageLoader(room, "."), PackageLoader(ROOM, ".")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -39,7 +44,7 @@ def picture(svg: str) -> Markup:
 @cache
 def script(name: str) -> Markup:
     """A script of this folder, which stands in a page as it is."""
-    text = (resources.files("unshapley.results.report") / name).read_text(encoding="utf-8")
+    text = (resources.files(ROOM) / name).read_text(encoding="utf-8")
     assert "</script" not in text
     assert "<!--" not in text
     return Markup(text)  # noqa: S704 (ours, and free of what would end it)

@@ -74,6 +74,18 @@ def extreme_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([pairs[: PAIRS // 2], pairs[-PAIRS // 2 :]])
 
 
+def clearest_pairs(differences: pd.DataFrame) -> list[dict[Any, Any]]:
+    """The rows of differences.csv that are most clearly apart, for their noise, each with who is
+    worth more: the `first`, the `second`, or neither beyond noise.
+    """
+    apart = (differences["difference"] / differences["std_error"]).abs().fillna(0)
+    chosen = apart.sort_values(ascending=False, kind="stable").index[:PAIRS]
+    rows = differences.loc[chosen].to_dict("records")
+    for row in rows:
+        row["better"] = "first" if row["ci_low"] > 0 else "second" if row["ci_high"] < 0 else ""
+    return rows
+
+
 def findings_rows(validation: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What validation found in each table: those with findings first, critical ones before all."""
     rows = [
