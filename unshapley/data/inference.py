@@ -141,7 +141,12 @@ def tables_among(paths: Sequence[Path]) -> dict[str, Path]:
         elif not path.is_file():
             raise InputError("there is no such file or folder", where=path)
         elif not is_table(path.name):
-            raise InputError("is no table", where=path, expected=f"{', '.join(SUFFIXES)}")
+            raise InputError(
+                "is no table",
+                where=path,
+                expected=", ".join(SUFFIXES),
+                do="save it as .csv or .parquet",
+            )
         else:
             found.append((path.name, path))
     if not found:
@@ -176,6 +181,7 @@ def _all_rows(
                 f"there is no column {name!r}",
                 where=f"--{key}",
                 expected=f"one of {', '.join(map(str, names[:12]))}{' …' * (len(names) > 12)}",
+                do="correct the name" if read.header else f"name all {len(names)} columns: --names",
             )
     parts = [
         pd.DataFrame({name: _texts(table.column(name), read) for name in names})
