@@ -26,7 +26,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 THREAD_BYTES = 8 * 2**20
 """Address space that a new thread takes."""
 STARVING, SPINNING, BETWEEN_LOOKS = 20.0, 60.0, 0.2
-"""Seconds until a command ends without memory for a thread, and without a look; between two looks."""
+"""Seconds until a command ends: without memory for a thread, without a look; and between looks."""
 GOES_ON = "the same command goes on where this one stopped"
 
 
@@ -81,13 +81,13 @@ def ending_without_memory() -> Iterator[None]:
 def _end_starving(over: threading.Event) -> None:
     fed = time.monotonic()
     while not over.wait(BETWEEN_LOOKS):
-        if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
-            # its clock needs no lock of Python's; set again by every look
-            faulthandler.dump_traceback_later(SPINNING, exit=True, file=2)
         try:
             mmap.mmap(-1, THREAD_BYTES).close()
             fed = time.monotonic()
-        except (OSError, MemoryError):
+            if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+                # its clock needs no lock of Python's; every look that finds memory sets it anew
+                faulthandler.dump_traceback_later(SPINNING, exit=True, file=2)
+        except (OSError, MemoryError, RuntimeError):
             if time.monotonic() - fed > STARVING:
                 end(1, f"error: the machine is out of memory; {GOES_ON}")
 
