@@ -73,6 +73,14 @@ def stated(section: BaseModel) -> CommentedMap:
     return out
 
 
+def settings_as_mapping(settings: Sequence[str]) -> dict[str, Any]:
+    """KEY=VALUE as nested sections, unchecked; `InputError` where one is not of that form."""
+    content: dict[str, Any] = {}
+    for setting in settings:
+        _apply(content, setting)
+    return content
+
+
 def _apply(content: Any, setting: str) -> None:
     key, separator, value = setting.partition("=")
     *sections, name = key.split(".")

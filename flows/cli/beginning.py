@@ -7,11 +7,11 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from flows.cli.common import JsonOption, print_json, reported
+from flows.cli.common import JsonOption, print_json, reported, warn
 from unshapley.errors import InputError
 from unshapley.project import Project
 
@@ -24,6 +24,11 @@ NamesOption = Annotated[
     str | None, typer.Option(help="Names of all columns, with commas, for files without a header.")
 ]
 
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a key of params.yaml; may be repeated."),
+]
+
 
 @reported
 def inspect(
@@ -31,6 +36,7 @@ def inspect(
     label: LabelOption = None,
     provider: ProviderOption = None,
     names: NamesOption = None,
+    set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what tables hold and how they would be read: columns, gaps, classes, rows by provider,
@@ -40,7 +46,7 @@ def inspect(
     """
     from unshapley.data.inference import inspect_files, tables_among
 
-    inspection = inspect_files(tables_among(paths), label, provider, _split(names))
+    inspection = inspect_files(tables_among(paths), label, provider, _stated(set_ or [], names))
     if as_json:
         from dataclasses import asdict
 
@@ -71,12 +77,7 @@ def init(
     provider: ProviderOption = None,
     test: Annotated[Path | None, typer.Option(help="A table that judges the models.")] = None,
     names: NamesOption = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Set a key of params.yaml; may be repeated."
-        ),
-    ] = None,
+    set_: SetOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Start a project of your own: params.yaml, and room for raw data.
@@ -123,7 +124,12 @@ def _init_with_tables(
 ) -> None:
     from flows.cli.printing_tables import print_inspection
     from unshapley.data.inference import inspect_files, tables_among
-    from unshapley.data.starting import init_with_tables, with_inferred
+    from unshapley.data.starting import (
+        check_own_set,
+        few_rows,
+        init_with_tables,
+        with_inferred,
+    )
     from unshapley.new_project import check_new
 
     if label is None:
@@ -132,10 +138,14 @@ def _init_with_tables(
     tables = {
         name: path
         for name, path in tables_among(data).items()
-        if test is None or not path.samefile(test)
+        if test is None or path.resolve() != test.resolve()
     }
-    inspection = inspect_files(tables, label, provider, _split(names))
+    inspection = inspect_files(tables, label, provider, _stated(settings, names))
     print_inspection(inspection)
+    if test is not None:
+        check_own_set(test, inspection)
+    if few := few_rows(inspection):
+        warn(f"note: {few}")
     stated = with_inferred(inspection, test, settings)
     if settings:
         _check(folder, stated)
@@ -185,8 +195,15 @@ def _agree(yes: bool) -> None:
     typer.confirm("Write params.yaml with these rules?", default=True, abort=True)
 
 
-def _split(names: str | None) -> list[str]:
-    return [name.strip() for name in names.split(",")] if names else []
+def _stated(settings: Sequence[str], names: str | None) -> dict[str, Any]:
+    """Keys of section prepare that the user has set; `names` are those of --names."""
+    from unshapley.new_project import settings_as_mapping
+
+    stated: dict[str, Any] = settings_as_mapping(settings).get("prepare") or {}
+    if not names:
+        return stated
+    read = {**(stated.get("read") or {}), "names": [name.strip() for name in names.split(",")]}
+    return {**stated, "read": read}
 
 
 COMMANDS = (init, inspect)

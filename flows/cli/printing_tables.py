@@ -35,5 +35,6 @@ def print_inspection(inspection: Inspection) -> None:
     out.print("rules (section prepare of params.yaml):")
     for key, value in inspection.settings:
         if value != getattr(default, key):
-            text = value.model_dump(exclude_defaults=True) if key == "read" else value
+            is_section = key in ("read", "pictures")
+            text = value.model_dump(exclude_defaults=True) if is_section else value
             out.print(f"  {key}: {escape(str(text))}", soft_wrap=True)

@@ -53,22 +53,32 @@ def phases(name: str, unit: str) -> progress.Progress:
     @contextmanager
     def shown(total: int) -> Iterator[Advance]:
         begin = last = time.monotonic()
-        done = 0
+        done, first = 0, (0, begin)
         with progress_bar(total, unit, name) as bar:
 
             def advance(count: int) -> None:
-                nonlocal done, last
-                done += count
+                nonlocal done, last, first
                 now = time.monotonic()
+                if not done:  # it waits for libraries too, so it says nothing of the others
+                    first = count, now
+                done += count
                 rate = done / max(now - begin, 1e-9)
                 bar.update(bar.task_ids[0], advance=count, rate=f"{rate:.3g}/s")
                 if bar.disable and now - last >= BETWEEN_LINES:
-                    last, left = now, (total - done) / rate
-                    log.info("%s: %d of %d %s, %.0f s left", name, done, total, unit, left)
+                    last = now
+                    left = _left(total, done, now, first)
+                    log.info("%s: %d of %d %s%s", name, done, total, unit, left)
 
             yield advance
 
     return shown
+
+
+def _left(total: int, done: int, now: float, first: tuple[int, float]) -> str:
+    """Seconds left, by the work since the first of it was done; nothing before there was any."""
+    if done == first[0]:
+        return ""
+    return f", {(total - done) * (now - first[1]) / (done - first[0]):.0f} s left"
 
 
 coalitions_done = phases("measuring", "coalitions")

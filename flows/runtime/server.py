@@ -40,16 +40,12 @@ def embedded_server() -> Iterator[EmbeddedServer]:
     """A server of our own, unless the user names one; wait for it before a flow runs.
 
     To be entered before Prefect is imported. It ends with this process, when Prefect has delivered
-    its last events.
+    its last events: those of a flow that failed too, for which Prefect would wait in vain.
     """
     server = EmbeddedServer()
     if not names_server():
         server.start()
-    try:
-        yield server
-    except BaseException:
-        server.stop()
-        raise
+    yield server
 
 
 class EmbeddedServer:

@@ -164,7 +164,7 @@ def test_what_cannot_be_taken_stays_with_a_reason(refreshed, tmp_path):
     place, done, folder = refreshed
     assert done.refused.keys() == bad_deliveries().keys()
     for name, why in {
-        "form-04.csv": "'pixel' is only in", "form-05.csv": "no label", "form-06.csv": "no rows",
+        "form-04.csv": "but a column 'pixel'", "form-05.csv": "no label", "form-06.csv": "no rows",
         "form-07.csv": "is 'dark'", "form-08.csv": "outside the range 0 to 16",
         "test.csv": "it is reserved", "form-09.txt": "must end in one of .csv, .tsv",
         "form-10.parquet": "not readable", "form-02.csv": "two files of provider 'form-02'",

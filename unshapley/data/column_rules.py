@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,6 +38,8 @@ FEW_VALUES = 30
 WORDS = 3
 """Cells with at least so many words on average are texts, whose words say something; others are
 names or codes."""
+MANY_ROWS = 20
+"""Of fewer rows, measured whole numbers may all differ."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,17 @@ class ColumnFacts:
 
 @dataclass
 class Rules:
-    """Rules that reading needs, and how many cells are missing."""
+    """Rules that reading needs, and how many cells are missing.
+
+    stated: the user's own, by column: `drop`, or as in prepare.columns.
+    """
 
     drop: list[str] = field(default_factory=list)
     columns: dict[str, str] = field(default_factory=dict)
     missing: set[str] = field(default_factory=set)
     gaps: int = 0
     notes: list[str] = field(default_factory=list)
+    stated: Mapping[str, Any] = field(default_factory=dict)
 
 
 def look_at(name: str, texts: pd.Series, read: ReadSettings, rules: Rules) -> ColumnFacts:
@@ -77,6 +85,7 @@ def look_at(name: str, texts: pd.Series, read: ReadSettings, rules: Rules) -> Co
     else:
         rest = set(kinds.values())
     kind, decision = _decided(name, rest, values, known)
+    decision = rules.stated.get(name, decision)
     if decision == "drop":
         rules.drop.append(name)
     elif decision:
@@ -84,20 +93,46 @@ def look_at(name: str, texts: pd.Series, read: ReadSettings, rules: Rules) -> Co
     missing = len(texts) - len(known)
     if decision not in ("drop", "text"):  # a text that is missing has no words
         rules.gaps += missing
-    notes += _reasons(name, kind, decision, rest)
-    return ColumnFacts(
-        name, kind, missing, len(values), str(values.iloc[0]) if len(values) else "", tuple(notes)
-    )
+    if name in rules.stated:
+        notes.append(f"as stated: {decision}")
+    else:
+        notes += _reasons(kind, decision, rest)
+        if kind == "number" and _numbers_rows(values, known, read):
+            notes.append("another whole number in every row: if it names rows, leave it out")
+    distinct = _different(values, read) if kind == "number" else len(values)
+    return ColumnFacts(name, kind, missing, distinct, _example(values), tuple(notes))
 
 
 def kind_of(text: str, decimal: str) -> str:
     """number, zeros (a number with leading zeros), truth, date or text."""
-    plain = text.replace(",", ".") if decimal == "," else text
+    plain = _pointed(text, decimal)
     if re.match(NUMBER, plain):
         return "zeros" if re.match(LEADING_ZEROS, plain) else "number"
     if re.match(TRUTH, plain):
         return "truth"
     return "date" if re.match(DATE, plain) else "text"
+
+
+def _pointed(text: str, decimal: str) -> str:
+    return text.replace(",", ".") if decimal == "," else text
+
+
+def _different(values: pd.Series, read: ReadSettings) -> int:
+    """How many values there are of a column of numbers: 1 and 1.0 are one."""
+    numbers = pd.to_numeric(values.map(lambda v: _pointed(v, read.decimal)), errors="coerce")
+    return int(numbers.nunique() + numbers.isna().sum())  # True and False are no numbers here
+
+
+def _numbers_rows(values: pd.Series, known: pd.Series, read: ReadSettings) -> bool:
+    """Whether whole numbers differ in every row, as those of patients or orders do."""
+    whole = values.str.fullmatch(r"\d+").all()
+    return bool(whole and len(known) >= MANY_ROWS and _different(values, read) == len(known))
+
+
+def _example(values: pd.Series) -> str:
+    """The first value; a float that is written with all its digits is rounded."""
+    text = str(values.iloc[0]) if len(values) else ""
+    return f"{float(text):.6g}" if re.fullmatch(r"-?\d+\.\d{12,}", text) else text
 
 
 def _decided(
@@ -129,7 +164,7 @@ def _counts(known: pd.Series) -> bool:
     return bool((np.diff(np.sort(numbers)) == 1).all())
 
 
-def _reasons(name: str, kind: str, decision: str | None, kinds: set[str]) -> list[str]:
+def _reasons(kind: str, decision: str | None, kinds: set[str]) -> list[str]:
     if decision == "drop":
         why = {
             "empty": "it has no value",

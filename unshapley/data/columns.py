@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from math import isnan
 from typing import Literal
@@ -34,6 +34,23 @@ class Cell:
 
     def __str__(self) -> str:
         return f"{self.value[:60]!r} (row {self.row} of {self.where})"
+
+
+def check_same_columns(
+    names: Collection[str], where: object, others: Collection[str], other: object
+) -> None:
+    """Raise `InputError` for a table that lacks a column of another one, or has one more."""
+    lacking, more = sorted({*others} - {*names}), sorted({*names} - {*others})
+    if not (lacking or more):
+        return
+    problem = f"has no column {lacking[0]!r}" if lacking else f"has a column {more[0]!r}"
+    problem += f", which {other} {'has' if lacking else 'has not'}"
+    raise InputError(
+        problem + (f", but a column {more[0]!r}" if lacking and more else ""),
+        where=where,
+        expected="the same columns in every table",
+        do="correct the tables, or leave it out: prepare.drop",
+    )
 
 
 @dataclass(frozen=True)
@@ -87,8 +104,8 @@ class Columns:
                 raise InputError(
                     f"has no {key} column {name!r}",
                     where=where,
-                    expected=f"one of its columns {', '.join(map(str, names[:8]))} …",
-                    do=f"set prepare.{key}",
+                    expected=f"that column beside {', '.join(map(str, names[:8]))} …",
+                    do=f"add it, or correct its name: prepare.{key}",
                 )
         if not self.features:
             raise InputError(
@@ -97,14 +114,7 @@ class Columns:
                 expected="at least one column of numbers, from which the label can be predicted",
                 do="add the features to the file, or name another column in prepare.label",
             )
-        different = set(names) ^ set(self.names)
-        if different:
-            raise InputError(
-                f"column {min(different)!r} is only in {self.first} or only here",
-                where=where,
-                expected="the same columns in every table",
-                do="correct the tables, or name it in prepare.drop",
-            )
+        check_same_columns(names, where, self.names, self.first)
 
     def _check_feature(self, name: str) -> None:
         kinds, rule = self.kinds[name], self.settings.columns.get(name)

@@ -25,6 +25,8 @@ FEW = 5
 """With fewer rows per class, numeric labels are probably not classes."""
 MOST_CATEGORIES = 100
 """Each becomes a feature."""
+NAMED = 5
+"""So many rare classes are named one by one."""
 RARE = 10
 """With fewer rows a class may be missing from one of training, test and reference set."""
 MANY, LEAST = 20, 2
@@ -218,14 +220,18 @@ def _order(name: str) -> tuple[bool, Decimal | int, str]:
 
 
 def _warn_of_rare(count: Counter[str], label: str, labels: Mapping[str, pa.ChunkedArray]) -> None:
-    for name in sorted(count, key=_order):
-        if count[name] < RARE:
-            holders = [t for t, column in labels.items() if pc.index(column, name).as_py() >= 0]
-            log.warning(
-                "label %r: class %r has %d rows, of %s: too few for training, test and reference "
-                "set to hold it",
-                label,
-                name,
-                count[name],
-                ", ".join(holders),
-            )
+    rare = [name for name in sorted(count, key=_order) if count[name] < RARE]
+    for name in rare[:NAMED]:
+        holders = [t for t, column in labels.items() if pc.index(column, name).as_py() >= 0]
+        log.warning(
+            "label %r: class %r has %d %s, of %s: too few for training, test and reference "
+            "set to hold it",
+            label,
+            name,
+            count[name],
+            "row" if count[name] == 1 else "rows",
+            ", ".join(holders),
+        )
+    if len(rare) > NAMED:
+        more = len(rare) - NAMED
+        log.warning("label %r: so it is with %d classes more", label, more)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,18 +14,11 @@ import pyarrow.compute as pc
 
 from unshapley.config import PrepareSettings, ReadSettings
 from unshapley.data.column_rules import ColumnFacts, Rules, kind_of, look_at
-from unshapley.data.columns import NUMBER, as_texts
+from unshapley.data.columns import as_texts, check_same_columns
+from unshapley.data.dialect import dialect_of, prepare_settings
 from unshapley.data.encoding import RARE
 from unshapley.data.pictures import is_picture
-from unshapley.data.reading import (
-    SEPARATORS,
-    SUFFIXES,
-    TEXT,
-    RawTable,
-    read_file,
-    usual_separator,
-    with_missing,
-)
+from unshapley.data.reading import SUFFIXES, RawTable, read_file, with_missing
 from unshapley.data.sources import files_like, is_table, provider_of, table_files
 from unshapley.errors import InputError
 
@@ -55,46 +47,55 @@ def inspect_files(
     files: Mapping[str, Path],
     label: str | None = None,
     provider: str | None = None,
-    names: Sequence[str] = (),
+    stated: Mapping[str, Any] | None = None,
 ) -> Inspection:
     """Look at all tables together, or at folders PROVIDER/CLASS of pictures; `InputError` for files
     that cannot be read as tables.
 
     files: by their place in data/raw; label, provider: names of these columns; without a label none
-    is looked for; names: of all columns, in place of a header.
+    is looked for; stated: keys of section prepare that the user has set, which come before what is
+    inferred.
     """
     paths = list(files.values())
+    own = dict(stated or {})
+    prepare_settings(own)  # refuses what is no setting before any file is read
     if all(is_picture(name) for name in files):
-        return _of_pictures(files, label)
-    read = _how_written(paths).model_copy(update={"names": list(names)})
+        return _of_pictures(files, label, own)
+    read = dialect_of(paths, own.get("read") or {})
     tables = {path: read_file(path, read) for path in paths}
-    frame = _all_rows(tables, label, provider)
-    rules = Rules()
+    frame = _all_rows(tables, label, provider, read)
+    columns = own.pop("columns", None) or {}
+    drop = own.pop("drop", None) or []
+    rules = Rules(missing=set(read.missing), stated={**columns, **dict.fromkeys(drop, "drop")})
     facts = []
     for name in frame.columns:
-        if name in (label, provider):
+        if name in (label, provider, own.get("group"), own.get("time")):
             continue
         fact = look_at(name, frame[name], read, rules)
         facts.append(fact)
     task, classes = _task(frame, label, read, rules)
     if label is not None:
         facts = _with_leaks(facts, frame, label, rules)
+    if not any(fact.name not in rules.drop for fact in facts):
+        rules.notes.append("no column is left that the label could be predicted from")
     chosen: dict[str, Any] = {
         "source": "files",
-        "read": read.model_copy(update={"missing": sorted(rules.missing)}),
         "provider": provider,
-        "columns": rules.columns,
-        "drop": rules.drop,
+        "columns": {**columns, **rules.columns},
+        "drop": list(dict.fromkeys([*drop, *rules.drop])),
         "incomplete": "impute" if rules.gaps else "keep",
-        "task": task,
+        "task": task if own.get("label_above") is None else "classification",
     }
     if label is not None:
         chosen["label"] = label
+    chosen |= {**own, "read": {**read.model_dump(), "missing": sorted(rules.missing)}}
     rows = _counted(frame[provider]) if provider else _rows_of(files, tables)
-    return Inspection(PrepareSettings(**chosen), tuple(facts), rows, classes, tuple(rules.notes))
+    return Inspection(prepare_settings(chosen), tuple(facts), rows, classes, tuple(rules.notes))
 
 
-def _of_pictures(files: Mapping[str, Path], label: str | None) -> Inspection:
+def _of_pictures(
+    files: Mapping[str, Path], label: str | None, own: Mapping[str, Any]
+) -> Inspection:
     places = [PurePosixPath(name) for name in files]
     outside = next((place for place in places if len(place.parts) < 3), None)
     if outside is not None:
@@ -104,12 +105,14 @@ def _of_pictures(files: Mapping[str, Path], label: str | None) -> Inspection:
             expected="the pictures of each class in a folder of its name, in the provider's folder",
         )
     with_label = {} if label is None else {"label": label}
+    settings = prepare_settings({"source": "files", **with_label, **own})
+    side, channels = settings.pictures.side, settings.pictures.channels
     return Inspection(
-        PrepareSettings(source="files", **with_label),
+        settings,
         (),
         dict(sorted(Counter(place.parts[0] for place in places).items())),
         dict(sorted(Counter(place.parent.name for place in places).items())),
-        ("pictures are resized to 28 × 28 gray pixels: prepare.pictures",),
+        (f"pictures are resized to {side} × {side} {channels} pixels: prepare.pictures",),
     )
 
 
@@ -125,7 +128,15 @@ def tables_among(paths: Sequence[Path]) -> dict[str, Path]:
     found: list[tuple[str, Path]] = []
     for path in paths:
         if path.is_dir():
-            files = table_files(path, nested=True) or files_like(is_picture, path, nested=True)
+            files = table_files(path, nested=True)
+            pictures = files_like(is_picture, path, nested=True)
+            if files and pictures:
+                raise InputError(
+                    f"holds tables, as {files[0].name}, and pictures, as {pictures[0].name}",
+                    where=path,
+                    do="give a folder of either",
+                )
+            files = files or pictures
             found += [(file.relative_to(path).as_posix(), file) for file in files]
         elif not path.is_file():
             raise InputError("there is no such file or folder", where=path)
@@ -150,40 +161,15 @@ def _rows_of(files: Mapping[str, Path], tables: Mapping[Path, RawTable]) -> dict
     return dict(sorted(rows.items()))
 
 
-def _how_written(paths: Sequence[Path]) -> ReadSettings:
-    """Separator, decimal comma and header of the text files, from the beginning of the first."""
-    texts = [path for path in paths if path.suffix.lower() in TEXT]
-    if not texts:
-        return ReadSettings()
-    with texts[0].open(encoding="utf-8-sig", errors="replace") as file:
-        lines = [line.rstrip("\r\n") for _, line in zip(range(50), file, strict=False)]
-    if not lines:
-        raise InputError("is empty", where=texts[0], expected="a table")
-    separator = max(SEPARATORS, key=lines[0].count)
-    cells = [line.split(separator) for line in lines]
-    header = not any(re.match(NUMBER, cell.strip()) for cell in cells[0])
-    decimals = [c for row in cells[1:] for c in row if re.match(r"^\s*[+-]?\d+,\d+\s*$", c)]
-    default = usual_separator(texts[0])
-    return ReadSettings(
-        separator=None if separator == default else separator,
-        decimal="," if decimals and separator != "," else ".",
-        header=header,
-    )
-
-
 def _all_rows(
-    tables: Mapping[Path, RawTable], label: str | None, provider: str | None
+    tables: Mapping[Path, RawTable], label: str | None, provider: str | None, read: ReadSettings
 ) -> pd.DataFrame:
     """All tables as texts, one below the other."""
     names = next(iter(tables.values())).rows.column_names
     for path, table in tables.items():
-        different = set(table.rows.column_names) ^ set(names)
-        if different:
-            raise InputError(
-                f"column {min(different)!r} is only in {next(iter(tables))} or only here",
-                where=path,
-                expected="the same columns in every table",
-            )
+        check_same_columns(table.rows.column_names, path, names, next(iter(tables)))
+        if not table.rows.num_rows:
+            raise InputError("holds no rows", where=path, do="add rows, or leave the file out")
     for key, name in (("label", label), ("provider", provider)):
         if name is not None and name not in names:
             raise InputError(
@@ -192,16 +178,16 @@ def _all_rows(
                 expected=f"one of {', '.join(map(str, names[:12]))}{' …' * (len(names) > 12)}",
             )
     parts = [
-        pd.DataFrame({name: _texts(table.column(name)) for name in names})
+        pd.DataFrame({name: _texts(table.column(name), read) for name in names})
         for table in tables.values()
     ]
     return pd.concat(parts, ignore_index=True)
 
 
-def _texts(column: pa.ChunkedArray) -> pd.Series:
+def _texts(column: pa.ChunkedArray, read: ReadSettings) -> pd.Series:
     if pa.types.is_temporal(column.type):
         column = pc.strftime(column, format="%Y-%m-%d")
-    texts = as_texts(with_missing(column, ReadSettings()))
+    texts = as_texts(with_missing(column, read))
     return pd.Series(texts.to_pylist(), dtype=object)
 
 
@@ -230,6 +216,10 @@ def _task(
     if rare:
         rules.notes.append(
             f"classes of few rows: {', '.join(f'{n} ({r})' for n, r in rare.items())}"
+        )
+    if len(counts) == 1:
+        rules.notes.append(
+            f"the label {label!r} has one class only: there is nothing to tell apart"
         )
     return "classification", counts
 

@@ -55,6 +55,14 @@ def read_file(path: Path, settings: ReadSettings | None = None) -> RawTable:
         rows = _read_text(path, settings) if suffix in TEXT else _read_typed(path, suffix)
     except FileNotFoundError:
         raise InputError("file is missing", where=path) from None
+    except UnicodeError as error:
+        raise InputError(
+            f"not readable as {suffix[1:]}: {str(error).splitlines()[0]}",
+            where=path,
+            expected=f"characters in {settings.encoding}",
+            do="state their encoding: prepare.read.encoding, for `init` and `inspect` as "
+            "--set prepare.read.encoding=cp1252 (usual on Windows), or utf-16",
+        ) from None
     except (OSError, ValueError, LookupError, pa.ArrowException) as error:
         raise_if_no_memory(error)
         raise InputError(

@@ -35,6 +35,13 @@ def conclusion(
     better = {(a, b) for a, b, low, _ in pairs if low > 0}
     better |= {(b, a) for a, b, _, high in pairs if high < 0}
     sentences = [_trust(status, grade), _leaders(valued, better)]
+    total = sum(row["value"] for row in valued)
+    if total < 0:
+        sentences.insert(
+            1,
+            f"All providers together make the model worse than without any rows ({total:.3g}): "
+            "look at the label and at how it is trained before you act on this.",
+        )
     harmful = [row["provider"] for row in valued if row["ci_high"] < 0]
     if harmful:
         sentences.append(f"{_names(harmful)} {_verb(harmful, 'makes', 'make')} the model worse.")

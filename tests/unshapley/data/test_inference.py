@@ -7,6 +7,7 @@ import pytest
 from unshapley.data.encoding import encode
 from unshapley.data.inference import inspect_files, tables_among
 from unshapley.data.sources import read_raw
+from unshapley.data.starting import check_own_set, few_rows
 from unshapley.errors import InputError
 
 
@@ -66,9 +67,78 @@ def test_a_quantity_is_regression_and_rare_classes_are_told(tmp_path):
 
 def test_a_file_without_a_header_is_told_by_its_numbers(tmp_path):
     (tmp_path / "a.data").write_text("1.5,2,x\n2.5,4,y\n")
-    inspection = inspect_files({"a.data": tmp_path / "a.data"}, "kind", names=["u", "v", "kind"])
+    inspection = inspect_files(
+        {"a.data": tmp_path / "a.data"}, "kind", stated={"read": {"names": ["u", "v", "kind"]}}
+    )
     assert inspection.settings.read.header is False
     assert inspection.rows == {"a": 2}
+
+
+def test_what_the_user_states_comes_before_what_is_inferred(messy):
+    """A text in the encoding of Windows, whose separator is inferred all the same."""
+    frame = pd.read_csv(messy / "all.csv", sep=";", dtype=str, index_col=0)
+    frame["sex"] = frame["sex"].map({"f": "weiblich", "m": "männlich"})
+    path = messy / "all.csv"
+    frame.to_csv(path, sep=";", encoding="cp1252", index=False)
+    with pytest.raises(InputError, match="--set prepare.read.encoding=cp1252"):
+        inspect_files({"all.csv": path}, "disease", "site")
+    order = ["weiblich", "männlich"]
+    stated = {
+        "read": {"encoding": "cp1252"}, "drop": ["age"], "columns": {"sex": order, "name": "text"},
+        "incomplete": "drop",
+    }  # fmt: skip
+    settings = inspect_files({"all.csv": path}, "disease", "site", stated).settings
+    assert (settings.read.encoding, settings.read.separator) == ("cp1252", ";")
+    assert settings.columns == {"sex": order, "name": "text"}
+    assert settings.drop == ["age", "seen", "nothing", "diagnosis"]
+    assert settings.incomplete == "drop"
+    with pytest.raises(InputError, match="unknown key 'prepare.dorp'"):
+        inspect_files({"all.csv": path}, "disease", "site", {"dorp": []})
+
+
+def test_a_column_that_splits_rows_is_not_left_out(messy):
+    stated = {"time": "seen", "test_after": "2024-02-01"}
+    inspection = inspect_files(tables_among([messy]), "disease", "site", stated)
+    assert "seen" not in inspection.settings.drop
+    assert "seen" not in {fact.name for fact in inspection.columns}
+
+
+def test_numbers_are_counted_as_numbers_and_identifiers_are_pointed_out(tmp_path):
+    rows = "".join(f"{i % 2}{'.0' * (i % 4 > 1)},{(i * 7919) % 9973},{i % 3}\n" for i in range(40))
+    (tmp_path / "a.csv").write_text("sex,patient,y\n" + rows)
+    inspection = inspect_files({"a.csv": tmp_path / "a.csv"}, "y")
+    sex, patient = inspection.columns
+    assert (sex.distinct, sex.notes) == (2, ())
+    assert patient.notes == ("another whole number in every row: if it names rows, leave it out",)
+
+
+def test_a_table_that_judges_has_the_columns_of_the_others(messy):
+    inspection = inspect_files(tables_among([messy]), "disease", "site")
+    frame = pd.read_csv(messy / "all.csv", sep=";", dtype=str).drop(columns=["site", "seen"])
+    path = messy / "test.csv"
+    frame.to_csv(path, sep=";", index=False)
+    check_own_set(path, inspection)  # it needs neither a provider nor what is left out
+    frame.rename(columns={"age": "years"}).to_csv(path, sep=";", index=False)
+    with pytest.raises(InputError, match="no column 'age', which .* has, but a column 'years'"):
+        check_own_set(path, inspection)
+    with pytest.raises(InputError, match=r"nope\.csv: there is no such file"):
+        check_own_set(messy / "nope.csv", inspection)
+
+
+def test_few_rows_and_a_single_class_are_told(tmp_path):
+    for name, rows in {"a": 40, "b": 3}.items():
+        (tmp_path / f"{name}.csv").write_text("u,y\n" + "".join(f"{i}.5,1\n" for i in range(rows)))
+    inspection = inspect_files(tables_among([tmp_path]), "y")
+    assert few_rows(inspection).startswith("b has 3 rows only, so validation.min_rows is set to 1")
+    assert "one class only" in inspection.notes[0]
+
+
+def test_tables_and_pictures_in_one_folder_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("x,y\n1,2\n")
+    (tmp_path / "north" / "ill").mkdir(parents=True)
+    (tmp_path / "north" / "ill" / "1.png").touch()
+    with pytest.raises(InputError, match="holds tables, as a.csv, and pictures, as 1.png"):
+        tables_among([tmp_path])
 
 
 @pytest.mark.parametrize(

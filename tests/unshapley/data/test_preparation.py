@@ -87,7 +87,7 @@ def frame_of(labels) -> pd.DataFrame:
     ("change", "message"),
     [
         ({"a": ["1", "?"]}, r"provider q: column 'a', row 1 is '\?'"),
-        ({"b": [1, 2]}, "provider q: column 'b' is only in provider p or only here"),
+        ({"b": [1, 2]}, "provider q: has a column 'b', which provider p has not"),
     ],
 )
 def test_columns_that_cannot_be_features_are_refused(change, message):

@@ -149,6 +149,11 @@ def test_a_rare_class_is_pointed_out(tmp_path, caplog):
     texts = {"a": labelled(*"xy" * 20), "b": labelled(*"xy" * 20, "rare", "rare")}
     prepared(tmp_path, texts)
     assert "class 'rare' has 2 rows, of b" in caplog.text
+    texts["b"] = labelled(*"xy" * 20, *(f"rare {i}" for i in range(8)))
+    caplog.clear()
+    prepared(tmp_path, texts)
+    assert caplog.text.count("has 1 row, of b") == 5
+    assert "so it is with 3 classes more" in caplog.text
 
 
 def test_a_provider_may_have_a_folder_of_files(tmp_path):

@@ -77,6 +77,12 @@ def test_values_that_are_refused_are_not_interpreted():
         assert only.startswith("Do not act on these values")
 
 
+def test_a_model_that_is_worse_than_none_is_told_first():
+    sentences = conclusion(*tables({"a": -0.2, "b": -0.4}, 0.1), "trusted", "values")
+    assert sentences[1].startswith("All providers together make the model worse")
+    assert "(-0.6)" in sentences[1]
+
+
 def test_many_are_counted():
     values = dict.fromkeys("abcdefgh", 0.0)
     assert "Of a, b, c and 5 others it cannot be told" in " ".join(conclusion(*tables(values, 0.1), "trusted", "values"))  # fmt: skip
