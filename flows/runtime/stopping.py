@@ -8,8 +8,10 @@ library that cannot start a thread may wait for it for ever.
 
 from __future__ import annotations
 
+import faulthandler
 import mmap
 import os
+import resource
 import signal
 import threading
 import time
@@ -23,8 +25,8 @@ GRACE = 5.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 THREAD_BYTES = 8 * 2**20
 """Address space that a new thread takes."""
-STARVING, BETWEEN_LOOKS = 20.0, 2.0
-"""Seconds without memory for a thread until a command ends, and between two looks."""
+STARVING, SPINNING, BETWEEN_LOOKS = 20.0, 60.0, 0.2
+"""Seconds until a command ends: without memory for a thread, without a look; and between looks."""
 GOES_ON = "the same command goes on where this one stopped"
 
 
@@ -63,13 +65,17 @@ def ending_on_signals() -> Iterator[None]:
 
 @contextmanager
 def ending_without_memory() -> Iterator[None]:
-    """End the process when it could not have started a thread for `STARVING` seconds."""
+    """End the process when it could not have started a thread for `STARVING` seconds, or where its
+    address space is limited and no thread of ours could run for `SPINNING` seconds: OpenBLAS asks
+    again for ever for memory that it cannot have, and keeps Python's lock meanwhile.
+    """
     over = threading.Event()
     threading.Thread(target=_end_starving, args=(over,), daemon=True).start()
     try:
         yield
     finally:
         over.set()
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _end_starving(over: threading.Event) -> None:
@@ -78,7 +84,10 @@ def _end_starving(over: threading.Event) -> None:
         try:
             mmap.mmap(-1, THREAD_BYTES).close()
             fed = time.monotonic()
-        except (OSError, MemoryError):
+            if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+                # its clock needs no lock of Python's; every look that finds memory sets it anew
+                faulthandler.dump_traceback_later(SPINNING, exit=True, file=2)
+        except (OSError, MemoryError, RuntimeError):
             if time.monotonic() - fed > STARVING:
                 end(1, f"error: the machine is out of memory; {GOES_ON}")
 
