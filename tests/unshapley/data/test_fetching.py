@@ -72,11 +72,15 @@ def test_a_project_begins_with_a_query(database, tmp_path):
     [
         (None, "select 1", "no database is named"),
         ("sqlite://", "select 1 as a where 1 = 0", "the query gives no rows"),
-        ("sqlite://", "select * from nowhere", "no such table: nowhere"),
+        (
+            "sqlite://",
+            "select * from nowhere",
+            r"no such table: nowhere[\s\S]*do: correct the address",
+        ),
         ("postgresql+psycopg://u:secret@h/d", "select 1", "a password stands in the URL"),
         ("postgresql+psycopg://u:$NOT_SET@h/d", "select 1", "the environment has no NOT_SET"),
         ("not a url", "select 1", "is no SQLAlchemy URL"),
-        ("nothing://h/d", "select 1", "nothing"),
+        ("nothing://h/d", "select 1", r"nothing[\s\S]*do: for PostgreSQL: pip install"),
     ],
 )
 def test_what_cannot_be_fetched_is_one_error(tmp_path, url, query, message):
