@@ -105,6 +105,8 @@ def _of_pictures(
         )
     with_label = {} if label is None else {"label": label}
     settings = prepare_settings({"source": "files", **with_label, **own})
+    judging = {settings.test, settings.reference}
+    places = [place for place in places if place.parts[0] not in judging]
     side, channels = settings.pictures.side, settings.pictures.channels
     return Inspection(
         settings,

@@ -102,6 +102,11 @@ def test_pictures_are_inspected_by_their_folders(pictures):
     assert inspection.rows == {"north": 40, "south": 40}
     assert inspection.classes == {"dark": 40, "light": 40}
     assert inspection.settings.label == "shade"
+    assert "28 × 28 gray" in inspection.notes[0]
+    stated = {"test": "south", "pictures": {"side": 4}}
+    inspection = inspect_files(tables_among([pictures.raw]), "shade", stated=stated)
+    assert inspection.rows == {"north": 40}, "those that judge are no provider"
+    assert "4 × 4 gray" in inspection.notes[0]
 
 
 def _alone(project):
