@@ -7,7 +7,7 @@ import pytest
 from unshapley.data.encoding import encode
 from unshapley.data.inference import inspect_files, tables_among
 from unshapley.data.sources import read_raw
-from unshapley.data.starting import check_own_set, few_rows
+from unshapley.data.starting import check_own_set, doubts
 from unshapley.errors import InputError
 
 
@@ -155,8 +155,10 @@ def test_few_rows_and_a_single_class_are_told(tmp_path):
     for name, rows in {"a": 40, "b": 3}.items():
         (tmp_path / f"{name}.csv").write_text("u,y\n" + "".join(f"{i}.5,1\n" for i in range(rows)))
     inspection = inspect_files(tables_among([tmp_path]), "y")
-    assert few_rows(inspection).startswith("b has 3 rows only, so validation.min_rows is set to 1")
+    assert doubts(inspection)[0].startswith("b has 3 rows only, so validation.min_rows is set to 1")
     assert "one class only" in inspection.notes[0]
+    alone = inspect_files({"a.csv": tmp_path / "a.csv"}, "y")
+    assert doubts(alone)[0].startswith("there is one provider only, a, and `run` needs two")
 
 
 def test_tables_and_pictures_in_one_folder_are_refused(tmp_path):
