@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import codecs
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -131,6 +132,12 @@ class PrepareSettings(Section):
         None, description="date (YYYY-MM-DD …) or number: later rows are test rows, not a share"
     )
     seed: int = Field(0, ge=0, description="seed of the split and of planted faults")
+
+    @field_validator("test_after", mode="before")
+    @classmethod
+    def _date_as_text(cls, value: Any) -> Any:
+        """YAML reads 2024-06-01 without quotes as a date."""
+        return value.isoformat() if isinstance(value, date) else value
 
     @model_validator(mode="after")
     def _check_shares(self) -> PrepareSettings:

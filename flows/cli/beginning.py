@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -126,7 +127,7 @@ def _init_with_tables(
     from unshapley.data.inference import inspect_files, tables_among
     from unshapley.data.starting import (
         check_own_set,
-        few_rows,
+        doubts,
         init_with_tables,
         with_inferred,
     )
@@ -134,6 +135,12 @@ def _init_with_tables(
 
     if label is None:
         raise InputError("what is to be predicted?", where="--label", expected="a column's name")
+    if label == provider:
+        raise InputError(
+            "names the column of --label",
+            where="--provider",
+            expected="two columns: what is predicted, and whose a row is",
+        )
     check_new(Project(folder))
     tables = {
         name: path
@@ -144,14 +151,14 @@ def _init_with_tables(
     print_inspection(inspection)
     if test is not None:
         check_own_set(test, inspection)
-    if few := few_rows(inspection):
-        warn(f"note: {few}")
+    for note in doubts(inspection):
+        warn(f"note: {note}")
     stated = with_inferred(inspection, test, settings)
     if settings:
         _check(folder, stated)
     _agree(yes)
     params = init_with_tables(folder, {**tables, **({test.name: test} if test else {})}, stated)
-    print(f"{params}\nnext: `unshapley run --project {folder}`")
+    print(f"{params}\nnext: `unshapley run --project {shlex.quote(str(folder))}`")
 
 
 def _check(folder: Path, settings: Sequence[str]) -> None:

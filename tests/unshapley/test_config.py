@@ -25,6 +25,13 @@ def test_what_is_wrong_and_where_is_said(content, message):
     assert str(error.value).startswith("params.yaml: ")
 
 
+@pytest.mark.parametrize("text", ["2024-06-01", "2024-06-01 12:30:00"])
+def test_a_date_needs_no_quotes(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(f"prepare:\n  time: seen\n  test_after: {text}\n")
+    assert load_params(path).prepare.test_after == text.replace(" ", "T")
+
+
 def test_yaml_that_is_none_is_named(tmp_path):
     (tmp_path / "params.yaml").write_text("a: [")
     with pytest.raises(InputError, match="not readable as YAML"):

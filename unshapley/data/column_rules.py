@@ -38,6 +38,8 @@ FEW_VALUES = 30
 WORDS = 3
 """Cells with at least so many words on average are texts, whose words say something; others are
 names or codes."""
+WRITTEN_OTHERWISE = r"[^\w]*\d[\d.,' ]*\W*"
+"""A number with thousands separators, a unit or a sign: 1,234.5 and 45 % and < 3.0."""
 MANY_ROWS = 20
 """Of fewer rows, measured whole numbers may all differ."""
 
@@ -96,7 +98,10 @@ def look_at(name: str, texts: pd.Series, read: ReadSettings, rules: Rules) -> Co
     if name in rules.stated:
         notes.append(f"as stated: {decision}")
     else:
-        notes += _reasons(kind, decision, rest)
+        of_texts = kind in ("text", "category")
+        notes += (
+            _of_texts(kind, decision, known, read) if of_texts else _reasons(kind, decision, rest)
+        )
         if kind == "number" and _numbers_rows(values, known, read):
             notes.append("another whole number in every row: if it names rows, leave it out")
     distinct = _different(values, read) if kind == "number" else len(values)
@@ -162,6 +167,28 @@ def _counts(known: pd.Series) -> bool:
     """Whether the rows are numbered one after the other, as an index is."""
     numbers = pd.to_numeric(known, errors="coerce").to_numpy()
     return bool((np.diff(np.sort(numbers)) == 1).all())
+
+
+def _of_texts(kind: str, decision: str | None, known: pd.Series, read: ReadSettings) -> list[str]:
+    """What becomes of a column of texts, and whether most of them are numbers all the same."""
+    kinds = known.map(lambda text: kind_of(text, read.decimal))
+    others = known[~kinds.isin(("number", "zeros"))]
+    reasons = _reasons(kind, decision, set())
+    if 0 < len(others) <= len(known) / 2:
+        few = f"{len(others)} of {len(known)} cells are no numbers, as {_first(others)}"
+        return [f"left out: {few}"] if decision == "drop" else [*reasons, few]
+    if decision != "drop":
+        return reasons
+    if others.empty:
+        return ["left out: numbers with leading zeros are codes"]
+    if others.str.fullmatch(WRITTEN_OTHERWISE).mean() > 0.5:
+        plain = f"1234{read.decimal}5"
+        return [f"left out: numbers are written otherwise than {plain}, as {_first(others)}"]
+    return reasons
+
+
+def _first(texts: pd.Series) -> str:
+    return repr(str(texts.iloc[0])[:20])
 
 
 def _reasons(kind: str, decision: str | None, kinds: set[str]) -> list[str]:

@@ -57,8 +57,18 @@ def _rows(settings: FetchSettings) -> pd.DataFrame:
             cause.replace(str(password), "***") if password else cause,
             where=f"fetch ({url.render_as_string(hide_password=True)})",
             expected="a database within reach, its driver installed, and a query that it takes",
-            do="for PostgreSQL: pip install 'unshapley[postgres]', postgresql+psycopg://user@host/name",
+            do=_remedy(error),
         ) from None
+
+
+def _remedy(error: Exception) -> str:
+    if isinstance(error, ImportError | sa.exc.NoSuchModuleError):
+        return (
+            "for PostgreSQL: pip install 'unshapley[postgres]', postgresql+psycopg://user@host/name"
+        )
+    if isinstance(error, sa.exc.ProgrammingError):
+        return "correct the query"
+    return "correct the address or the query, or ask who runs the database"
 
 
 def _url(text: str) -> sa.URL:

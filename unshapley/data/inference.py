@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,15 +17,12 @@ from unshapley.data.column_rules import ColumnFacts, Rules, kind_of, look_at
 from unshapley.data.columns import as_texts, check_same_columns
 from unshapley.data.dialect import dialect_of, prepare_settings
 from unshapley.data.encoding import RARE
+from unshapley.data.leaks import FEW_CLASSES, with_leaks
+from unshapley.data.names import provider_name
 from unshapley.data.pictures import is_picture
 from unshapley.data.reading import SUFFIXES, RawTable, read_file, with_missing
 from unshapley.data.sources import files_like, is_table, provider_of, table_files
 from unshapley.errors import InputError
-
-FEW_CLASSES = 20
-"""Numbers with more different values are quantities, not classes."""
-LEAK = 0.999
-"""A column that predicts the label alone as well as this may be made from it."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +61,8 @@ def inspect_files(
     read = dialect_of(paths, own.get("read") or {})
     tables = {path: read_file(path, read) for path in paths}
     frame = _all_rows(tables, label, provider, read)
+    if provider:
+        _check_providers(frame[provider])
     columns = own.pop("columns", None) or {}
     drop = own.pop("drop", None) or []
     rules = Rules(missing=set(read.missing), stated={**columns, **dict.fromkeys(drop, "drop")})
@@ -75,7 +74,7 @@ def inspect_files(
         facts.append(fact)
     task, classes = _task(frame, label, read, rules)
     if label is not None:
-        facts = _with_leaks(facts, frame, label, rules)
+        facts = with_leaks(facts, frame, label, rules)
     if not any(fact.name not in rules.drop for fact in facts):
         rules.notes.append("no column is left that the label could be predicted from")
     chosen: dict[str, Any] = {
@@ -141,7 +140,12 @@ def tables_among(paths: Sequence[Path]) -> dict[str, Path]:
         elif not path.is_file():
             raise InputError("there is no such file or folder", where=path)
         elif not is_table(path.name):
-            raise InputError("is no table", where=path, expected=f"{', '.join(SUFFIXES)}")
+            raise InputError(
+                "is no table",
+                where=path,
+                expected=", ".join(SUFFIXES),
+                do="save it as .csv or .parquet",
+            )
         else:
             found.append((path.name, path))
     if not found:
@@ -151,6 +155,20 @@ def tables_among(paths: Sequence[Path]) -> dict[str, Path]:
     if twice is not None:
         raise InputError(f"there are two files named {twice!r}", do="rename one of them")
     return dict(found)
+
+
+def _check_providers(column: pd.Series) -> None:
+    """Raise `InputError` for what `prepare` would refuse in the column of providers."""
+    where = f"column {column.name!r}"
+    if column.isna().any():
+        raise InputError(
+            f"{int(column.isna().sum())} of {len(column)} cells are empty",
+            where=where,
+            expected="the provider of every row",
+            do="fill them in, or leave these rows out of the file",
+        )
+    for text in column.unique():
+        provider_name(text, where=where)
 
 
 def _rows_of(files: Mapping[str, Path], tables: Mapping[Path, RawTable]) -> dict[str, int]:
@@ -176,6 +194,7 @@ def _all_rows(
                 f"there is no column {name!r}",
                 where=f"--{key}",
                 expected=f"one of {', '.join(map(str, names[:12]))}{' …' * (len(names) > 12)}",
+                do="correct the name" if read.header else f"name all {len(names)} columns: --names",
             )
     parts = [
         pd.DataFrame({name: _texts(table.column(name), read) for name in names})
@@ -222,30 +241,3 @@ def _task(
             f"the label {label!r} has one class only: there is nothing to tell apart"
         )
     return "classification", counts
-
-
-def _with_leaks(
-    facts: Sequence[ColumnFacts], frame: pd.DataFrame, label: str, rules: Rules
-) -> list[ColumnFacts]:
-    """With a note at columns that predict the label alone; one that equals it is left out."""
-    known = frame[label].notna()
-    labels = frame[label][known]
-    checked = []
-    for fact in facts:
-        column, note = frame[fact.name][known], ""
-        if fact.name not in rules.drop and column.equals(labels):
-            rules.drop.append(fact.name)
-            rules.columns.pop(fact.name, None)
-            note = "left out: it equals the label in every row"
-        elif fact.name not in rules.drop and _predicts(column, labels):
-            note = "predicts the label alone: is it made from the label?"
-        checked.append(replace(fact, notes=(*fact.notes, note)) if note else fact)
-    return checked
-
-
-def _predicts(column: pd.Series, labels: pd.Series) -> bool:
-    """Whether the label is the same wherever the column has the same value, and values repeat."""
-    if labels.nunique() > FEW_CLASSES or column.nunique() * 5 > len(column):
-        return False
-    counts = pd.crosstab(column.fillna(""), labels)
-    return bool(counts.max(axis=1).sum() / counts.to_numpy().sum() >= LEAK)

@@ -32,7 +32,7 @@ def provider_name(text: str, where: object = None) -> str:
             f"{text!r} cannot be the name of a provider: {problem}",
             where=where,
             expected=EXPECTED,
-            do="rename the file",
+            do="rename the file, or write another name in the column",
         )
     return name
 

@@ -95,6 +95,7 @@ def _by_provider(
                 f"column {settings.provider!r}, row {int(nobody.argmax())} is empty",
                 where=folder / name,
                 expected="the provider of every row",
+                do="fill it in, or leave these rows out of the file",
             )
     rows = pd.concat(tables.values())
     parts = {

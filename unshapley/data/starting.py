@@ -41,16 +41,21 @@ def init_with_tables(folder: Path, tables: Mapping[str, Path], settings: Sequenc
     return params
 
 
-def few_rows(inspection: Inspection) -> str:
-    """A note where a provider has fewer rows than is usual to ask for; else empty."""
+def doubts(inspection: Inspection) -> list[str]:
+    """What may be wrong with the providers: there is only one, or one has very few rows."""
+    if len(inspection.rows) < 2:
+        return [
+            f"there is one provider only, {next(iter(inspection.rows))}, and `run` needs two: give a "
+            "file of each, or name the column that says whose a row is by --provider"
+        ]
     provider = min(inspection.rows, key=lambda name: inspection.rows[name])
     least = _least_rows(inspection)
     if least is None:
-        return ""
-    return (
+        return []
+    return [
         f"{provider} has {inspection.rows[provider]} rows only, so validation.min_rows is set to "
         f"{least}: the value of so few says little"
-    )
+    ]
 
 
 def check_own_set(path: Path, inspection: Inspection) -> None:

@@ -127,6 +127,7 @@ def to_arrays(
             f"{schema.features[column]!r} is {x[row, column]} in row {row}",
             where=where,
             expected="finite numbers",
+            do="fill it in, or set prepare.incomplete to impute or drop",
         )
     if schema.task == "regression":
         if not np.isfinite(y).all():

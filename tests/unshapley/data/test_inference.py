@@ -7,7 +7,7 @@ import pytest
 from unshapley.data.encoding import encode
 from unshapley.data.inference import inspect_files, tables_among
 from unshapley.data.sources import read_raw
-from unshapley.data.starting import check_own_set, few_rows
+from unshapley.data.starting import check_own_set, doubts
 from unshapley.errors import InputError
 
 
@@ -103,6 +103,32 @@ def test_a_column_that_splits_rows_is_not_left_out(messy):
     assert "seen" not in {fact.name for fact in inspection.columns}
 
 
+def test_why_a_column_is_left_out_is_said_as_it_is(tmp_path):
+    rows = []
+    for i in range(40):
+        lab, score = ("<3.0", "few") if i < 5 else (i + 0.25, 4)
+        rows.append(f'0{i}1,{lab},{score},"{i + 1},200.5{i}",P{i}x,{i % 2}')
+    (tmp_path / "a.csv").write_text("\n".join(["ward,lab,score,cost,code,y", *rows]))
+    facts = inspect_files({"a.csv": tmp_path / "a.csv"}, "y").columns
+    assert {fact.name: fact.notes[-1] for fact in facts} == {
+        "ward": "left out: numbers with leading zeros are codes",
+        "lab": "left out: 5 of 40 cells are no numbers, as '<3.0'",
+        "score": "5 of 40 cells are no numbers, as 'few'",
+        "cost": "left out: numbers are written otherwise than 1234.5, as '1,200.50'",
+        "code": "left out: it holds names or codes",
+    }
+
+
+def test_a_provider_s_name_is_checked_before_anything_is_written(messy):
+    frame = pd.read_csv(messy / "all.csv", sep=";", dtype=str)
+    path = messy / "all.csv"
+    for site, message in {"a/b": "cannot be the name of a provider", None: "1 of 60 cells"}.items():
+        frame.loc[0, "site"] = site
+        frame.to_csv(path, sep=";", index=False)
+        with pytest.raises(InputError, match=message):
+            inspect_files({"all.csv": path}, "disease", "site")
+
+
 def test_numbers_are_counted_as_numbers_and_identifiers_are_pointed_out(tmp_path):
     rows = "".join(f"{i % 2}{'.0' * (i % 4 > 1)},{(i * 7919) % 9973},{i % 3}\n" for i in range(40))
     (tmp_path / "a.csv").write_text("sex,patient,y\n" + rows)
@@ -129,8 +155,10 @@ def test_few_rows_and_a_single_class_are_told(tmp_path):
     for name, rows in {"a": 40, "b": 3}.items():
         (tmp_path / f"{name}.csv").write_text("u,y\n" + "".join(f"{i}.5,1\n" for i in range(rows)))
     inspection = inspect_files(tables_among([tmp_path]), "y")
-    assert few_rows(inspection).startswith("b has 3 rows only, so validation.min_rows is set to 1")
+    assert doubts(inspection)[0].startswith("b has 3 rows only, so validation.min_rows is set to 1")
     assert "one class only" in inspection.notes[0]
+    alone = inspect_files({"a.csv": tmp_path / "a.csv"}, "y")
+    assert doubts(alone)[0].startswith("there is one provider only, a, and `run` needs two")
 
 
 def test_tables_and_pictures_in_one_folder_are_refused(tmp_path):
