@@ -45,8 +45,8 @@ def doubts(inspection: Inspection) -> list[str]:
     """What may be wrong with the providers: there is only one, or one has very few rows."""
     if len(inspection.rows) < 2:
         return [
-            f"there is one provider only, {next(iter(inspection.rows))}, and `run` needs two: give a "
-            "file of each, or name the column that says whose a row is by --provider"
+            f"there is one provider only, {next(iter(inspection.rows))}, and `run` needs two: "
+            "give a file of each, or name the column that says whose a row is by --provider"
         ]
     provider = min(inspection.rows, key=lambda name: inspection.rows[name])
     least = _least_rows(inspection)
