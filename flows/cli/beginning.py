@@ -147,6 +147,8 @@ def _init_with_tables(
         for name, path in tables_among(data).items()
         if test is None or path.resolve() != test.resolve()
     }
+    if not tables:
+        raise InputError("is the only table", where=test, expected="those of providers beside it")
     inspection = inspect_files(tables, label, provider, _stated(settings, names))
     print_inspection(inspection)
     if test is not None:

@@ -50,6 +50,15 @@ def hospital(tmp_path):
     return project
 
 
+def test_a_table_that_judges_is_looked_at_before_anything_is_written(tmp_path):
+    path = tmp_path / "all.csv"
+    path.write_text("x,y\n" + "".join(f"{i}.5,{i % 2}\n" for i in range(40)))
+    command = ("init", tmp_path / "new", "--data", path, "--label", "y", "--yes", "--test")
+    assert "nope.csv: there is no such file" in refused(*command, tmp_path / "nope.csv")
+    assert "all.csv: is the only table" in refused(*command, path)
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize("task", ["regression", "classification"])
 def test_a_utility_of_another_task_is_refused_by_the_first_command(hospital, tmp_path, task):
     wrong = "neg_log_loss" if task == "regression" else "neg_mse"
