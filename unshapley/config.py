@@ -87,10 +87,13 @@ class PrepareSettings(Section):
     label_classes: dict[str, str] = Field(
         {}, description="text in the files: class that it means; others stay as they are written"
     )
-    columns: dict[str, Literal["number", "category", "text"] | list[str]] = Field(
-        {},
-        description="column: what it holds, where that cannot be told from all files; a list names "
-        "its values in ascending order, which become 0, 1, 2 …",
+    columns: dict[str, Literal["number", "number_or_missing", "category", "text"] | list[str]] = (
+        Field(
+            {},
+            description="column: what it holds, where that cannot be told from all files; in "
+            "number_or_missing other cells count as missing; a list names its values in ascending "
+            "order, which become 0, 1, 2 …",
+        )
     )
     text_features: int = Field(
         256, ge=8, le=65536, description="features of a column of text, into which words are hashed"

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from unshapley.config import ReadSettings
-from unshapley.data.columns import DATE, INDEX, LEADING_ZEROS, NUMBER, TRUTH
+from unshapley.data.columns import DATE, INDEX, LEADING_ZEROS, NUMBER, OR_MISSING, TRUTH
 from unshapley.data.reading import UNNAMED
 
 GAPS = (
@@ -93,6 +93,8 @@ def look_at(name: str, texts: pd.Series, read: ReadSettings, rules: Rules) -> Co
     elif decision:
         rules.columns[name] = decision
     missing = len(texts) - len(known)
+    if decision == OR_MISSING:
+        missing += int(known.map(kinds.get).isin(("text", "date")).sum())
     if decision not in ("drop", "text"):  # a text that is missing has no words
         rules.gaps += missing
     if name in rules.stated:
@@ -176,7 +178,8 @@ def _of_texts(kind: str, decision: str | None, known: pd.Series, read: ReadSetti
     reasons = _reasons(kind, decision, set())
     if 0 < len(others) <= len(known) / 2:
         few = f"{len(others)} of {len(known)} cells are no numbers, as {_first(others)}"
-        return [f"left out: {few}"] if decision == "drop" else [*reasons, few]
+        take = f"prepare.columns: {{{known.name}: {OR_MISSING}}} takes these as missing"
+        return [f"left out: {few}; {take}"] if decision == "drop" else [*reasons, few]
     if decision != "drop":
         return reasons
     if others.empty:

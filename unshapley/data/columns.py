@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from math import isnan
@@ -15,9 +16,13 @@ from unshapley.config import PrepareSettings
 from unshapley.data.reading import UNNAMED, RawTable, with_missing
 from unshapley.errors import InputError
 
+log = logging.getLogger("unshapley.prepare")
+
 Kind = Literal["number", "zeros", "truth", "date", "text"]
 """Of a cell: `zeros` is a number with leading zeros, as codes have them."""
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+OR_MISSING = "number_or_missing"
+"""The rule of a column whose cells that are no numbers count as missing."""
 LEADING_ZEROS = r"^[+-]?0\d"
 TRUTH = r"^(?i:true|false)$"
 DATE = r"^(\d{4}-\d{1,2}-\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{2,4})([T ].*)?$"
@@ -118,12 +123,15 @@ class Columns:
 
     def _check_feature(self, name: str) -> None:
         kinds, rule = self.kinds[name], self.settings.columns.get(name)
-        if rule in ("category", "text") or isinstance(rule, list):
+        if rule in ("category", "text", OR_MISSING) or isinstance(rule, list):
             return
         if not kinds.keys() - {"number"}:
             return
         one = next(cell for kind, cell in kinds.items() if kind != "number")
-        choices = f"prepare.columns: {{{name}: category}} (or text), or prepare.drop: [{name}]"
+        choices = (
+            f"prepare.columns: {{{name}: category}} (or text, or {OR_MISSING}), or "
+            f"prepare.drop: [{name}]"
+        )
         if "date" in kinds:
             raise InputError(
                 f"column {name!r} holds dates: {kinds['date']}",
@@ -264,8 +272,25 @@ def numbers(table: RawTable, name: str, settings: PrepareSettings) -> pa.Chunked
         texts = _with_point(column, settings.read.decimal)
         texts = pc.replace_substring_regex(texts, "^(?i:true)$", "1")
         texts = pc.replace_substring_regex(texts, "^(?i:false)$", "0")
+        if settings.columns.get(name) == OR_MISSING:
+            texts = _only_numbers(table, name, texts)
         column = pc.replace_substring_regex(texts, r"^\+", "").cast(pa.float64())
         _check_finite(table.where, name, column)
     elif pa.types.is_boolean(column.type) or pa.types.is_null(column.type):
         column = column.cast(pa.float64())
     return column
+
+
+def _only_numbers(table: RawTable, name: str, texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Without the cells that are no numbers, which are counted and named."""
+    is_number = pc.match_substring_regex(texts, NUMBER)
+    others = texts.filter(pc.invert(is_number))
+    if len(others):
+        log.warning(
+            "%s: %d cells of column %r are no numbers and count as missing, the first is %r",
+            table.where,
+            len(others),
+            name,
+            others[0].as_py()[:60],
+        )
+    return pc.if_else(is_number, texts, pa.scalar(None, pa.string()))

@@ -112,7 +112,7 @@ def test_why_a_column_is_left_out_is_said_as_it_is(tmp_path):
     facts = inspect_files({"a.csv": tmp_path / "a.csv"}, "y").columns
     assert {fact.name: fact.notes[-1] for fact in facts} == {
         "ward": "left out: numbers with leading zeros are codes",
-        "lab": "left out: 5 of 40 cells are no numbers, as '<3.0'",
+        "lab": "left out: 5 of 40 cells are no numbers, as '<3.0'; prepare.columns: {lab: number_or_missing} takes these as missing",
         "score": "5 of 40 cells are no numbers, as 'few'",
         "cost": "left out: numbers are written otherwise than 1234.5, as '1,200.50'",
         "code": "left out: it holds names or codes",

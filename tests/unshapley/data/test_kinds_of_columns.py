@@ -177,3 +177,26 @@ def test_a_function_of_ones_own_makes_numbers_of_dates_and_is_an_input(dated):
 def test_a_function_that_gives_no_table_is_an_error(dated, name, message):
     with pytest.raises(InputError, match=message):
         prepare(dated, params(transform=f"{__name__}:{name}"))
+
+
+def test_a_few_cells_that_are_no_numbers_may_count_as_missing(tmp_path, caplog):
+    labs = ["1.5", "<3.0", "2", "n. d.", "+4e0", "", *map(str, range(54))]
+    frame = pd.DataFrame({"lab": labs, "label": ["a", "b"] * 30})
+    frame.to_csv(tmp_path / "all.csv", index=False)
+    files = tables_among([tmp_path])
+    (lab,) = inspect_files(files, "label").columns
+    assert "2 of 59 cells are no numbers" in " ".join(lab.notes)
+    assert "number_or_missing" in " ".join(lab.notes)
+
+    stated = {"columns": {"lab": "number_or_missing"}}
+    inspection = inspect_files(files, "label", stated=stated)
+    assert inspection.settings.incomplete == "impute"
+    assert inspection.columns[0].missing == 3
+    table = of_frame(frame, "north")
+    _, encoded = encode({"north": table}, params(**stated).prepare)
+    assert encoded["north"]["lab"].isna().sum() == 3
+    assert encoded["north"]["lab"].sum() == 1.5 + 2 + 4 + sum(range(54))
+    assert (
+        "2 cells of column 'lab' are no numbers and count as missing, the first is '<3.0'"
+        in caplog.text
+    )
