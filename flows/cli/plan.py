@@ -22,7 +22,8 @@ from flows.cli.common import (
 from unshapley.project import Project
 
 if TYPE_CHECKING:
-    from unshapley.valuing.forecasting import Forecast, Pilot
+    from unshapley.valuing.forecasting import Forecast
+    from unshapley.valuing.piloting import Pilot
 
 
 @reported
@@ -56,7 +57,8 @@ def plan(
     from unshapley.game.loading import load_game
     from unshapley.models.store import ModelRecord
     from unshapley.unlearning import build_unlearner
-    from unshapley.valuing.forecasting import budgets_around, forecast, run_pilot
+    from unshapley.valuing.forecasting import budgets_around, forecast
+    from unshapley.valuing.piloting import run_pilot
 
     paths = Project(project)
     params = parameters(paths)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from flows.cli.printing import add_column, console, new_table
-from unshapley.valuing.forecasting import Forecast, Pilot
+from unshapley.valuing.forecasting import Forecast
+from unshapley.valuing.piloting import Pilot
 
 COLUMNS = (
     "coalitions", "time", "memory", "half-width", "largest", "by sampling", "by test set",

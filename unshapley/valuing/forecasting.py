@@ -1,8 +1,7 @@
 """What a valuation would take and tell, for several budgets, from a small pilot on this machine.
 
-The pilot calibrates and measures a few dozen coalitions. Their times, scaled by counted work, give
-the time of any plan. The game beyond them is drawn from the process that they give, and the plan's
-own estimator says how wide its intervals on it would be.
+Its times, scaled by counted work, give the time of any plan. The game beyond it is drawn from the
+process that it gives, and the plan's own estimator says how wide its intervals on it would be.
 """
 
 from __future__ import annotations
@@ -10,13 +9,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import psutil
 from scipy import linalg, special
 
-from unshapley.config import Params, StopSettings
+from unshapley.config import StopSettings
 from unshapley.estimators import SAMPLING, TEST_SET, Estimate, Plan, estimate
 from unshapley.estimators.base import Floats
 from unshapley.estimators.gaussian_process import HELD, GaussianProcessEstimator
@@ -24,35 +23,24 @@ from unshapley.estimators.posterior import posterior
 from unshapley.fidelity.calibration import coalitions_to_retrain
 from unshapley.fidelity.comparison import affordable
 from unshapley.game.coalitions import Coalitions
-from unshapley.game.loading import LoadedGame
-from unshapley.game.measuring import Measured
 from unshapley.game.work import flop_of_coalitions
 from unshapley.numerics import one_thread
-from unshapley.progress import Phases, silent_phases
-from unshapley.results.valuation import estimate_values
-from unshapley.unlearning import Unlearner
 from unshapley.unlearning.auto import AutoUnlearner
 from unshapley.unlearning.retrain import RetrainUnlearner
-from unshapley.valuing.calibrating import calibrate_unlearner
 from unshapley.valuing.checking import TWICE
-from unshapley.valuing.execution import PLANNED, RETRAINED, TRIED, Series
-from unshapley.valuing.in_process import InProcess
-from unshapley.valuing.measuring import MeasuredPlan, measure_plan
+from unshapley.valuing.execution import PLANNED, RETRAINED, TRIED
+from unshapley.valuing.piloting import PILOT, Pilot, Timed
 from unshapley.valuing.planning import MeasuringPlan, plan_coalitions, with_chunk_size
 
-PILOT = 48
-"""Coalitions of the pilot."""
-SHORT = 3.0
-"""Seconds: what took less is measured twice, and the shorter time counts."""
 AGGREGATIONS = 3
 """Estimates of a plan that a run makes, in time: most of it is fitting the process, twice."""
 BESIDE = 5.0
 """Seconds of a run that do not depend on the plan: server, loading, tables and report."""
 A_CHUNK = 0.05
 """Seconds that a task takes beside its work."""
-_NONE, _OWN = np.empty((0, 0), dtype=np.int64), GaussianProcessEstimator.name
 SQUARES = 4
 """Matrices of a process over m coalitions, `(m, m)`, that are held at a time."""
+_NONE, _OWN = np.empty((0, 0), dtype=np.int64), GaussianProcessEstimator.name
 
 
 @dataclass(frozen=True)
@@ -77,92 +65,6 @@ class Forecast:
     def total(self) -> float:
         """Seconds in all."""
         return sum(self.seconds.values())
-
-
-@dataclass(frozen=True)
-class Pilot:
-    """A small valuation, from which others are forecast.
-
-    seconds: it took; unlearner: as it was chosen; retrained: coalitions retrained to choose it.
-    """
-
-    game: LoadedGame
-    params: Params
-    open_unlearner: Unlearner
-    measured: MeasuredPlan
-    estimate: Estimate
-    timed: Mapping[str, Timed]
-    seconds: float
-
-    @property
-    def unlearner(self) -> Unlearner:
-        return self.measured.setup.unlearner
-
-
-@dataclass
-class Timed:
-    """Seconds and counted work of a kind of coalitions."""
-
-    seconds: float = 0.0
-    flop: float = 0.0
-    coalitions: int = 0
-
-    @property
-    def seconds_per_flop(self) -> float:
-        return self.seconds / self.flop if self.flop else 0.0
-
-
-@dataclass(frozen=True)
-class _TimedExecution(InProcess):
-    """Carries a valuation out in this process, and takes the time of each kind of coalitions."""
-
-    timed: dict[str, Timed] = field(default_factory=dict)
-
-    def measure(
-        self,
-        setup: MeasuringPlan,
-        coalitions: Coalitions,
-        series: Series,
-        *,
-        unlearner: Unlearner | None = None,
-        size: int | None = None,
-        tracked: bool = False,
-    ) -> Measured:
-        method = unlearner or setup.unlearner
-        # a few coalitions would be one chunk, and all workers but one would wait
-        size = min(size or setup.chunk_size, -(-len(coalitions) // self.params.run.workers))
-        entry = self.timed.setdefault(series.kind, Timed())
-        start = time.perf_counter()
-        measured = super().measure(
-            setup, coalitions, series, unlearner=unlearner, size=size, tracked=tracked
-        )
-        seconds = time.perf_counter() - start
-        if series.kind != TRIED and seconds < SHORT:  # the first time, libraries warm up
-            start = time.perf_counter()
-            silent = InProcess(self.params)
-            silent.measure(setup, coalitions, series, unlearner=unlearner, size=size)
-            seconds = min(seconds, time.perf_counter() - start)
-        entry.seconds += seconds
-        entry.flop += float(flop_of_coalitions(setup.game, method, coalitions).sum())
-        entry.coalitions += len(coalitions)
-        return measured
-
-
-def run_pilot(
-    game: LoadedGame, unlearner: Unlearner, params: Params, phases: Phases = silent_phases
-) -> Pilot:
-    """Calibrate and measure `PILOT` coalitions; raises as a valuation does."""
-    everything = 2 ** len(game.players) - 2
-    estimator = "exact" if everything <= PILOT else "gaussian_process"
-    small = {"estimator": estimator, "budget": PILOT, "stop": StopSettings()}
-    settings = params.valuation.model_copy(update=small)
-    execution = _TimedExecution(params.model_copy(update={"valuation": settings}), phases)
-    start = time.perf_counter()
-    setup = calibrate_unlearner(execution, plan_coalitions(game, unlearner, settings))
-    measured = measure_plan(execution, setup)
-    estimate = estimate_values(measured.plan, measured.measured, measured.endpoints)
-    seconds = time.perf_counter() - start
-    return Pilot(game, params, unlearner, measured, estimate, execution.timed, seconds)
 
 
 def budgets_around(budget: int, n: int) -> list[int]:

@@ -11,8 +11,9 @@ from unshapley.errors import InputError
 from unshapley.results.tables import differences_table
 from unshapley.unlearning import build_unlearner
 from unshapley.valuing.assembling import value_game
-from unshapley.valuing.forecasting import budgets_around, forecast, run_pilot
+from unshapley.valuing.forecasting import budgets_around, forecast
 from unshapley.valuing.in_process import InProcess
+from unshapley.valuing.piloting import run_pilot
 
 PROVIDERS = [f"p{number}" for number in range(9)]
 BUDGET = 120
