@@ -415,6 +415,11 @@ class RunSettings(Section):
     workers: int = Field(2, ge=1, description="number of tasks that run at the same time")
     retries: int = Field(2, ge=0, description="retries of a failed task, with exponential backoff")
 
+    @property
+    def tasks_in_process(self) -> int:
+        """Tasks that one process runs at the same time."""
+        return self.workers if self.runner == "threads" else 1
+
 
 class SigningSettings(Section):
     """Who signs manifests, and whose signatures count; the values do not depend on it."""

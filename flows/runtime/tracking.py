@@ -53,11 +53,10 @@ class Tracker:
         it held before, and a chunk for each task at a time. A worker process holds about what this
         one did before, and one chunk.
         """
-        at_once = run.workers if run.runner == "threads" else 1
         return {
             "peak": round(peak_mb(), 1),
             "workers": [round(peak, 1) for peak in worker_peaks_mb()],
-            "estimated": round(self.before_mb + at_once * self.estimated_mb, 1),
+            "estimated": round(self.before_mb + run.tasks_in_process * self.estimated_mb, 1),
             "before_measuring": round(self.before_mb, 1),
             "estimated_chunk": round(self.estimated_mb, 1),
         }

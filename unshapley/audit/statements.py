@@ -64,9 +64,8 @@ def _calibration(
     """What is stated of calibration: by its own names."""
     if not isinstance(unlearner, AutoUnlearner):
         return {"calibration": None}
-    retrains_all = (unlearner.retrain_below or 0.0) >= 1
     return {
-        "method": "retrain" if retrains_all else unlearner.method,
+        "method": "retrain" if unlearner.retrains_all else unlearner.method,
         "retrained": int((recorded.by_calibration & ~exact).sum()),
         "corrected": recorded.corrected is not None,
     }

@@ -91,8 +91,7 @@ class Calibration:
     @property
     def method(self) -> str:
         """How coalitions are forgotten that are not retrained anyway; `retrain` if all are."""
-        retrains_all = (self.unlearner.retrain_below or 0.0) >= 1
-        return RetrainUnlearner.name if retrains_all else str(self.unlearner.method)
+        return RetrainUnlearner.name if self.unlearner.retrains_all else str(self.unlearner.method)
 
     @property
     def extra(self) -> Ints:

@@ -9,7 +9,6 @@ from pathlib import Path
 from torch import nn
 
 from unshapley.config import Params, PretrainSettings
-from unshapley.curvature.store import write_curvature
 from unshapley.data.tables import Schema
 from unshapley.errors import InputError
 from unshapley.files import sha256
@@ -18,14 +17,14 @@ from unshapley.game.constants import CONSTANT_WORDS, constant_state
 from unshapley.game.judging import ModelScore, better_order, score_model
 from unshapley.game.loading import load_game
 from unshapley.game.model_source import CONSTANT, Source
-from unshapley.game.pretraining import record_of
+from unshapley.game.pretraining import record_of, write_statistics
 from unshapley.models.batching import State
 from unshapley.models.building import make, usable
 from unshapley.models.checkpoints import kind_of, load_weights
 from unshapley.models.fitting import with_buffers
 from unshapley.models.pretrained import Pretrained
 from unshapley.models.rows import Rows, read_rows, read_set
-from unshapley.models.store import CHECKPOINT, ModelRecord, save_files
+from unshapley.models.store import ModelRecord, save_files
 from unshapley.origin import Origin
 from unshapley.progress import Phases, silent_phases
 from unshapley.project import Project
@@ -58,16 +57,7 @@ def import_model(
     if not source.accept_score:
         _check_score(source, params, pretrained, schema, scores)
     record = _written(project, params, source, pretrained, schema, scores, initial)
-    write_curvature(
-        project.curvature,
-        pretrained.model,
-        pretrained.trained,
-        pretrained.initial,
-        params.curvature,
-        record.files[CHECKPOINT],
-        {p: (rows, record.partitions[p]) for p, rows in partitions.items()},
-        progress=phases("statistics", "passes over a provider's rows"),
-    )
+    write_statistics(project, params, pretrained, record, partitions, phases)
     if source.recipe_known and len(partitions) > 1:
         utilities = params.valuation.utilities
         notes += misses(load_game(project, tuple(record.partitions), utilities=utilities))

@@ -43,17 +43,29 @@ def pretrain(
     sets = sha256(project.test), sha256(project.reference)
     record = record_of(pretrained, schema, score, hashes, sets, files, quarantined)
     record.save(project.model)
+    write_statistics(project, params, pretrained, record, partitions, phases)
+    return record
+
+
+def write_statistics(
+    project: Project,
+    params: Params,
+    pretrained: Pretrained,
+    record: ModelRecord,
+    partitions: Mapping[str, Rows],
+    phases: Phases,
+) -> None:
+    """Write data/curvature of a model that is recorded; partitions: rows by provider."""
     write_curvature(
         project.curvature,
         pretrained.model,
         pretrained.trained,
         pretrained.initial,
         params.curvature,
-        files[CHECKPOINT],
-        {p: (partitions[p], hashes[p]) for p in providers},
+        record.files[CHECKPOINT],
+        {p: (rows, record.partitions[p]) for p, rows in partitions.items()},
         progress=phases("statistics", "passes over a provider's rows"),
     )
-    return record
 
 
 def train_model(

@@ -77,6 +77,11 @@ class AutoUnlearner(Unlearner):
         None, description="candidate for the other coalitions; none: set by calibration"
     )
 
+    @property
+    def retrains_all(self) -> bool:
+        """Whether every coalition is retrained, so that `method` is not used."""
+        return (self.retrain_below or 0.0) >= 1
+
     @field_validator("method")
     @classmethod
     def _check_method(cls, method: str | None) -> str | None:

@@ -130,10 +130,10 @@ def _seconds(pilot: Pilot, setup: MeasuringPlan, once: float) -> dict[str, float
 
 def _memory_mb(pilot: Pilot, setup: MeasuringPlan) -> float:
     """What this process holds, and the chunks of a moment or the matrices of the estimator."""
-    held = psutil.Process(os.getpid()).memory_info().rss
-    at_once = pilot.params.run.workers if pilot.params.run.runner == "threads" else 1
+    held = psutil.Process(os.getpid()).memory_info().rss / 2**20
+    chunks = pilot.params.run.tasks_in_process * setup.chunk_mb
     m = min(HELD, len(setup.plan.coalitions))
-    return float(held / 2**20 + max(at_once * setup.chunk_mb, SQUARES * 8 * m**2 / 2**20))
+    return float(held + max(chunks, SQUARES * 8 * m**2 / 2**20))
 
 
 @one_thread()

@@ -72,7 +72,8 @@ def with_chunk_size(setup: MeasuringPlan, settings: ValuationSettings) -> Measur
     size, bytes_each = _chunk_size(setup.game, setup.unlearner, settings, setup.fitting)
     chunk_mb = min(size, len(setup.plan.coalitions)) * bytes_each / 2**20
     if not _is_open(setup.unlearner):
-        if not _retrains_all(setup.unlearner):  # what it would unlearn by says nothing then
+        auto = setup.unlearner
+        if not (isinstance(auto, AutoUnlearner) and auto.retrains_all):
             log.info("unlearner %s: %s", *setup.unlearner.described())
         log.info("chunks of %d coalitions, about %.0f MiB each", size, chunk_mb)
     return replace(setup, chunk_size=size, chunk_mb=chunk_mb)
@@ -81,10 +82,6 @@ def with_chunk_size(setup: MeasuringPlan, settings: ValuationSettings) -> Measur
 def _is_open(unlearner: Unlearner) -> bool:
     """Whether calibration has yet to choose a method, and with it the size of chunks."""
     return isinstance(unlearner, AutoUnlearner) and unlearner.method is None
-
-
-def _retrains_all(unlearner: Unlearner) -> bool:
-    return isinstance(unlearner, AutoUnlearner) and (unlearner.retrain_below or 0.0) >= 1
 
 
 def _plan(settings: ValuationSettings, n: int) -> Plan:
