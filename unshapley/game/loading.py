@@ -170,7 +170,7 @@ def check_players(players: Sequence[str], providers: Sequence[str]) -> None:
 
 
 def _check_shape(project: Project, schema: Schema, record: ModelRecord) -> None:
-    data_shape = (len(schema.features), schema.outputs)
+    data_shape = (schema.inputs, schema.outputs)
     if data_shape != (record.in_features, record.classes):
         raise InputError(
             f"the model takes {record.in_features} features and has {record.classes} outputs, "
@@ -192,7 +192,8 @@ def _check_score(game: LoadedGame, project: Project, tolerance: float = 1e-4) ->
     """Raise `InputError` unless the model reaches its recorded utilities on the test set."""
     # accuracy may change by one row on another machine, so it is compared only if nothing else is
     score = game.record.score
-    recorded = {name: value for name, value in score.items() if name.startswith("neg_")} or score
+    smooth = {n: value for n, value in score.items() if n.startswith(("neg_", "log_"))}
+    recorded = smooth or score
     batch = {name: tensor.unsqueeze(0) for name, tensor in game.pretrained.trained.items()}
     outputs, y = game.outputs(batch)
     for name, values in evaluate([UTILITIES[name] for name in recorded], outputs, y).items():

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from unshapley.config import Params, PretrainSettings
 from unshapley.curvature.store import write_curvature
-from unshapley.data.tables import Schema
+from unshapley.data.tables import TEXT, Schema
 from unshapley.errors import InputError
 from unshapley.files import sha256
 from unshapley.game.game import Game
@@ -108,7 +108,7 @@ def record_of(
     return ModelRecord(
         recipe=pretrained.recipe,
         architecture_source=source or source_of_architecture(pretrained.recipe.architecture),
-        in_features=len(schema.features),
+        in_features=schema.inputs,
         classes=schema.outputs,
         partitions=dict(partitions),
         rows=dict(zip(partitions, counts, strict=True)),
@@ -121,6 +121,7 @@ def record_of(
         steps=pretrained.steps,
         convergence=convergence_of(pretrained),
         test_sources=schema.test_sources,
+        text=schema.task == TEXT,
     )
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from unshapley.data.tables import TEXT
 from unshapley.errors import InputError
 from unshapley.extensions import find, is_import_path, source_of
-from unshapley.game import scores
+from unshapley.game import scores, tokens
 from unshapley.game.own_utility import OwnScore, check_signature
 
 RESAMPLES = 60
@@ -25,7 +26,11 @@ little of its noise. Two test rows of the rarer class leave 14 % undefined on av
 WHERE = "valuation.utilities"
 _SHARE, _NATS = "share of test rows, 0 to 1", "nats a test row, negated"
 ANY = "any"
-EXAMPLES = {"classification": ("neg_log_loss", "accuracy"), "regression": ("neg_mse", "r2")}
+EXAMPLES = {
+    "classification": ("neg_log_loss", "accuracy"),
+    "regression": ("neg_mse", "r2"),
+    TEXT: ("log_likelihood", "token_accuracy"),
+}
 """Utilities by task, for messages."""
 
 
@@ -34,9 +39,10 @@ class Utility:
     """What is measured of a model.
 
     score: (outputs `(models, rows, classes)`, labels `(rows,)`) → one number a model `(models,)`,
-    or one a class `(models, classes)` if `per_class`; task: classification, regression, or any;
+    or one a class `(models, classes)` if `per_class`; task: that of params.yaml, or any;
     varied: not defined where all test rows have the same label; rows: what each test row adds
-    `(models, rows)`, for a utility that is the mean of it; source: hash of the source of a function
+    `(models, rows)`, for a utility that is the mean of it; weights: of the rows `(rows,)`, for one
+    that is the sum of it over the sum of these; source: hash of the source of a function
     of the user's own.
     """
 
@@ -47,6 +53,7 @@ class Utility:
     per_class: bool = False
     varied: bool = False
     rows: Callable[[Tensor, Tensor], Tensor] | None = None
+    weights: Callable[[Tensor], Tensor] | None = None
     source: str | None = None
 
     def columns(self, outputs: Tensor, y: Tensor, classes: Sequence[str]) -> dict[str, Tensor]:
@@ -86,7 +93,9 @@ class Utility:
         if self.rows is not None:
             times = torch.zeros(len(draws), count, dtype=torch.float64)
             times.scatter_add_(1, draws, torch.ones_like(draws, dtype=torch.float64))
-            return self.rows(outputs, y).double() @ times.to(outputs.device).T / count
+            times = times.to(outputs.device).T
+            total = count if self.weights is None else self.weights(y) @ times
+            return self.rows(outputs, y).double() @ times / total
         samples = [self.score(outputs[:, sample], y[sample]) for sample in draws.to(outputs.device)]
         return torch.stack(samples, dim=1)
 
@@ -162,6 +171,22 @@ _BUILT_IN = (
         rows=lambda outputs, y: -scores.errors(outputs, y).abs(),
     ),
     Utility("r2", "regression", "share of the label's variance, 1 is best", scores.r2, varied=True),
+    Utility(
+        "log_likelihood",
+        TEXT,
+        "nats a token",
+        tokens.log_likelihood,
+        rows=tokens.log_probabilities,
+        weights=tokens.tokens_of,
+    ),
+    Utility(
+        "token_accuracy",
+        TEXT,
+        "share of test tokens, 0 to 1",
+        tokens.token_accuracy,
+        rows=tokens.hits,
+        weights=tokens.tokens_of,
+    ),
 )
 UTILITIES: Mapping[str, Utility] = {utility.name: utility for utility in _BUILT_IN}
 
