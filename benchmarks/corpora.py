@@ -58,11 +58,12 @@ def modules_of(package: str) -> list[str]:
 def docstrings_of(package: str) -> list[str]:
     """Documents of a package's docstrings."""
     root = Path(importlib.import_module(package).__file__ or "").parent
-    texts = []
-    for path in sorted(root.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
-                texts.append(ast.get_docstring(node) or "")
+    texts = [
+        ast.get_docstring(node) or ""
+        for path in sorted(root.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module)
+    ]
     return list(pieces("\n\n".join(t for t in texts if len(t) > 60)))
 
 
@@ -82,10 +83,10 @@ def split(
     documents: Mapping[str, list[str]], counts: Mapping[str, int], judged: list[str], seed: int
 ) -> Corpus:
     """Of every provider `counts` training documents; test and reference rows from `judged`."""
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311
     train, test, reference = {}, {}, []
-    for name, texts in documents.items():
-        texts = rng.sample(texts, len(texts))
+    for name, in_order in documents.items():
+        texts = rng.sample(in_order, len(in_order))
         train[name] = texts[: counts[name]]
         if name in judged:
             test[name] = texts[counts[name] : counts[name] + 8]
@@ -111,8 +112,8 @@ def prose(seed: int) -> Corpus:
         "docs_email": docstrings_of("email"),
         "code": modules_of("json") + modules_of("http"),
     }
-    corpus = split(documents, {n: 13 for n in documents} | {"code": 9}, list(documents), seed)
-    rng = random.Random(seed)
+    corpus = split(documents, dict.fromkeys(documents, 13) | {"code": 9}, list(documents), seed)
+    rng = random.Random(seed)  # noqa: S311
     train = {
         **corpus.train,
         "copy_of_manual_a": list(corpus.train["manual_a"]),

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from unshapley.data.tables import TEXT
 from unshapley.game.coalitions import Coalitions
-from unshapley.game.tokens import token_scores
 from unshapley.models.batching import State, batched_outputs
 from unshapley.models.losses import is_text
 from unshapley.models.pretrained import Pretrained
+from unshapley.models.tokens import token_scores
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,13 @@ class Game:
         stays[:, [self.providers.index(p) for p in self.players]] = coalitions
         return torch.from_numpy(stays).to(self.test_x.device)
 
+    @property
+    def labels(self) -> Tensor:
+        """Labels of the test set as `outputs` gives them `(rows,)`."""
+        if self.task != "regression":
+            return self.test_y
+        return self.test_y.double() * self.label_scale + self.label_mean
+
     def outputs(self, batch: State) -> tuple[Tensor, Tensor]:
         """Outputs of a batch of models on the test set `(models, rows, classes)`, and the labels
         `(rows,)`. In regression, both are in units of the label. Of text what `token_scores` gives,
@@ -70,12 +77,9 @@ class Game:
         model, trained = self.pretrained.model, self.pretrained.trained
         shared = {name: tensor for name, tensor in trained.items() if name not in batch}
         if self.task == TEXT:
-            return token_scores(model, batch, shared, self.test_x, self.test_y), self.test_y
+            return token_scores(model, batch, shared, self.test_x, self.test_y), self.labels
         with torch.no_grad():
             model_outputs = batched_outputs(model, batch, shared, self.test_x)
         if self.task == "classification":
-            return model_outputs, self.test_y
-        return (
-            model_outputs.double() * self.label_scale + self.label_mean,
-            self.test_y.double() * self.label_scale + self.label_mean,
-        )
+            return model_outputs, self.labels
+        return model_outputs.double() * self.label_scale + self.label_mean, self.labels

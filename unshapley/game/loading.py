@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from unshapley.curvature.store import CurvatureRecord, files, load_curvature
+from unshapley.curvature.text_store import load_text_statistics
 from unshapley.data.tables import Schema
 from unshapley.errors import InputError
 from unshapley.files import sha256
@@ -82,10 +83,7 @@ def load_game(
     )
     statistics: dict[Path, str] = {}
     if needs in ("curvature", "features"):
-        hashes = {provider: record.partitions[provider] for provider in providers}
-        curvature, features = load_curvature(project.curvature, record.files[CHECKPOINT], hashes)
-        curvature = replace(curvature, rows=pretrained.counts.double())
-        pretrained = replace(pretrained, curvature=curvature, features=features)
+        pretrained = _with_statistics(project, pretrained, record, providers)
         statistics = files(project.curvature, CurvatureRecord.load(project.curvature))
         statistics[project.curvature / "curvature.json"] = sha256(
             project.curvature / "curvature.json"
@@ -94,6 +92,19 @@ def load_game(
     game = as_game(pretrained.to(device), schema, record, players, utilities, read)
     _check_score(game, project)
     return game
+
+
+def _with_statistics(
+    project: Project, pretrained: Pretrained, record: ModelRecord, providers: Sequence[str]
+) -> Pretrained:
+    hashes = {provider: record.partitions[provider] for provider in providers}
+    folder, checkpoint = project.curvature, record.files[CHECKPOINT]
+    if record.text:
+        kronecker, ngrams = load_text_statistics(folder, checkpoint, record.test, hashes)
+        return replace(pretrained, kronecker=kronecker, ngrams=ngrams)
+    curvature, features = load_curvature(folder, checkpoint, hashes)
+    curvature = replace(curvature, rows=pretrained.counts.double())
+    return replace(pretrained, curvature=curvature, features=features)
 
 
 def as_game(

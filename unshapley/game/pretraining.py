@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from unshapley.config import Params, PretrainSettings
-from unshapley.curvature.store import write_curvature
+from unshapley.curvature.renewing import write_statistics
 from unshapley.data.tables import TEXT, Schema
 from unshapley.errors import InputError
 from unshapley.files import sha256
@@ -17,7 +17,7 @@ from unshapley.models.convergence import convergence_of
 from unshapley.models.fitting import fit
 from unshapley.models.pretrained import Pretrained
 from unshapley.models.rows import Rows, read_rows, read_set
-from unshapley.models.store import CHECKPOINT, ModelRecord, save_files
+from unshapley.models.store import ModelRecord, save_files
 from unshapley.numerics import deterministic
 from unshapley.progress import Phases, silent_phases
 from unshapley.project import Project
@@ -43,26 +43,26 @@ def pretrain(
     sets = sha256(project.test), sha256(project.reference)
     record = record_of(pretrained, schema, score, hashes, sets, files, quarantined)
     record.save(project.model)
-    write_statistics(project, params, pretrained, record, partitions, phases)
+    write_statistics_of(project, params, pretrained, record, partitions, test, phases)
     return record
 
 
-def write_statistics(
+def write_statistics_of(
     project: Project,
     params: Params,
     pretrained: Pretrained,
     record: ModelRecord,
     partitions: Mapping[str, Rows],
+    test: Rows,
     phases: Phases,
 ) -> None:
     """Write data/curvature of a model that is recorded; partitions: rows by provider."""
-    write_curvature(
-        project.curvature,
-        pretrained.model,
-        pretrained.trained,
-        pretrained.initial,
+    write_statistics(
+        project,
         params.curvature,
-        record.files[CHECKPOINT],
+        record,
+        (pretrained.model, pretrained.trained, pretrained.initial),
+        test,
         {p: (rows, record.partitions[p]) for p, rows in partitions.items()},
         progress=phases("statistics", "passes over a provider's rows"),
     )

@@ -20,7 +20,7 @@ from unshapley.game.game import Game
 from unshapley.game.loading import LoadedGame
 from unshapley.game.measuring import Measured, Utilities, measure
 from unshapley.game.test_sources import rows_of
-from unshapley.game.tokens import tokens_of
+from unshapley.models.tokens import tokens_of
 from unshapley.unlearning import Unlearner
 
 FACTOR = 10.0

@@ -15,8 +15,9 @@ from torch import Tensor
 from unshapley.data.tables import TEXT
 from unshapley.errors import InputError
 from unshapley.extensions import find, is_import_path, source_of
-from unshapley.game import scores, tokens
+from unshapley.game import scores
 from unshapley.game.own_utility import OwnScore, check_signature
+from unshapley.models import tokens
 
 RESAMPLES = 60
 """Bootstrap samples of the test rows, by which the noise of a finite test set is measured."""
@@ -214,6 +215,14 @@ def build_utilities(names: Sequence[str], task: str | None = None) -> tuple[Util
     and for a primary one that is not one number a model.
     """
     utilities = tuple(build_utility(name, task) for name in names)
+    own = [utility.name for utility in utilities if utility.source is not None]
+    if task == TEXT and own:
+        raise InputError(
+            f"{own[0]} is a function of your own, and of text there is no table of labels and "
+            "probabilities to call it with",
+            where=WHERE,
+            expected=", ".join(name for name, u in UTILITIES.items() if u.task == TEXT),
+        )
     for utility in utilities:
         if task is not None and utility.task not in (task, ANY):
             raise InputError(
