@@ -64,6 +64,21 @@ class PictureSettings(Section):
     channels: Literal["gray", "rgb"] = Field("gray", description="one number a pixel, or three")
 
 
+class DocumentSettings(Section):
+    """How documents become rows of tokens, where the task is a language model."""
+
+    column: str = Field("text", description="column of the text, in tables of documents")
+    tokenizer: str | None = Field(
+        None,
+        description="tokenizer.json, or a local Hugging Face folder that holds one; none: "
+        "byte-level BPE is trained on the reference set",
+    )
+    vocabulary: int = Field(
+        512, ge=257, le=2**20, description="tokens of a tokenizer that is trained here"
+    )
+    context: int = Field(64, ge=2, le=2**16, description="tokens of a row, which the model reads")
+
+
 DIGITS = ("test_from", "test_share", "reference_share", "seed")
 """Keys of section `prepare` that the built-in digits have."""
 
@@ -99,6 +114,7 @@ class PrepareSettings(Section):
         256, ge=8, le=65536, description="features of a column of text, into which words are hashed"
     )
     pictures: PictureSettings = PictureSettings()
+    documents: DocumentSettings = DocumentSettings()
     transform: str | None = Field(
         None,
         description="function of your own, 'package.module:name', that gets every table as it was "
@@ -110,8 +126,10 @@ class PrepareSettings(Section):
         description="rows with a missing value: kept for validation to find, left out, or filled "
         "with the reference set's median and marked; a missing label is never filled",
     )
-    task: Literal["classification", "regression"] = Field(
-        "classification", description="whether the label is a class or a number"
+    task: Literal["classification", "regression", "language-model"] = Field(
+        "classification",
+        description="whether the label is a class or a number; language-model: rows are text, and "
+        "there is no label",
     )
     test: str | None = Field(
         None, description="table of your own in data/raw that judges; else rows are held out"

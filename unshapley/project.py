@@ -39,6 +39,11 @@ class Project:
         return self.data / "schema.json"
 
     @property
+    def tokenizer(self) -> Path:
+        """Of text: how it becomes tokens, as the library `tokenizers` stores it."""
+        return self.data / "tokenizer.json"
+
+    @property
     def partitions(self) -> Path:
         return self.data / "partitions"
 

@@ -20,6 +20,9 @@ from pandas.api.types import is_numeric_dtype
 from unshapley.errors import InputError, raise_if_no_memory
 from unshapley.files import read_json, write_json, written_whole
 
+TEXT = "language-model"
+"""The task whose rows are text; its tables are described in `data.windows`."""
+
 
 @dataclass(frozen=True)
 class Schema:
@@ -44,10 +47,23 @@ class Schema:
     """hex SHA-256 of every table that was read, by the name of its file"""
     test_sources: dict[str, int] = field(default_factory=dict)
     """how many test rows each provider gave, in their order; empty for a test set of one's own"""
+    context: int = 0
+    """of text: tokens of a row"""
+    vocabulary: int = 0
+    """of text: number of different tokens"""
+    tokenizer: str = ""
+    """of text: hex SHA-256 of data/tokenizer.json"""
+
+    @property
+    def inputs(self) -> int:
+        """Number of inputs of a model: features, or tokens of a row."""
+        return self.context if self.task == TEXT else len(self.features)
 
     @property
     def outputs(self) -> int:
-        """Number of outputs of a model: one logit per class, or the label."""
+        """Number of outputs of a model: one logit per class or token, or the label."""
+        if self.task == TEXT:
+            return self.vocabulary
         return len(self.classes) if self.task == "classification" else 1
 
     def save(self, path: Path) -> None:
@@ -70,6 +86,9 @@ class Schema:
                 content.get("imputed", {}),
                 content.get("sources", {}),
                 content.get("test_sources", {}),
+                content.get("context", 0),
+                content.get("vocabulary", 0),
+                content.get("tokenizer", ""),
             )
         except (KeyError, TypeError, AttributeError):
             raise InputError(

@@ -7,11 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from unshapley.data.tables import Schema, read_table, to_arrays
+from unshapley.data.tables import TEXT, Schema, read_table, to_arrays
+from unshapley.data.windows import to_windows
 from unshapley.project import Project
 
 Rows = tuple[Tensor, Tensor]
-"""x `(rows, features)`, y `(rows,)`"""
+"""x `(rows, features)`, y `(rows,)`; of text both `(rows, context)`, int32"""
 
 
 def read_rows(project: Project, schema: Schema, provider: str) -> Rows:
@@ -25,5 +26,6 @@ def read_set(project: Project, schema: Schema, name: str) -> Rows:
 
 
 def _tensors(path: Path, schema: Schema) -> Rows:
-    x, y = to_arrays(read_table(path), schema, path)
+    read = to_windows if schema.task == TEXT else to_arrays
+    x, y = read(read_table(path), schema, path)
     return torch.from_numpy(x), torch.from_numpy(y)

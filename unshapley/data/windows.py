@@ -1,0 +1,81 @@
+"""Documents as rows of tokens.
+
+A table of text has a row a document: `document`, its name; `text`; `tokens`, what the tokenizer
+makes of it, without special tokens. A model reads windows of `context` tokens of one document,
+never of two, and predicts the next token at each position. A document begins with the token
+`BOUNDARY`, and ends with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from unshapley.data.tables import Schema
+from unshapley.errors import InputError
+
+DOCUMENT, BODY, TOKENS = "document", "text", "tokens"
+COLUMNS = (DOCUMENT, BODY, TOKENS)
+BOUNDARY = 0
+"""Token before and after every document: <|endoftext|>."""
+NONE = -1
+"""Label of a position behind the end of a document."""
+
+Tokens = NDArray[np.int32]
+
+
+def windows_of(tokens: Sequence[int], context: int) -> int:
+    """Number of windows of a document with these tokens."""
+    return -(-(len(tokens) + 1) // context)
+
+
+def windows(documents: Sequence[Sequence[int]], context: int) -> tuple[Tokens, Tokens]:
+    """What a model reads, and what it is to predict, both `(windows, context)`.
+
+    Behind the end of a document there is `BOUNDARY` to read, and nothing (`NONE`) to predict.
+    """
+    counts = [windows_of(tokens, context) for tokens in documents]
+    x = np.full((sum(counts), context), BOUNDARY, dtype=np.int32)
+    y = np.full((sum(counts), context), NONE, dtype=np.int32)
+    begin = 0
+    for tokens, count in zip(documents, counts, strict=True):
+        length = len(tokens) + 1
+        part = slice(begin, begin + count)
+        flat = x[part].reshape(-1)
+        flat[1:length] = tokens
+        x[part] = flat.reshape(count, context)
+        flat = y[part].reshape(-1)
+        flat[: length - 1], flat[length - 1] = tokens, BOUNDARY
+        y[part] = flat.reshape(count, context)
+        begin += count
+    return x, y
+
+
+def to_windows(frame: pd.DataFrame, schema: Schema, where: Path) -> tuple[Tokens, Tokens]:
+    """The windows of a table of text, as `windows` gives them.
+
+    Raises `InputError` for a table that is none, or holds tokens that the vocabulary does not have.
+    """
+    missing = [column for column in COLUMNS if column not in frame.columns]
+    if missing:
+        raise InputError(
+            f"column {missing[0]!r} is missing",
+            where=where,
+            expected=f"a table of text, with {', '.join(COLUMNS)}",
+            do="run `unshapley prepare` (or `dvc repro`)",
+        )
+    if frame.empty:
+        raise InputError("holds no documents", where=where, expected="at least one")
+    for name, tokens in zip(frame[DOCUMENT], frame[TOKENS], strict=True):
+        if len(tokens) and (min(tokens) < 0 or max(tokens) >= schema.vocabulary):
+            raise InputError(
+                f"document {name!r} holds the token {max(tokens)}",
+                where=where,
+                expected=f"tokens 0 to {schema.vocabulary - 1}, as schema.json states",
+                do="run `unshapley prepare` (or `dvc repro`)",
+            )
+    return windows(list(frame[TOKENS]), schema.context)
