@@ -23,6 +23,7 @@ from unshapley.data.sources import files_like, is_table, read_raw
 from unshapley.data.splits import SETS, Sets, divide
 from unshapley.data.tables import Schema, write_table
 from unshapley.data.transforming import source_of_transform, transformed
+from unshapley.data.words import weighted
 from unshapley.errors import InputError
 from unshapley.files import sha256
 from unshapley.project import Project
@@ -50,6 +51,7 @@ def prepare(project: Project, params: Params) -> dict[str, int]:
     sets = divide(tables, own, settings, schema.features)
     if sets.test_sources and not settings.test_from:
         log.warning(OWN_TEST_ROWS)
+    schema, sets = weighted(schema, sets, settings)
     if settings.incomplete == "impute":
         schema, sets = imputed(schema, sets)
     for provider, far in drifting(sets.train, schema.features).items():
