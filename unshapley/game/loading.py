@@ -61,7 +61,7 @@ def load_game(
     schema = record.seen_by_model(schema)
     model, trained, initial, rewind = load_files(project.model, record)
     providers = tuple(sorted(record.partitions))
-    check_players(players, providers)
+    check_players(players, providers, record.again)
     _check_shape(project, schema, record)
     for name in ("test", "reference"):
         if sha256(getattr(project, name)) != getattr(record, name):
@@ -163,7 +163,9 @@ def _training_rows(
     return TrainingRows(torch.cat(xs), torch.cat(ys), torch.cat(owners))
 
 
-def check_players(players: Sequence[str], providers: Sequence[str]) -> None:
+def check_players(
+    players: Sequence[str], providers: Sequence[str], again: str = "pretrain again"
+) -> None:
     """Raise `InputError` for fewer than two players, and for one that is none of the providers."""
     if len(players) < 2:
         raise InputError(
@@ -176,7 +178,7 @@ def check_players(players: Sequence[str], providers: Sequence[str]) -> None:
         raise InputError(
             f"the model was not trained on provider {unknown[0]!r}",
             expected=f"providers of the model: {', '.join(providers)}",
-            do="pretrain again, or remove the partition",
+            do=f"{again}, or remove the partition",
         )
 
 

@@ -18,7 +18,7 @@ from torch import nn
 
 from unshapley.config import PretrainSettings
 from unshapley.data.tables import Schema
-from unshapley.errors import InputError
+from unshapley.errors import InputError, OwnCodeError
 from unshapley.files import sha256, write_json
 from unshapley.models.batching import State
 from unshapley.models.building import build, source_of_architecture
@@ -165,7 +165,7 @@ def load_files(folder: Path, record: ModelRecord) -> tuple[nn.Module, State, Sta
     """
     model = record.build()
     if source_of_architecture(record.recipe.architecture) != record.architecture_source:
-        raise InputError(
+        raise OwnCodeError(
             "the file that defines the architecture changed since the model was trained",
             where=record.recipe.architecture,
             do=f"{record.again}, or restore the file",
