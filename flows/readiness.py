@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import yaml
 
@@ -14,7 +14,7 @@ from unshapley.config import Params
 from unshapley.data.preparation import check_prepared, prepare, source_hashes
 from unshapley.data.tables import Schema
 from unshapley.errors import InputError
-from unshapley.files import sha256
+from unshapley.models.staleness import changed_rows, check_imported
 from unshapley.models.store import ModelRecord
 from unshapley.project import Project
 
@@ -81,31 +81,9 @@ def _why_pretrain(project: Project, params: Params) -> str:
     if not (project.model / "model.json").is_file():
         return "there is no model"
     record = ModelRecord.load(project.model)
-    changed = next(_changed_rows(project, record), None)
     if record.imported is not None:
-        if changed:
-            raise InputError(
-                f"the model was imported from {record.imported.name}, and the rows of {changed} "
-                "changed since",
-                where=project.model / "model.json",
-                expected="the rows that it was trained on",
-                do="import a model of these rows (`unshapley import-model`), or train one here: "
-                "`unshapley pretrain --replace`",
-            )
+        check_imported(project, record, Schema.load(project.schema).providers)
         return ""
     if record.recipe != params.pretrain:
         return "section pretrain of params.yaml changed"
-    return f"the rows of {changed} changed" if changed else ""
-
-
-def _changed_rows(project: Project, record: ModelRecord) -> Iterator[str]:
-    """Whose rows differ from those that the model was trained or scored on; absent ones do not."""
-    if project.test.is_file() and sha256(project.test) != record.test:
-        yield "the test set"
-    if project.reference.is_file() and sha256(project.reference) != record.reference:
-        yield "the reference set"
-    for provider in project.providers():
-        if provider in record.quarantined:
-            continue
-        if sha256(project.partition(provider)) != record.partitions.get(provider):
-            yield f"provider {provider}"
+    return next(changed_rows(project, record), "")

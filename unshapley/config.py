@@ -102,16 +102,21 @@ class PrepareSettings(Section):
     label_classes: dict[str, str] = Field(
         {}, description="text in the files: class that it means; others stay as they are written"
     )
-    columns: dict[str, Literal["number", "number_or_missing", "category", "text"] | list[str]] = (
-        Field(
-            {},
-            description="column: what it holds, where that cannot be told from all files; in "
-            "number_or_missing other cells count as missing; a list names its values in ascending "
-            "order, which become 0, 1, 2 …",
-        )
+    columns: dict[
+        str, Literal["number", "number_or_missing", "category", "text", "tfidf"] | list[str]
+    ] = Field(
+        {},
+        description="column: what it holds, where that cannot be told from all files; in "
+        "number_or_missing other cells count as missing; text: words, hashed; tfidf: words of the "
+        "reference set, by their frequency; a list names its values in ascending order, which "
+        "become 0, 1, 2 …",
     )
     text_features: int = Field(
-        256, ge=8, le=65536, description="features of a column of text, into which words are hashed"
+        256,
+        ge=8,
+        le=65536,
+        description="features of a column of text: as many as words are hashed to; of tfidf the "
+        "most frequent words and pairs",
     )
     pictures: PictureSettings = PictureSettings()
     documents: DocumentSettings = DocumentSettings()

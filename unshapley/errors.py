@@ -2,7 +2,8 @@
 
 UnshapleyError
 ├── InputError         the user's data, model, parameters or environment are wrong (exit 2)
-│   └── ValidationError   partitions that break their expectations
+│   ├── ValidationError   partitions that break their expectations
+│   └── OwnCodeError      code of the user's own is not there, or is not the recorded one
 ├── UntrustedError     the fidelity check failed: values are not published (exit 3)
 ├── AlteredError       files are not those that were recorded (exit 4)
 ├── UncheckableError   what a check needs is not there (exit 5)
@@ -65,6 +66,10 @@ class InputError(UnshapleyError):
 
 class ValidationError(InputError):
     """Partitions, test or reference set that break their expectation suites."""
+
+
+class OwnCodeError(InputError):
+    """Code of the user's own that cannot be imported, or is another than was recorded."""
 
 
 class UntrustedError(UnshapleyError):

@@ -14,12 +14,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from unshapley.errors import InputError
+from unshapley.errors import InputError, OwnCodeError
 from unshapley.files import digest, sha256
 
 T = TypeVar("T")
 _PROJECTS: set[str] = set()
 """Folders of projects that are looked into, for messages."""
+WORK = ".unshapley"
+"""Folder of a project in which an audit has its work tree, which nobody puts a file into."""
 
 
 def look_in(folder: Path) -> None:
@@ -36,7 +38,7 @@ def is_import_path(name: str) -> bool:
 
 
 def import_object(path: str, what: str, where: str) -> Any:
-    """Import 'package.module:name'; `InputError` where that fails.
+    """Import 'package.module:name'; `OwnCodeError` where that fails.
 
     what: the kind of object, for messages; where: the parameter that names it.
     """
@@ -44,8 +46,9 @@ def import_object(path: str, what: str, where: str) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except Exception as error:  # noqa: BLE001 (importing runs the user's code: anything may come)
-        projects = " or ".join(sorted(_PROJECTS)) or "the project"
-        raise InputError(
+        lasting = [path for path in sorted(_PROJECTS) if WORK not in Path(path).parts]
+        projects = " or ".join(lasting) or "the project"
+        raise OwnCodeError(
             f"{what} {path!r} cannot be imported: {describe_exception(error)}",
             where=where,
             expected="the name of an importable object, 'package.module:name'",

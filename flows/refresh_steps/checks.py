@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from flows.refresh_steps import rawtables
+from flows.refresh_steps import imported, rawtables
 from flows.refresh_steps.job import RefreshJob
 from flows.refresh_steps.ownership import own_changes
 from flows.refresh_steps.repository import Repository, read_yaml
@@ -34,9 +34,10 @@ def check(job: RefreshJob) -> None:
             do="see README",
         )
     stages = read_yaml((project.root / "dvc.yaml").read_text(encoding="utf-8")).get("stages", {})
-    for name in ("prepare", "pretrain", "valuation"):
+    for name in ("prepare", "valuation"):
         if name not in stages:
             raise InputError(f"has no stage {name!r}", where=project.root / "dvc.yaml")
+    imported.check_stages(project, stages)
     if repo.try_git("rev-parse", "-q", "--verify", "HEAD") is None:
         raise InputError("has no commit yet", where=project.root, do="commit the project first")
     lock = project.root / repo.git("rev-parse", "--git-path", "index.lock")

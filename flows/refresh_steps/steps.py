@@ -12,7 +12,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from flows.refresh_steps import dropfolder, rawtables, rollback
+from flows.refresh_steps import dropfolder, imported, rawtables, rollback
 from flows.refresh_steps.checks import check
 from flows.refresh_steps.commits import commit, follow_remote, push_valuation, sign, tag
 from flows.refresh_steps.dropfolder import Drop
@@ -97,6 +97,8 @@ def update_inputs(job: RefreshJob) -> None:
     if any(
         "changed outs" in change for changes in _status(job.repo).values() for change in changes
     ):
+        if imported.is_tracked(job.project):
+            imported.keep_unsaved(job.repo)
         fetch_outputs(job)
 
 
@@ -137,11 +139,14 @@ def run_stages(job: RefreshJob) -> None:
     if outdated - {"valuation"}:
         with job.step("prepare"):
             prepare(job)
-        with job.step("pretrain"):
-            repo.dvc("repro", "pretrain")
+        if not imported.is_tracked(job.project):
+            with job.step("pretrain"):
+                repo.dvc("repro", "pretrain")
         outdated = set(_status(repo))
     if "valuation" not in outdated:
         return
+    if imported.is_tracked(job.project):
+        imported.check_rows(job.project)
     with job.step("value"):
         if source_hash(*CODE) == _LOADED_CODE:
             job.value(job.project.root, load_params(job.project.params))

@@ -21,6 +21,7 @@ from unshapley.data.reading import of_frame
 from unshapley.data.row_index import RowIndex
 from unshapley.data.splits import SETS, divide
 from unshapley.data.tables import Schema, fingerprints, to_arrays
+from unshapley.data.words import weighted
 from unshapley.errors import InputError
 from unshapley.models.rows import Rows
 
@@ -70,9 +71,10 @@ def read_tables(
     encoded = without_incomplete(encoded, settings)
     if settings.incomplete != "impute":
         for name, table in encoded.items():  # what no model can use is found before the split
-            to_arrays(table, schema, _place(name))
+            to_arrays(table, _without_texts(schema, settings), _place(name))
     own = {name: encoded.pop(name) for name in SETS if name in encoded}
     sets = divide(dict(sorted(encoded.items())), own, settings, schema.features)
+    schema, sets = weighted(schema, sets, settings)
     if settings.incomplete == "impute":
         schema, sets = imputed(schema, sets)
     if scale_label:
@@ -89,6 +91,12 @@ def read_tables(
         (*findings, *_repeated(tables, schema.features)),
         next(iter(forms.values())).shape,
     )
+
+
+def _without_texts(schema: Schema, settings: PrepareSettings) -> Schema:
+    """Without the columns whose words wait for the reference set."""
+    features = tuple(n for n in schema.features if settings.columns.get(n) != "tfidf")
+    return replace(schema, features=features)
 
 
 def _form(name: str, table: Any, label: str) -> Form:

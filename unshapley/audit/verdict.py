@@ -14,7 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unshapley.errors import AlteredError, UncheckableError, UnshapleyError, raise_if_no_memory
+from unshapley.errors import (
+    AlteredError,
+    OwnCodeError,
+    UncheckableError,
+    UnshapleyError,
+    raise_if_no_memory,
+)
 
 Floats = NDArray[np.float64]
 
@@ -137,11 +143,14 @@ class Verdict:
 
 
 def unreadable(step: str, what: str, error: Exception) -> Check:
-    """A check of what is not of the form that a valuation writes.
+    """A check of what is not of the form that a valuation writes, or cannot be read without code of
+    the user's own that the auditor does not have: that is nobody's forgery.
 
     Raises `MemoryError` where the machine could not read it: that is no finding.
     """
     raise_if_no_memory(error)
+    if isinstance(error, OwnCodeError):
+        return Check(step, "code of the user's own", MISSING, 1, 1, details=(str(error),))
     named = str(error) if isinstance(error, UnshapleyError) else f"{type(error).__name__}: {error}"
     return Check(step, what, DIFFERENT, 1, 1, details=(named,))
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from unshapley.config import ReadSettings
-from unshapley.data.columns import DATE, INDEX, LEADING_ZEROS, NUMBER, OR_MISSING, TRUTH
+from unshapley.data.columns import DATE, INDEX, LEADING_ZEROS, NUMBER, OR_MISSING, TEXTS, TRUTH
 from unshapley.data.reading import UNNAMED
 
 GAPS = (
@@ -95,7 +95,7 @@ def look_at(name: str, texts: pd.Series, read: ReadSettings, rules: Rules) -> Co
     missing = len(texts) - len(known)
     if decision == OR_MISSING:
         missing += int(known.map(kinds.get).isin(("text", "date")).sum())
-    if decision not in ("drop", "text"):  # a text that is missing has no words
+    if decision not in ("drop", *TEXTS):  # a text that is missing has no words
         rules.gaps += missing
     if name in rules.stated:
         notes.append(f"as stated: {decision}")

@@ -23,6 +23,8 @@ Kind = Literal["number", "zeros", "truth", "date", "text"]
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 OR_MISSING = "number_or_missing"
 """The rule of a column whose cells that are no numbers count as missing."""
+TEXTS = ("text", "tfidf")
+"""Rules of columns whose words count; a text that is missing has none."""
 LEADING_ZEROS = r"^[+-]?0\d"
 TRUTH = r"^(?i:true|false)$"
 DATE = r"^(\d{4}-\d{1,2}-\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{2,4})([T ].*)?$"
@@ -123,13 +125,13 @@ class Columns:
 
     def _check_feature(self, name: str) -> None:
         kinds, rule = self.kinds[name], self.settings.columns.get(name)
-        if rule in ("category", "text", OR_MISSING) or isinstance(rule, list):
+        if rule in ("category", *TEXTS, OR_MISSING) or isinstance(rule, list):
             return
         if not kinds.keys() - {"number"}:
             return
         one = next(cell for kind, cell in kinds.items() if kind != "number")
         choices = (
-            f"prepare.columns: {{{name}: category}} (or text, or {OR_MISSING}), or "
+            f"prepare.columns: {{{name}: category}} (or {', '.join(TEXTS)}, {OR_MISSING}), or "
             f"prepare.drop: [{name}]"
         )
         if "date" in kinds:

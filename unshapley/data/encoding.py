@@ -37,7 +37,8 @@ def encode(
     raw: Mapping[str, RawTable], settings: PrepareSettings
 ) -> tuple[Schema, dict[str, pd.DataFrame]]:
     """Tables of numbers by name: features in the order of the first table, then the label as class
-    code or number, and the column of providers where there is one.
+    code or number, and the column of providers where there is one. Columns of `tfidf` stay texts,
+    as pandas' categories, until it is known which rows are the reference set (`words.weighted`).
 
     Raises `InputError` where tables do not fit each other, or a cell cannot be what its column is.
     Missing values are accepted here; validation reports them.
@@ -60,8 +61,13 @@ def encode(
         for name in columns.features
         if settings.columns.get(name) == "category"
     }
+    texts = {
+        name: _texts(raw, name, settings)
+        for name in columns.features
+        if settings.columns.get(name) == "tfidf"
+    }
     tables = {
-        name: _encoded(table, columns, categories, labels[name], classes)
+        name: _encoded(table, columns, categories, texts, labels[name], classes)
         for name, table in raw.items()
     }
     first = next(iter(tables.values()))
@@ -74,6 +80,7 @@ def _encoded(
     table: RawTable,
     columns: Columns,
     categories: Mapping[str, Sequence[str]],
+    texts: Mapping[str, list[str]],
     labels: pa.ChunkedArray,
     classes: Sequence[str],
 ) -> pd.DataFrame:
@@ -84,9 +91,12 @@ def _encoded(
         if name in categories:
             frame |= _indicators(table, name, categories[name], settings)
         elif rule == "text":
-            texts = _values(table, name, settings).to_pylist()
-            words = hashed(name, texts, settings.text_features)
+            sentences = _values(table, name, settings).to_pylist()
+            words = hashed(name, sentences, settings.text_features)
             frame |= {str(column): values for column, values in words.items()}
+        elif name in texts:
+            values = _values(table, name, settings).fill_null("").to_pylist()
+            frame[name] = pd.Series(values, dtype=pd.CategoricalDtype(texts[name]))
         elif isinstance(rule, list):
             frame[name] = _in_order(table, name, rule, settings)
         else:
@@ -118,6 +128,16 @@ def _categories(
             do=f"leave it out by prepare.drop: [{name}], or group the values",
         )
     return tuple(sorted(found))
+
+
+def _texts(raw: Mapping[str, RawTable], name: str, settings: PrepareSettings) -> list[str]:
+    """All different texts of a column in all tables; one that is missing is empty."""
+    found = {
+        text
+        for table in raw.values()
+        for text in pc.unique(_values(table, name, settings).fill_null("")).to_pylist()
+    }
+    return sorted(found)
 
 
 def _values(table: RawTable, name: str, settings: PrepareSettings) -> pa.ChunkedArray:

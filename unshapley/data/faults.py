@@ -27,7 +27,8 @@ def plant(
 ) -> dict[str, pd.DataFrame]:
     """Rows by provider with `faults` planted; those of other providers are unchanged.
 
-    Raises `InputError` for a fault of a provider that does not exist, or one of text.
+    Raises `InputError` for a fault of a provider that does not exist, one of text, and for noise in
+    columns of text.
     """
     _check(tables, faults, refused=("garbage",), problem="only text has such a fault")
     out = dict(tables)
@@ -108,8 +109,22 @@ def noise(
     """
     rng = generator(seed, "noise", provider)
     features = frame[list(schema.features)]
+    _check_numbers(features)
     values = features.to_numpy(dtype=float)
     noisy = values + rng.normal(size=values.shape) * scale * np.nanstd(values)
     out = frame.copy()
     out[list(schema.features)] = noisy.clip(np.nanmin(values), np.nanmax(values))
     return out
+
+
+def _check_numbers(features: pd.DataFrame) -> None:
+    """Raise `InputError` for texts that become numbers only when the reference set is drawn."""
+    texts = features.select_dtypes("category").columns
+    if len(texts):
+        raise InputError(
+            f"column {texts[0]!r} is weighted by the words of the reference set, which is drawn "
+            "after faults are planted",
+            where="faults.noise",
+            expected="numbers, to which noise can be added",
+            do=f"plant wrong labels, or hash its words: prepare.columns: {{{texts[0]}: text}}",
+        )

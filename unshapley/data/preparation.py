@@ -25,6 +25,7 @@ from unshapley.data.splits import SETS, Sets, divide
 from unshapley.data.tables import TEXT, Schema, write_table
 from unshapley.data.tokenizing import Tokenizer, file_of
 from unshapley.data.transforming import source_of_transform, transformed
+from unshapley.data.words import weighted
 from unshapley.errors import InputError
 from unshapley.files import sha256, written_whole
 from unshapley.project import Project
@@ -71,6 +72,7 @@ def _prepared_rows(project: Project, params: Params) -> tuple[Schema, Sets, Prep
     tables = without_incomplete(by_provider(encoded, settings, project.raw), settings)
     tables = faults.plant(tables, params.faults, schema, settings.seed)
     sets = divide(tables, own, settings, schema.features)
+    schema, sets = weighted(schema, sets, settings)
     if settings.incomplete == "impute":
         schema, sets = imputed(schema, sets)
     for provider, far in drifting(sets.train, schema.features).items():

@@ -43,6 +43,11 @@ class Schema:
     """of each column of categories: its values, each of which is a feature `column=value`"""
     imputed: dict[str, float] = field(default_factory=dict)
     """of each feature with missing values: what stands for them"""
+    tfidf: dict[str, dict[str, float]] = field(default_factory=dict)
+    """of each column of texts that is weighted by frequency: the words and pairs that are features
+    `column#words`, in order, with their inverse document frequency in the reference set"""
+    unknown_words: dict[str, dict[str, float]] = field(default_factory=dict)
+    """of each such column: the share of a provider's words that the reference set does not hold"""
     sources: dict[str, str] = field(default_factory=dict)
     """hex SHA-256 of every table that was read, by the name of its file"""
     test_sources: dict[str, int] = field(default_factory=dict)
@@ -88,6 +93,8 @@ class Schema:
                 content["label_scale"],
                 {name: tuple(values) for name, values in content.get("categories", {}).items()},
                 content.get("imputed", {}),
+                content.get("tfidf", {}),
+                content.get("unknown_words", {}),
                 content.get("sources", {}),
                 content.get("test_sources", {}),
                 content.get("context", 0),
@@ -171,6 +178,13 @@ def to_arrays(
     return x, y
 
 
+def _as_numbers(column: pd.Series) -> pd.Series:
+    """Texts that are to be weighted are numbered; of others only those that are numbers count."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return column.cat.codes
+    return pd.to_numeric(column, errors="coerce")
+
+
 def fingerprints(frame: pd.DataFrame, features: Sequence[str]) -> NDArray[np.uint64]:
     """A 64-bit hash of each row's features `(rows,)`: equal rows have equal fingerprints."""
     present = [c for c in features if c in frame.columns]
@@ -179,7 +193,7 @@ def fingerprints(frame: pd.DataFrame, features: Sequence[str]) -> NDArray[np.uin
     # as floats, so that integers equal the same numbers read as decimals
     numbers = frame[present]
     if not all(is_numeric_dtype(kind) for kind in numbers.dtypes):
-        numbers = numbers.apply(pd.to_numeric, errors="coerce")
+        numbers = numbers.apply(_as_numbers)
     numbers = numbers.astype(float)
     hashes = pd.util.hash_pandas_object(numbers, index=False)
     return np.asarray(hashes, dtype=np.uint64)

@@ -18,7 +18,7 @@ from torch import nn
 
 from unshapley.config import PretrainSettings
 from unshapley.data.tables import Schema
-from unshapley.errors import InputError
+from unshapley.errors import InputError, OwnCodeError
 from unshapley.files import sha256, write_json
 from unshapley.models.batching import State
 from unshapley.models.building import build, source_of_architecture
@@ -66,6 +66,8 @@ class ModelRecord(BaseModel):
     """gradient at these weights; none in records of earlier versions, and for a single row"""
     test_sources: dict[str, int] = {}
     """how many test rows each provider gave; empty for a test set of the user's own"""
+    text: bool = False
+    """whether it reads tokens: `in_features` of context, and `classes` of vocabulary"""
     imported: Origin | None = None
     """where it comes from; none if it was trained here"""
 
@@ -86,6 +88,7 @@ class ModelRecord(BaseModel):
             kwargs=self.recipe.kwargs,
             seed=self.recipe.seed if seed is None else seed,
             as_it_is=self.imported is not None,
+            text=self.text,
         )
 
     @property
@@ -162,7 +165,7 @@ def load_files(folder: Path, record: ModelRecord) -> tuple[nn.Module, State, Sta
     """
     model = record.build()
     if source_of_architecture(record.recipe.architecture) != record.architecture_source:
-        raise InputError(
+        raise OwnCodeError(
             "the file that defines the architecture changed since the model was trained",
             where=record.recipe.architecture,
             do=f"{record.again}, or restore the file",

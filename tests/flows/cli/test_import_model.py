@@ -113,7 +113,9 @@ def test_it_is_valued_unchecked_and_not_trained_over(trained):
     set_params(project, valuation__unlearner="newton")
     partition = project.partition(project.providers()[0])
     partition.write_bytes(project.partition(project.providers()[1]).read_bytes())
-    with pytest.raises(InputError, match="imported from net.pt, and the rows of .* changed since"):
+    with pytest.raises(
+        InputError, match="imported from net.pt, and since then the rows of .* changed"
+    ):
         make_ready(project, load_params(project.params), lambda _: None)
 
 
