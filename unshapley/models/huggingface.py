@@ -60,7 +60,7 @@ def huggingface(
 ) -> nn.Module:
     """A causal language model of a local folder, `unshapley.models:huggingface`.
 
-    folder: holds config.json and *.safetensors (or one .gguf file); adapters: rank of the LoRA
+    folder: holds config.json and *.safetensors; adapters: rank of the LoRA
     adapters that are trained while the model stays as it is, or None to train all of it (Hu et al.,
     "LoRA: Low-Rank Adaptation of Large Language Models", 2021); scale: of their product, in ranks;
     layers: that get one; dtype: of the base. Needs `unshapley[llm]`. Raises `InputError` for a
@@ -93,8 +93,8 @@ def huggingface(
 
 def files_of(kwargs: Mapping[str, Any]) -> list[Path]:
     """The files that decide what `huggingface` gives, beside its arguments."""
-    kinds = {".safetensors", ".gguf", ".json"}
-    return sorted(p for p in Path(kwargs["folder"]).glob("*") if p.suffix in kinds)
+    folder = Path(kwargs["folder"])
+    return sorted(p for p in folder.glob("*") if p.suffix in (".safetensors", ".json"))
 
 
 huggingface.reads = files_of  # type: ignore[attr-defined]
@@ -109,8 +109,6 @@ def _load(path: Path, dtype: torch.dtype) -> Any:
             "transformers is not installed", where="pretrain.architecture", do=INSTALL
         ) from None
     of_transformers.disable_progress_bar()  # type: ignore[no-untyped-call]
-    kinds = sorted(path.glob("*.gguf"))
-    options = {"gguf_file": kinds[0].name} if kinds else {"use_safetensors": True}
     try:
         # eager attention: vmap runs the fused one model by model on a CPU
         return AutoModelForCausalLM.from_pretrained(
@@ -118,8 +116,8 @@ def _load(path: Path, dtype: torch.dtype) -> Any:
             attn_implementation="eager",
             local_files_only=True,
             trust_remote_code=False,
+            use_safetensors=True,
             dtype=dtype,
-            **options,
         )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise InputError(
@@ -132,12 +130,12 @@ def _load(path: Path, dtype: torch.dtype) -> Any:
 def _check_folder(path: Path) -> None:
     """Raise `InputError` for a folder that is none, or would run code."""
     kinds = {p.suffix for p in path.glob("*")} if path.is_dir() else set()
-    if not kinds & {".safetensors", ".gguf"}:
+    if ".safetensors" not in kinds:
         pickled = sorted(kinds & set(RUNS_CODE))
         raise InputError(
             f"holds weights as {pickled[0]}, which can run code" if pickled else "holds no weights",
             where=path,
-            expected="a local folder with config.json and *.safetensors, or a .gguf file",
+            expected="a local folder with config.json and *.safetensors",
             do="save it by model.save_pretrained(folder) of transformers"
             if pickled
             else f"set {WHERE}",
