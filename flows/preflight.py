@@ -17,7 +17,7 @@ from tasks.expectations.validation import check_complete
 from unshapley.config import Params
 from unshapley.curvature.store import CurvatureRecord, check_settings
 from unshapley.data.preparation import check_prepared
-from unshapley.data.tables import Schema, read_table
+from unshapley.data.tables import TEXT, Schema, read_table
 from unshapley.environment import check_numerics
 from unshapley.errors import InputError
 from unshapley.fidelity.gate import NO_RECIPE, ROWS_ABSENT
@@ -96,10 +96,11 @@ def check_architecture(params: Params, schema: Schema) -> None:
     recipe = params.pretrain
     build(
         recipe.architecture,
-        in_features=len(schema.features),
+        in_features=schema.inputs,
         classes=schema.outputs,
         kwargs=recipe.kwargs,
         seed=recipe.seed,
+        text=schema.task == TEXT,
     )
 
 

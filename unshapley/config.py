@@ -180,6 +180,7 @@ class PrepareSettings(Section):
             raise ValueError("test_share and reference_share leave no row for training")
         if self.label_above is not None and (self.task == "regression" or self.label_classes):
             raise ValueError("label_above makes classes: not with regression, nor label_classes")
+        self._check_text()
         for key in ("drop", "columns"):
             if {self.label, *self.aside} & set(getattr(self, key)):
                 raise ValueError(f"{key} names the label, or a column that is used otherwise")
@@ -190,6 +191,16 @@ class PrepareSettings(Section):
     def aside(self) -> tuple[str, ...]:
         """Columns that are read, but are no features."""
         return tuple(dict.fromkeys(c for c in (self.provider, self.group, self.time) if c))
+
+    def _check_text(self) -> None:
+        if self.task != "language-model":
+            return
+        defaults = PrepareSettings()
+        for key in ("label", "label_above", "label_classes", "columns", "drop"):
+            if getattr(self, key) != getattr(defaults, key):
+                raise ValueError(f"{key} is of tables, and the task is language-model")
+        if self.incomplete == "impute":
+            raise ValueError("incomplete = impute: text is kept or left out (drop)")
 
     def _check_judges(self) -> None:
         given = [
@@ -235,6 +246,9 @@ class FaultSettings(Section):
     )
     duplicate: dict[str, str] = Field(
         {}, description="provider: the provider whose rows replace its own"
+    )
+    garbage: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
+        {}, description="of text; provider: share of its documents replaced by random characters"
     )
 
 

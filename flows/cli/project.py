@@ -153,7 +153,7 @@ def curvature(
     params = parameters(paths)
     from flows.runtime.locks import only_run
     from flows.runtime.progress import phases
-    from unshapley.curvature.store import renew
+    from unshapley.curvature.renewing import renew
     from unshapley.valuing.checks import check_parameters
 
     with only_run(paths):

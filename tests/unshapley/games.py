@@ -11,6 +11,8 @@ from sklearn.datasets import load_diabetes, load_digits
 
 from unshapley.config import CurvatureSettings, PretrainSettings
 from unshapley.curvature.statistics import with_statistics
+from unshapley.curvature.text_store import with_text_statistics
+from unshapley.data.windows import windows
 from unshapley.game.coalitions import to_bits
 from unshapley.game.game import Game
 from unshapley.models.fitting import fit
@@ -55,3 +57,32 @@ def from_masks(masks, n: int) -> np.ndarray:
     """The inverse of `to_masks` for n providers."""
     rows = [[mask >> i & 1 for i in range(n)] for mask in masks]
     return np.array(rows, dtype=bool).reshape(-1, n)
+
+
+def text_game(providers: int = 4, steps: int = 30, vocabulary: int = 12, **recipe: Any) -> Game:
+    """Sequences of a few repeated patterns, a pattern a provider; a tiny GPT predicts the next."""
+    rng = np.random.default_rng(0)
+
+    def documents(pattern: int, count: int) -> list[list[int]]:
+        cycle = [1 + (pattern + 3 * k) % (vocabulary - 1) for k in range(5)]
+        return [
+            [t if rng.random() < 0.9 else int(rng.integers(1, vocabulary)) for t in cycle * 3]
+            for _ in range(count)
+        ]
+
+    def rows(texts: list[list[int]]) -> Any:
+        x, y = windows(texts, 8)
+        return torch.from_numpy(x), torch.from_numpy(y)
+
+    settings = PretrainSettings(
+        architecture="unshapley.models:gpt",
+        kwargs={"width": 8, "layers": 1, "heads": 2},
+        steps=steps,
+        **{"optimizer": "adamw", "learning_rate": 0.03, "batch_size": 8, **recipe},
+    )
+    parts = {f"p{i}": rows(documents(i, 4 + i)) for i in range(providers)}
+    test = rows([text for i in range(providers) for text in documents(i, 3)])
+    pretrained = fit(settings, parts, rows(documents(0, 3)), outputs=vocabulary)
+    pretrained = with_text_statistics(replace(pretrained, test=test), parts)
+    names = tuple(parts)
+    return Game(names, names, pretrained, *test)

@@ -166,7 +166,7 @@ def _derivatives(
     `(columns, rows, positions, outputs)` of the columns of `curvature_root`.
     """
     x, y = rows
-    with torch.no_grad(), _watched(layers) as seen:
+    with torch.no_grad(), watched(layers) as seen:
         outputs = functional_call(model, state, (x[:1],))
     # derivatives of outputs, and of weights
     largest = max((out.numel() for _, out in seen.values()), default=1)
@@ -179,7 +179,7 @@ def _derivatives(
 def _of_block(
     model: nn.Module, state: State, layers: Sequence[Layer], x: Tensor, y: Tensor
 ) -> list[tuple[Tensor, Tensor]]:
-    with _watched(layers) as seen:
+    with watched(layers) as seen:
         outputs = functional_call(model, state, (x,))
     root = curvature_root(outputs.detach(), y)
     outs = [seen[layer.name][1] for layer in layers]
@@ -197,7 +197,7 @@ def _of_block(
 
 
 @contextmanager
-def _watched(layers: Sequence[Layer]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
+def watched(layers: Sequence[Layer]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
     """Inputs and outputs of the layers by name; outputs can be differentiated by."""
     seen: dict[str, tuple[Tensor, Tensor]] = {}
 

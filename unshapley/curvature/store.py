@@ -8,7 +8,7 @@ data/curvature/
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -18,13 +18,11 @@ from torch import Tensor, nn
 from unshapley.config import CurvatureSettings
 from unshapley.curvature.features import collect_features, head_moments
 from unshapley.curvature.statistics import PASSES, covered, make_basis, provider_statistics
-from unshapley.data.tables import Schema
 from unshapley.errors import InputError
 from unshapley.files import sha256, write_json
 from unshapley.models.batching import State
 from unshapley.models.pretrained import CurvatureStatistics, HeadFeatures
 from unshapley.models.rows import Rows
-from unshapley.models.store import CHECKPOINT, ModelRecord, load_files, read_recorded_rows
 from unshapley.models.tensors import load_state, save_state
 from unshapley.numerics import deterministic
 from unshapley.progress import Advance, Progress, silent
@@ -60,6 +58,8 @@ class CurvatureRecord(BaseModel):
     layer: str | None
     """last linear layer, for the moments of its features; None if the model has none"""
     providers: dict[str, ProviderStatistics]
+    test: str | None = None
+    """of text: hash of the test set whose n-grams were counted"""
 
     @staticmethod
     def load(folder: Path) -> CurvatureRecord:
@@ -140,7 +140,7 @@ def add_providers(
         state = {"gradient": gradient, "hessian": hessian}
         if record.layer is not None:
             _, state["gram"], state["moment"] = head_moments(model, rows)
-        path = _file(folder, provider)
+        path = provider_file(folder, provider)
         save_state(state, path)
         entries[provider] = ProviderStatistics(
             partition=partition, file=sha256(path), rows=len(rows[1])
@@ -149,46 +149,6 @@ def add_providers(
     record = record.model_copy(update={"providers": dict(sorted(entries.items()))})
     record.save(folder)
     return record
-
-
-@deterministic()
-def renew(
-    project: Project,
-    settings: CurvatureSettings,
-    providers: Sequence[str],
-    progress: Progress = silent,
-) -> CurvatureRecord:
-    """Recompute the statistics: with a new basis for all providers of the model, or with the stored
-    basis for the given `providers`. progress: of passes over a provider's rows.
-
-    Raises `InputError` for rows that are missing or differ from those the model was trained on, an
-    unknown provider, and a basis of another model.
-    """
-    record = ModelRecord.load(project.model)
-    model, trained, initial, _ = load_files(project.model, record)
-    partitions = {p: _read(project, record, p) for p in providers or record.partitions}
-    folder, checkpoint = project.curvature, record.files[CHECKPOINT]
-    if not providers:
-        return write_curvature(
-            folder, model, trained, initial, settings, checkpoint, partitions, progress
-        )
-    stored = CurvatureRecord.load(folder)
-    check_checkpoint(folder, stored, checkpoint)
-    basis = load_basis(folder, stored)
-    with progress(len(partitions)) as advance:
-        return add_providers(folder, stored, model, trained, basis, partitions, advance)
-
-
-def _read(project: Project, record: ModelRecord, provider: str) -> tuple[Rows, str]:
-    """Rows of a provider and their hash."""
-    if provider not in record.partitions:
-        raise InputError(
-            f"the model was not trained on provider {provider!r}",
-            where="--provider",
-            expected=f"one of {', '.join(record.partitions)}",
-        )
-    rows = read_recorded_rows(project, Schema.load(project.schema), record, provider)
-    return rows, record.partitions[provider]
 
 
 def check_settings(project: Project, settings: CurvatureSettings) -> None:
@@ -220,7 +180,7 @@ def load_curvature(
     """
     record = CurvatureRecord.load(folder)
     check_checkpoint(folder, record, checkpoint)
-    states = [_load_provider(folder, record, name, value) for name, value in partitions.items()]
+    states = [load_provider(folder, record, name, value) for name, value in partitions.items()]
     curvature = CurvatureStatistics(
         parameters=tuple(record.parameters),
         basis=load_basis(folder, record),
@@ -250,11 +210,12 @@ def check_checkpoint(folder: Path, record: CurvatureRecord, checkpoint: str) -> 
 
 def files(folder: Path, record: CurvatureRecord) -> dict[Path, str]:
     """Every file of the statistics with its recorded hash."""
-    hashes = {_file(folder, name): entry.file for name, entry in record.providers.items()}
+    hashes = {provider_file(folder, name): entry.file for name, entry in record.providers.items()}
     return hashes if record.basis is None else {folder / BASIS: record.basis, **hashes}
 
 
-def _load_provider(folder: Path, record: CurvatureRecord, provider: str, partition: str) -> State:
+def load_provider(folder: Path, record: CurvatureRecord, provider: str, partition: str) -> State:
+    """A provider's tensors; `InputError` if they are missing, of other rows, or altered."""
     entry = record.providers.get(provider)
     if entry is None:
         raise InputError(
@@ -270,8 +231,9 @@ def _load_provider(folder: Path, record: CurvatureRecord, provider: str, partiti
             expected=f"SHA-256 {partition[:12]}…, the rows the model was trained on",
             do="run `unshapley curvature`, or restore it with `dvc checkout`",
         )
-    return load_state(_file(folder, provider), entry.file, RENEW)
+    return load_state(provider_file(folder, provider), entry.file, RENEW)
 
 
-def _file(folder: Path, provider: str) -> Path:
+def provider_file(folder: Path, provider: str) -> Path:
+    """Where the statistics of a provider stand."""
     return folder / "providers" / f"{provider}.safetensors"

@@ -6,7 +6,8 @@ test rows, they have the fault too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import string
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,11 @@ import pandas as pd
 from unshapley.config import FaultSettings
 from unshapley.data.splits import generator
 from unshapley.data.tables import Schema
+from unshapley.data.windows import BODY, DOCUMENT
 from unshapley.errors import InputError
+
+CHARACTERS = list(string.ascii_letters + string.digits + string.punctuation + " \n")
+"""What garbage consists of."""
 
 
 def plant(
@@ -22,16 +27,10 @@ def plant(
 ) -> dict[str, pd.DataFrame]:
     """Rows by provider with `faults` planted; those of other providers are unchanged.
 
-    Raises `InputError` for a fault of a provider that does not exist, and for noise in texts.
+    Raises `InputError` for a fault of a provider that does not exist, one of text, and for noise in
+    columns of text.
     """
-    for kind, by_provider in faults.model_dump().items():
-        originals = by_provider.values() if kind == "duplicate" else []
-        for provider in [*by_provider, *originals]:
-            if provider not in tables:
-                raise InputError(
-                    f"faults.{kind} names the unknown provider {provider!r}",
-                    expected=f"one of {', '.join(sorted(tables))}",
-                )
+    _check(tables, faults, refused=("garbage",), problem="only text has such a fault")
     out = dict(tables)
     for provider, original in faults.duplicate.items():
         out[provider] = tables[original].copy()
@@ -40,6 +39,50 @@ def plant(
     for provider, scale in faults.noise.items():
         out[provider] = noise(out[provider], scale, schema, seed, provider)
     return out
+
+
+def plant_text(
+    tables: Mapping[str, pd.DataFrame], faults: FaultSettings, seed: int
+) -> dict[str, pd.DataFrame]:
+    """Documents by provider with `faults` planted; those of other providers are unchanged.
+
+    A copied document is called by its new and its former provider. Raises `InputError` for a fault
+    of a provider that does not exist, or one that text has not.
+    """
+    refused = ("wrong_labels", "noise")
+    _check(tables, faults, refused, problem="text has no such fault")
+    out = dict(tables)
+    for provider, original in faults.duplicate.items():
+        copy = tables[original]
+        out[provider] = copy.assign(**{DOCUMENT: f"{provider}:" + copy[DOCUMENT]})
+    for provider, share in faults.garbage.items():
+        out[provider] = garbage(out[provider], share, seed, provider)
+    return out
+
+
+def garbage(frame: pd.DataFrame, share: float, seed: int, provider: str) -> pd.DataFrame:
+    """Replace the text of a random `share` of documents by random characters, as many as it has."""
+    rng = generator(seed, "garbage", provider)
+    rows = rng.choice(len(frame), size=round(share * len(frame)), replace=False)
+    texts = frame[BODY].to_numpy(dtype=object, copy=True)
+    for row in np.sort(rows):
+        texts[row] = "".join(rng.choice(CHARACTERS, size=len(texts[row])))
+    return frame.assign(**{BODY: texts})
+
+
+def _check(
+    tables: Mapping[str, pd.DataFrame], faults: FaultSettings, refused: Sequence[str], problem: str
+) -> None:
+    for kind, by_provider in faults.model_dump().items():
+        if by_provider and kind in refused:
+            raise InputError(problem, where=f"faults.{kind}", do="leave it out: {}")
+        originals = by_provider.values() if kind == "duplicate" else []
+        for provider in [*by_provider, *originals]:
+            if provider not in tables:
+                raise InputError(
+                    f"faults.{kind} names the unknown provider {provider!r}",
+                    expected=f"one of {', '.join(sorted(tables))}",
+                )
 
 
 def wrong_labels(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,20 +11,23 @@ import pandas as pd
 
 from unshapley.config import DIGITS, Params, PrepareSettings
 from unshapley.data import faults
+from unshapley.data.corpora import prepare_corpus
 from unshapley.data.digits import load_forms
+from unshapley.data.documents import is_of_text
 from unshapley.data.drift import drifting
 from unshapley.data.encoding import encode
 from unshapley.data.imputing import imputed
-from unshapley.data.names import check_distinct, provider_name
 from unshapley.data.pictures import is_picture
+from unshapley.data.providers import by_provider
 from unshapley.data.reading import of_frame
 from unshapley.data.sources import files_like, is_table, read_raw
 from unshapley.data.splits import SETS, Sets, divide
-from unshapley.data.tables import Schema, write_table
+from unshapley.data.tables import TEXT, Schema, write_table
+from unshapley.data.tokenizing import Tokenizer, file_of
 from unshapley.data.transforming import source_of_transform, transformed
 from unshapley.data.words import weighted
 from unshapley.errors import InputError
-from unshapley.files import sha256
+from unshapley.files import sha256, written_whole
 from unshapley.project import Project
 
 log = logging.getLogger("unshapley.prepare")
@@ -38,6 +40,27 @@ OWN_TEST_ROWS = (
 
 def prepare(project: Project, params: Params) -> dict[str, int]:
     """Write partitions, test set, reference set and schema; returns training rows by provider."""
+    settings, tokenizer = params.prepare, None
+    if settings.task == TEXT:
+        corpus = prepare_corpus(project, params)
+        schema, sets, tokenizer = corpus.schema, corpus.sets, corpus.tokenizer
+    else:
+        schema, sets, settings = _prepared_rows(project, params)
+    if sets.test_sources and not settings.test_from:
+        log.warning(OWN_TEST_ROWS)
+    schema = replace(
+        schema,
+        providers=tuple(sets.train),
+        prepared=prepared_with(params),
+        sources=source_hashes(project, settings) if settings.source == "files" else {},
+        test_sources=sets.test_sources,
+    )
+    _write(project, schema, sets, tokenizer)
+    return {provider: len(table) for provider, table in sets.train.items()}
+
+
+def _prepared_rows(project: Project, params: Params) -> tuple[Schema, Sets, PrepareSettings]:
+    """Rows of numbers by use, and the settings that hold for their source."""
     settings = params.prepare
     if settings.source == "digits":
         settings = PrepareSettings.model_validate(settings.model_dump(include={"source", *DIGITS}))
@@ -46,74 +69,31 @@ def prepare(project: Project, params: Params) -> dict[str, int]:
         raw = {n: transformed(t, settings) for n, t in read_raw(project.raw, settings).items()}
     schema, encoded = encode(raw, settings)
     own = without_incomplete({n: encoded.pop(n) for n in SETS if n in encoded}, settings)
-    tables = without_incomplete(_by_provider(encoded, settings, project.raw), settings)
+    tables = without_incomplete(by_provider(encoded, settings, project.raw), settings)
     tables = faults.plant(tables, params.faults, schema, settings.seed)
     sets = divide(tables, own, settings, schema.features)
-    if sets.test_sources and not settings.test_from:
-        log.warning(OWN_TEST_ROWS)
     schema, sets = weighted(schema, sets, settings)
     if settings.incomplete == "impute":
         schema, sets = imputed(schema, sets)
     for provider, far in drifting(sets.train, schema.features).items():
         log.warning("%s is unlike the others (standard deviations): %s", provider, far)
-    schema = replace(
-        with_label_scale(schema, sets.reference),
-        providers=tuple(tables),
-        prepared=prepared_with(params),
-        sources=source_hashes(project, settings) if settings.source == "files" else {},
-        test_sources=sets.test_sources,
-    )
-    _write(project, schema, sets)
-    return {provider: len(table) for provider, table in sets.train.items()}
+    return with_label_scale(schema, sets.reference), sets, settings
 
 
 def source_hashes(project: Project, settings: PrepareSettings) -> dict[str, str]:
-    """Hex SHA-256 of every table and picture in data/raw, by the name of its file, and of the
-    source of `settings.transform`, by its name.
+    """Hex SHA-256 of every table, picture and document in data/raw, by the name of its file, and
+    of the source of `settings.transform` and of a tokenizer that is named, by their names.
     """
-    files = files_like(lambda name: is_table(name) or is_picture(name), project.raw, nested=True)
+    text = settings.task == TEXT
+    is_source = is_of_text if text else lambda name: is_table(name) or is_picture(name)
+    files = files_like(is_source, project.raw, nested=True)
     hashes = {path.relative_to(project.raw).as_posix(): sha256(path) for path in files}
     if settings.transform is not None:
         hashes[settings.transform] = source_of_transform(settings.transform)
+    if text and settings.documents.tokenizer is not None:
+        named = settings.documents.tokenizer
+        hashes[named] = sha256(file_of(project.root / named))
     return hashes
-
-
-def _by_provider(
-    tables: Mapping[str, pd.DataFrame], settings: PrepareSettings, folder: Path
-) -> dict[str, pd.DataFrame]:
-    """The rows of each provider, by name in sorted order."""
-    if settings.provider is None:
-        parts_of: dict[str, list[pd.DataFrame]] = {}
-        for name, table in tables.items():  # of a provider's folder: provider/file
-            parts_of.setdefault(name.partition("/")[0], []).append(table)
-        return {
-            name: pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
-            for name, parts in sorted(parts_of.items())
-        }
-    for name, table in tables.items():
-        nobody = table[settings.provider].isna()
-        if nobody.any():
-            raise InputError(
-                f"column {settings.provider!r}, row {int(nobody.argmax())} is empty",
-                where=folder / name,
-                expected="the provider of every row",
-                do="fill it in, or leave these rows out of the file",
-            )
-    rows = pd.concat(tables.values())
-    parts = {
-        provider_name(str(name), where=f"column {settings.provider!r}"): part.drop(
-            columns=settings.provider
-        ).reset_index(drop=True)
-        for name, part in rows.groupby(settings.provider)
-    }
-    check_distinct(parts, where=f"column {settings.provider!r}")
-    if len(parts) < 2:
-        raise InputError(
-            f"column {settings.provider!r} names one provider only: {next(iter(parts))!r}",
-            where=folder,
-            expected="at least two providers",
-        )
-    return dict(sorted(parts.items()))
 
 
 def without_incomplete(
@@ -183,7 +163,7 @@ def check_prepared(schema: Schema, params: Params, where: Path) -> None:
             )
 
 
-def _write(project: Project, schema: Schema, sets: Sets) -> None:
+def _write(project: Project, schema: Schema, sets: Sets, tokenizer: Tokenizer | None) -> None:
     # without its schema nothing is prepared: a mix of old and new tables is taken for neither
     project.schema.unlink(missing_ok=True)
     for provider, table in sets.train.items():
@@ -193,4 +173,9 @@ def _write(project: Project, schema: Schema, sets: Sets) -> None:
             stale.unlink()
     write_table(sets.test, project.test)
     write_table(sets.reference, project.reference)
+    if tokenizer is None:
+        project.tokenizer.unlink(missing_ok=True)
+    else:
+        with written_whole(project.tokenizer) as part:
+            part.write_text(tokenizer.content, encoding="utf-8", newline="")
     schema.save(project.schema)

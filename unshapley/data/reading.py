@@ -29,6 +29,8 @@ CELL = 4
 SEPARATORS = ",;\t|"
 SPACES = " \u00a0\u202f"
 """All that looks like a space between the digits of a number."""
+STREAM = b"\xff\xff\xff\xff"
+"""First bytes of a stream of Arrow record batches."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ def _read_text(path: Path, settings: ReadSettings) -> pa.Table:
         rows = pa.csv.read_csv(path, read, parse, convert)
     except pa.ArrowInvalid:  # on one thread it knows the row
         read.use_threads = False
+        read.block_size = _whole(path)  # a cell may be longer than a block
         rows = pa.csv.read_csv(path, read, parse, convert)
     if settings.thousands:
         columns = [_ungrouped(rows.column(i), settings) for i in range(rows.num_columns)]
@@ -164,13 +167,35 @@ def _read_typed(path: Path, suffix: str) -> pa.Table:
         _check_unfolded(file.metadata, path)
         rows = file.read()
     elif suffix == ".jsonl":
-        rows = pa.json.read_json(path)
+        rows = _read_json(path)
     else:
-        rows = pa.feather.read_table(path)
+        rows = _read_arrow(path)
     while any(pa.types.is_struct(kind) for kind in rows.schema.types):
         rows = rows.flatten()  # {"device": {"id": 3}} is a column device.id
     columns = [_plain(rows.column(i)) for i in range(rows.num_columns)]
     return pa.table(columns, names=rows.column_names)
+
+
+def _read_json(path: Path) -> pa.Table:
+    try:
+        return pa.json.read_json(path)
+    except pa.ArrowInvalid:  # a line may be longer than a block
+        return pa.json.read_json(path, pa.json.ReadOptions(block_size=_whole(path)))
+
+
+def _whole(path: Path) -> int:
+    """Size of a block that holds a whole file, in any encoding, as far as blocks may be large."""
+    return min(4 * path.stat().st_size + 1, 2**31 - 1)
+
+
+def _read_arrow(path: Path) -> pa.Table:
+    """A Feather file, or the stream of record batches that Hugging Face's datasets store."""
+    with path.open("rb") as file:
+        is_stream = file.read(len(STREAM)) == STREAM
+    if not is_stream:
+        return pa.feather.read_table(path)
+    with pa.OSFile(str(path)) as source:
+        return pa.ipc.open_stream(source).read_all()
 
 
 def _check_unfolded(metadata: pa.parquet.FileMetaData, path: Path) -> None:

@@ -14,9 +14,17 @@ from unshapley.data.reading import SUFFIXES, RawTable, read_file
 from unshapley.errors import InputError
 
 
-def provider_tables(folder: Path, besides: Collection[Path] = ()) -> dict[str, list[Path]]:
-    """Files of each provider, by name in sorted order: one that is named after it, or all those in
-    a folder that is; hidden ones are none, nor those `besides`. A folder may be named `key=name`.
+def is_table(name: str) -> bool:
+    """Whether a file of this name is read as a table."""
+    return not name.startswith(".") and name.lower().endswith(SUFFIXES)
+
+
+def provider_tables(
+    folder: Path, besides: Collection[Path] = (), is_like: Callable[[str], bool] = is_table
+) -> dict[str, list[Path]]:
+    """Files of each provider whose name `is_like`, by name in sorted order: one that is named after
+    it, or all those in a folder that is; hidden ones are none, nor those `besides`. A folder may be
+    named `key=name`.
 
     Raises `InputError` for a name that no provider can have, for two files or folders of one
     provider, and for names that look alike.
@@ -26,9 +34,9 @@ def provider_tables(folder: Path, besides: Collection[Path] = ()) -> dict[str, l
         if entry in besides or entry.name.startswith("."):
             continue
         if entry.is_dir():
-            files = table_files(entry, nested=True)
+            files = files_like(is_like, entry, nested=True)
         else:
-            files = [entry] if is_table(entry.name) else []
+            files = [entry] if is_like(entry.name) else []
         if not files:
             continue
         name = provider_name(provider_of(files[0].relative_to(folder)), where=entry)
@@ -68,11 +76,6 @@ def files_like(is_like: Callable[[str], bool], folder: Path, *, nested: bool = F
     ]
 
 
-def is_table(name: str) -> bool:
-    """Whether a file of this name is read as a table."""
-    return not name.startswith(".") and name.lower().endswith(SUFFIXES)
-
-
 def read_raw(folder: Path, settings: PrepareSettings) -> dict[str, RawTable]:
     """The tables of providers, by file where a column names the providers, else by `provider` or
     `provider/file`; and the user's own `test` and `reference`, by these names.
@@ -83,17 +86,13 @@ def read_raw(folder: Path, settings: PrepareSettings) -> dict[str, RawTable]:
     if pictures:
         return _read_pictures(folder, pictures, settings)
     own = _own_sets(folder, settings)
-    files = [path for path in table_files(folder, nested=True) if path not in own.values()]
-    if not files:
+    paths = named_files(folder, settings, own.values())
+    if not paths:
         raise InputError(
             f"holds no table ({', '.join(SUFFIXES)})",
             where=folder,
             do="put one file per provider there, or set prepare.source to digits",
         )
-    if settings.provider:
-        paths = {path.relative_to(folder).as_posix(): path for path in files}
-    else:
-        paths = _by_name(provider_tables(folder, own.values()), folder)
     tables = {name: read_file(path, settings.read) for name, path in paths.items()}
     for name, table in tables.items():
         if not table.rows.num_rows:
@@ -101,6 +100,22 @@ def read_raw(folder: Path, settings: PrepareSettings) -> dict[str, RawTable]:
     for name, path in own.items():
         tables[name] = _with_columns(read_file(path, settings.read), settings.aside)
     return tables
+
+
+def named_files(
+    folder: Path,
+    settings: PrepareSettings,
+    besides: Collection[Path],
+    is_like: Callable[[str], bool] = is_table,
+) -> dict[str, Path]:
+    """Files whose name `is_like` but those `besides`, by their place where a column names the
+    providers, else by `provider` or `provider/file`.
+    """
+    files = files_like(is_like, folder, nested=True)
+    files = [path for path in files if not {path, *path.parents} & {*besides}]
+    if settings.provider or not files:
+        return {path.relative_to(folder).as_posix(): path for path in files}
+    return _by_name(provider_tables(folder, besides, is_like), folder)
 
 
 def _by_name(tables: Mapping[str, Sequence[Path]], folder: Path) -> dict[str, Path]:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from unshapley.config import PrepareSettings
 from unshapley.data.chance import collision_rate
-from unshapley.data.tables import fingerprints
+from unshapley.data.tables import TEXT, fingerprints
+from unshapley.data.windows import text_prints
 from unshapley.errors import InputError
 
 log = logging.getLogger("unshapley.prepare")
@@ -57,12 +58,13 @@ def divide(
     unreadable time, and a set or a provider that is left without rows.
     """
     splits = _split_all(tables, settings, features, given)
+    row = "document" if settings.task == TEXT else "row"
     for name, part in splits.items():
         if part.train.empty:
             raise InputError(
-                "all its rows are test or reference rows",
+                f"all its {row}s are test or reference {row}s",
                 where=f"provider {name}",
-                expected="rows to train on",
+                expected=f"{row}s to train on",
                 do="lower the shares, or move prepare.test_after",
             )
     drawn = {
@@ -73,10 +75,11 @@ def divide(
     for name, drawn_rows in drawn.items():
         if drawn_rows.empty:
             raise InputError(
-                f"no row is left for the {name} set",
+                f"no {row} is left for the {name} set",
                 where=f"prepare.{name}",
-                expected="rows that judge" if name == "test" else "rows beside them",
-                do=f"raise prepare.{name}_share, or name a table of your own: prepare.{name}",
+                expected=f"{row}s that judge" if name == "test" else f"{row}s beside them",
+                do=f"raise prepare.{name}_share, or name a table of your own: prepare.{name}"
+                + ("; a document is never split" if row == "document" else ""),
             )
     own = {
         name: rows.drop(columns=list(settings.aside), errors="ignore")
@@ -112,7 +115,9 @@ def _split_all(
     if len(shared):
         rows = sum(int(np.isin(of_table, shared).sum()) for of_table in units.values())
         log.warning(
-            "%d rows stand with several providers: they are trained on, not tested on", rows
+            "%d %ss stand with several providers: they are trained on, not tested on",
+            rows,
+            "document" if settings.task == TEXT else "row",
         )
     reference = 0.0 if "reference" in given else settings.reference_share
     splits = {}
@@ -140,7 +145,10 @@ def _usable(
     table: pd.DataFrame, settings: PrepareSettings, features: Sequence[str]
 ) -> NDArray[np.bool_]:
     """Rows that can be tested on: complete ones, or those that are going to be."""
-    needed = [settings.label] if settings.incomplete == "impute" else [*features, settings.label]
+    if settings.task == TEXT:
+        needed = [*features]
+    else:
+        needed = [settings.label] + (settings.incomplete != "impute") * [*features]
     return table[needed].notna().all(axis=1).to_numpy()
 
 
@@ -149,7 +157,7 @@ def _units(
 ) -> NDArray[np.uint64]:
     """What stays together `(rows,)`: the group of each row, or its features, as a hash."""
     if settings.group is None:
-        return fingerprints(table, features)
+        return text_prints(table) if settings.task == TEXT else fingerprints(table, features)
     groups = table[settings.group]
     alone = pd.Series([f"\x00{i}" for i in range(len(table))], index=table.index)
     hashes = pd.util.hash_pandas_object(groups.fillna(alone), index=False)

@@ -58,6 +58,10 @@ class Schema:
     """of text: number of different tokens"""
     tokenizer: str = ""
     """of text: hex SHA-256 of data/tokenizer.json"""
+    boundary: int = 0
+    """of text: token before and after every document"""
+    unknown: int = -1
+    """of text: token of what the tokenizer does not know; −1: it knows everything"""
 
     @property
     def inputs(self) -> int:
@@ -96,6 +100,8 @@ class Schema:
                 content.get("context", 0),
                 content.get("vocabulary", 0),
                 content.get("tokenizer", ""),
+                content.get("boundary", 0),
+                content.get("unknown", -1),
             )
         except (KeyError, TypeError, AttributeError):
             raise InputError(

@@ -2,8 +2,8 @@
 
 A table of text has a row a document: `document`, its name; `text`; `tokens`, what the tokenizer
 makes of it, without special tokens. A model reads windows of `context` tokens of one document,
-never of two, and predicts the next token at each position. A document begins with the token
-`BOUNDARY`, and ends with it.
+never of two, and predicts the next token at each position. A document begins with the token that
+stands for its boundary, and ends with it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,16 @@ from unshapley.errors import InputError
 DOCUMENT, BODY, TOKENS = "document", "text", "tokens"
 COLUMNS = (DOCUMENT, BODY, TOKENS)
 BOUNDARY = 0
-"""Token before and after every document: <|endoftext|>."""
+"""Token before and after every document where the tokenizer is trained here: <|endoftext|>."""
 NONE = -1
 """Label of a position behind the end of a document."""
 
 Tokens = NDArray[np.int32]
+
+
+def text_prints(frame: pd.DataFrame) -> NDArray[np.uint64]:
+    """A 64-bit hash of each document's text `(documents,)`."""
+    return np.asarray(pd.util.hash_pandas_object(frame[BODY], index=False), dtype=np.uint64)
 
 
 def windows_of(tokens: Sequence[int], context: int) -> int:
@@ -33,13 +38,15 @@ def windows_of(tokens: Sequence[int], context: int) -> int:
     return -(-(len(tokens) + 1) // context)
 
 
-def windows(documents: Sequence[Sequence[int]], context: int) -> tuple[Tokens, Tokens]:
+def windows(
+    documents: Sequence[Sequence[int]], context: int, boundary: int = BOUNDARY
+) -> tuple[Tokens, Tokens]:
     """What a model reads, and what it is to predict, both `(windows, context)`.
 
-    Behind the end of a document there is `BOUNDARY` to read, and nothing (`NONE`) to predict.
+    Behind the end of a document there is `boundary` to read, and nothing (`NONE`) to predict.
     """
     counts = [windows_of(tokens, context) for tokens in documents]
-    x = np.full((sum(counts), context), BOUNDARY, dtype=np.int32)
+    x = np.full((sum(counts), context), boundary, dtype=np.int32)
     y = np.full((sum(counts), context), NONE, dtype=np.int32)
     begin = 0
     for tokens, count in zip(documents, counts, strict=True):
@@ -49,7 +56,7 @@ def windows(documents: Sequence[Sequence[int]], context: int) -> tuple[Tokens, T
         flat[1:length] = tokens
         x[part] = flat.reshape(count, context)
         flat = y[part].reshape(-1)
-        flat[: length - 1], flat[length - 1] = tokens, BOUNDARY
+        flat[: length - 1], flat[length - 1] = tokens, boundary
         y[part] = flat.reshape(count, context)
         begin += count
     return x, y
@@ -78,4 +85,4 @@ def to_windows(frame: pd.DataFrame, schema: Schema, where: Path) -> tuple[Tokens
                 expected=f"tokens 0 to {schema.vocabulary - 1}, as schema.json states",
                 do="run `unshapley prepare` (or `dvc repro`)",
             )
-    return windows(list(frame[TOKENS]), schema.context)
+    return windows(list(frame[TOKENS]), schema.context, schema.boundary)

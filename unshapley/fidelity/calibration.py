@@ -25,7 +25,7 @@ from unshapley.fidelity.residuals import ResidualProcess, operator_by_size, valu
 from unshapley.game.coalitions import Coalitions
 from unshapley.game.game import Game
 from unshapley.game.work import flop_of_coalitions
-from unshapley.unlearning.auto import WITHOUT_ROWS, AutoUnlearner, candidates, rows_kept
+from unshapley.unlearning.auto import AutoUnlearner, candidates, rows_kept, without_rows
 from unshapley.unlearning.base import Unlearner
 from unshapley.unlearning.retrain import RetrainUnlearner
 
@@ -168,7 +168,7 @@ def calibrate(
     work = flop_of_coalitions(game, RetrainUnlearner(), plan)
     rows, extra = coalitions_to_retrain(game, plan, exact, work, settings)
     if len(extra) == (~exact).sum():  # it may be none
-        return _decided(auto, 1.0, WITHOUT_ROWS, "every coalition is retrained")
+        return _decided(auto, 1.0, without_rows(game.pretrained), "every coalition is retrained")
     retrained = measure(RetrainUnlearner(), plan[rows])
     drawn = rows, np.isin(rows, extra), retrained
     return _choose(game, auto, plan, exact, drawn, work, measure)
@@ -210,7 +210,8 @@ def _without_rows(game: Game, auto: AutoUnlearner) -> Calibration | None:
     if auto.method is not None:  # it says itself if it reads rows that are out of reach
         return _decided(auto, 0.0, auto.method, SET)
     lacking = "the recipe is unknown" if game.all_rows else "rows are out of reach"
-    return _decided(auto, 0.0, WITHOUT_ROWS, f"{lacking}, so nothing can be retrained")
+    method = without_rows(game.pretrained)
+    return _decided(auto, 0.0, method, f"{lacking}, so nothing can be retrained")
 
 
 def _where_few(game: Game, auto: AutoUnlearner, plan: Coalitions) -> Calibration | None:
@@ -218,7 +219,7 @@ def _where_few(game: Game, auto: AutoUnlearner, plan: Coalitions) -> Calibration
     few = len(game.providers) <= auto.retrain_up_to or len(plan) <= 2 * LEAST
     if auto.method is not None or not few:
         return None
-    return _decided(auto, 1.0, WITHOUT_ROWS, "so few coalitions are all retrained")
+    return _decided(auto, 1.0, without_rows(game.pretrained), "so few coalitions are all retrained")
 
 
 def _decided(auto: AutoUnlearner, below: float, method: str, reason: str) -> Calibration:

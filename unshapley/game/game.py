@@ -8,9 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unshapley.data.tables import TEXT
 from unshapley.game.coalitions import Coalitions
 from unshapley.models.batching import State, batched_outputs
+from unshapley.models.losses import is_text
 from unshapley.models.pretrained import Pretrained
+from unshapley.models.tokens import token_scores
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,8 @@ class Game:
 
     players: providers that are valued, in provider order; providers: all providers of the model;
     those that are not players always stay; test_x: `(rows, features)`; test_y: class codes
-    `(rows,)`, or the label standardised by `label_mean` and `label_scale`.
+    `(rows,)`, or the label standardised by `label_mean` and `label_scale`; of text both are tokens
+    `(rows, context)`.
     """
 
     players: tuple[str, ...]
@@ -48,6 +52,8 @@ class Game:
 
     @property
     def task(self) -> str:
+        if is_text(self.test_y):
+            return TEXT
         return "regression" if self.test_y.is_floating_point() else "classification"
 
     def staying(self, coalitions: Coalitions) -> Tensor:
@@ -56,17 +62,24 @@ class Game:
         stays[:, [self.providers.index(p) for p in self.players]] = coalitions
         return torch.from_numpy(stays).to(self.test_x.device)
 
+    @property
+    def labels(self) -> Tensor:
+        """Labels of the test set as `outputs` gives them `(rows,)`."""
+        if self.task != "regression":
+            return self.test_y
+        return self.test_y.double() * self.label_scale + self.label_mean
+
     def outputs(self, batch: State) -> tuple[Tensor, Tensor]:
         """Outputs of a batch of models on the test set `(models, rows, classes)`, and the labels
-        `(rows,)`. In regression, both are in units of the label.
+        `(rows,)`. In regression, both are in units of the label. Of text what `token_scores` gives,
+        and the tokens.
         """
         model, trained = self.pretrained.model, self.pretrained.trained
         shared = {name: tensor for name, tensor in trained.items() if name not in batch}
+        if self.task == TEXT:
+            return token_scores(model, batch, shared, self.test_x, self.test_y), self.labels
         with torch.no_grad():
             model_outputs = batched_outputs(model, batch, shared, self.test_x)
         if self.task == "classification":
-            return model_outputs, self.test_y
-        return (
-            model_outputs.double() * self.label_scale + self.label_mean,
-            self.test_y.double() * self.label_scale + self.label_mean,
-        )
+            return model_outputs, self.labels
+        return model_outputs.double() * self.label_scale + self.label_mean, self.labels

@@ -17,7 +17,7 @@ from unshapley.game.constants import CONSTANT_WORDS, constant_state
 from unshapley.game.judging import ModelScore, better_order, score_model
 from unshapley.game.loading import load_game
 from unshapley.game.model_source import CONSTANT, Source
-from unshapley.game.pretraining import record_of, write_statistics
+from unshapley.game.pretraining import record_of, write_statistics_of
 from unshapley.models.batching import State
 from unshapley.models.building import make, usable
 from unshapley.models.checkpoints import kind_of, load_weights
@@ -57,7 +57,7 @@ def import_model(
     if not source.accept_score:
         _check_score(source, params, pretrained, schema, scores)
     record = _written(project, params, source, pretrained, schema, scores, initial)
-    write_statistics(project, params, pretrained, record, partitions, phases)
+    write_statistics_of(project, params, pretrained, record, partitions, test, phases)
     if source.recipe_known and len(partitions) > 1:
         utilities = params.valuation.utilities
         notes += misses(load_game(project, tuple(record.partitions), utilities=utilities))

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from unshapley.curvature.store import CurvatureRecord, files, load_curvature
+from unshapley.curvature.text_store import load_text_statistics
 from unshapley.data.tables import Schema
 from unshapley.errors import InputError
 from unshapley.files import sha256
@@ -82,10 +83,7 @@ def load_game(
     )
     statistics: dict[Path, str] = {}
     if needs in ("curvature", "features"):
-        hashes = {provider: record.partitions[provider] for provider in providers}
-        curvature, features = load_curvature(project.curvature, record.files[CHECKPOINT], hashes)
-        curvature = replace(curvature, rows=pretrained.counts.double())
-        pretrained = replace(pretrained, curvature=curvature, features=features)
+        pretrained = _with_statistics(project, pretrained, record, providers)
         statistics = files(project.curvature, CurvatureRecord.load(project.curvature))
         statistics[project.curvature / "curvature.json"] = sha256(
             project.curvature / "curvature.json"
@@ -94,6 +92,19 @@ def load_game(
     game = as_game(pretrained.to(device), schema, record, players, utilities, read)
     _check_score(game, project)
     return game
+
+
+def _with_statistics(
+    project: Project, pretrained: Pretrained, record: ModelRecord, providers: Sequence[str]
+) -> Pretrained:
+    hashes = {provider: record.partitions[provider] for provider in providers}
+    folder, checkpoint = project.curvature, record.files[CHECKPOINT]
+    if record.text:
+        kronecker, ngrams = load_text_statistics(folder, checkpoint, record.test, hashes)
+        return replace(pretrained, kronecker=kronecker, ngrams=ngrams)
+    curvature, features = load_curvature(folder, checkpoint, hashes)
+    curvature = replace(curvature, rows=pretrained.counts.double())
+    return replace(pretrained, curvature=curvature, features=features)
 
 
 def as_game(
@@ -172,7 +183,7 @@ def check_players(
 
 
 def _check_shape(project: Project, schema: Schema, record: ModelRecord) -> None:
-    data_shape = (len(schema.features), schema.outputs)
+    data_shape = (schema.inputs, schema.outputs)
     if data_shape != (record.in_features, record.classes):
         raise InputError(
             f"the model takes {record.in_features} features and has {record.classes} outputs, "
@@ -194,7 +205,8 @@ def _check_score(game: LoadedGame, project: Project, tolerance: float = 1e-4) ->
     """Raise `InputError` unless the model reaches its recorded utilities on the test set."""
     # accuracy may change by one row on another machine, so it is compared only if nothing else is
     score = game.record.score
-    recorded = {name: value for name, value in score.items() if name.startswith("neg_")} or score
+    smooth = {n: value for n, value in score.items() if n.startswith(("neg_", "log_"))}
+    recorded = smooth or score
     batch = {name: tensor.unsqueeze(0) for name, tensor in game.pretrained.trained.items()}
     outputs, y = game.outputs(batch)
     for name, values in evaluate([UTILITIES[name] for name in recorded], outputs, y).items():

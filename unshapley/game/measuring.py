@@ -119,6 +119,15 @@ def unlearn(game: Game, unlearner: Unlearner, coalitions: Coalitions) -> State:
 
 
 @deterministic()
+def predicted(game: Game, unlearner: Unlearner, coalitions: Coalitions) -> Tensor | None:
+    """What an unlearner predicts of the answers on the test set without models; None if it gives
+    models.
+    """
+    pretrained = replace(game.pretrained, model=deepcopy(game.pretrained.model))
+    return unlearner.answers(pretrained, game.staying(coalitions))
+
+
+@deterministic()
 def evaluate_batch(
     game: Game, batch: State, utilities: Sequence[Utility], coalitions: Coalitions
 ) -> Measured:
@@ -127,7 +136,15 @@ def evaluate_batch(
     A model that answers every test row alike is scored, and named in the log by its coalition.
     """
     pretrained = replace(game.pretrained, model=deepcopy(game.pretrained.model))
-    outputs, y = replace(game, pretrained=pretrained).outputs(batch)
+    outputs, _ = replace(game, pretrained=pretrained).outputs(batch)
+    return evaluate_answers(game, outputs, utilities, coalitions)
+
+
+def evaluate_answers(
+    game: Game, outputs: Tensor, utilities: Sequence[Utility], coalitions: Coalitions
+) -> Measured:
+    """Utilities of what models answer on the test set, as `Game.outputs` gives it."""
+    y = game.labels
     _warn_of_constant_models(outputs, coalitions)
     samples = utilities[0].resampled(outputs, y)
     return Measured(
@@ -150,9 +167,13 @@ def measure_batch(
     Raises `UnshapleyError` naming coalitions whose model diverged.
     """
     start = time.perf_counter()
-    batch = unlearn(game, unlearner, coalitions)
+    outputs = predicted(game, unlearner, coalitions)
+    batch = unlearn(game, unlearner, coalitions) if outputs is None else {}
     unlearned = time.perf_counter()
-    measured = evaluate_batch(game, batch, utilities, coalitions)
+    if outputs is None:
+        measured = evaluate_batch(game, batch, utilities, coalitions)
+    else:
+        measured = evaluate_answers(game, outputs, utilities, coalitions)
     check_finite(measured, unlearner)
     seconds = {"unlearn": unlearned - start, "evaluate": time.perf_counter() - unlearned}
     return measured, seconds
@@ -210,9 +231,11 @@ def measure_endpoints(game: Game, unlearner: Unlearner, utilities: Sequence[Util
     providers always stay, it is every player forgotten.
     """
     none, full = nobody(len(game.players)), everybody(len(game.players))
-    initial = batch_of_one(game.pretrained.initial)
-    forgotten = unlearn(game, unlearner, none) if game.partial else initial
-    of_none = evaluate_batch(game, forgotten, utilities, none)
+    if game.partial:
+        of_none, _ = measure_batch(game, unlearner, none, utilities)
+    else:
+        initial = batch_of_one(game.pretrained.initial)
+        of_none = evaluate_batch(game, initial, utilities, none)
     check_finite(of_none, unlearner)
     of_all = evaluate_batch(game, batch_of_one(game.pretrained.trained), utilities, full)
     return of_none.joined(of_all)

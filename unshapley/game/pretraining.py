@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from unshapley.config import Params, PretrainSettings
-from unshapley.curvature.store import write_curvature
-from unshapley.data.tables import Schema
+from unshapley.curvature.renewing import write_statistics
+from unshapley.data.tables import TEXT, Schema
 from unshapley.errors import InputError
 from unshapley.files import sha256
 from unshapley.game.game import Game
@@ -17,7 +17,7 @@ from unshapley.models.convergence import convergence_of
 from unshapley.models.fitting import fit
 from unshapley.models.pretrained import Pretrained
 from unshapley.models.rows import Rows, read_rows, read_set
-from unshapley.models.store import CHECKPOINT, ModelRecord, save_files
+from unshapley.models.store import ModelRecord, save_files
 from unshapley.numerics import deterministic
 from unshapley.progress import Phases, silent_phases
 from unshapley.project import Project
@@ -43,26 +43,26 @@ def pretrain(
     sets = sha256(project.test), sha256(project.reference)
     record = record_of(pretrained, schema, score, hashes, sets, files, quarantined)
     record.save(project.model)
-    write_statistics(project, params, pretrained, record, partitions, phases)
+    write_statistics_of(project, params, pretrained, record, partitions, test, phases)
     return record
 
 
-def write_statistics(
+def write_statistics_of(
     project: Project,
     params: Params,
     pretrained: Pretrained,
     record: ModelRecord,
     partitions: Mapping[str, Rows],
+    test: Rows,
     phases: Phases,
 ) -> None:
     """Write data/curvature of a model that is recorded; partitions: rows by provider."""
-    write_curvature(
-        project.curvature,
-        pretrained.model,
-        pretrained.trained,
-        pretrained.initial,
+    write_statistics(
+        project,
         params.curvature,
-        record.files[CHECKPOINT],
+        record,
+        (pretrained.model, pretrained.trained, pretrained.initial),
+        test,
         {p: (rows, record.partitions[p]) for p, rows in partitions.items()},
         progress=phases("statistics", "passes over a provider's rows"),
     )
@@ -108,7 +108,7 @@ def record_of(
     return ModelRecord(
         recipe=pretrained.recipe,
         architecture_source=source or source_of_architecture(pretrained.recipe.architecture),
-        in_features=len(schema.features),
+        in_features=schema.inputs,
         classes=schema.outputs,
         partitions=dict(partitions),
         rows=dict(zip(partitions, counts, strict=True)),
@@ -121,6 +121,7 @@ def record_of(
         steps=pretrained.steps,
         convergence=convergence_of(pretrained),
         test_sources=schema.test_sources,
+        text=schema.task == TEXT,
     )
 
 

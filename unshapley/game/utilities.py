@@ -12,10 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from unshapley.data.tables import TEXT
 from unshapley.errors import InputError
 from unshapley.extensions import find, is_import_path, source_of
 from unshapley.game import scores
 from unshapley.game.own_utility import OwnScore, check_signature
+from unshapley.models import tokens
 
 RESAMPLES = 60
 """Bootstrap samples of the test rows, by which the noise of a finite test set is measured."""
@@ -25,7 +27,11 @@ little of its noise. Two test rows of the rarer class leave 14 % undefined on av
 WHERE = "valuation.utilities"
 _SHARE, _NATS = "share of test rows, 0 to 1", "nats a test row, negated"
 ANY = "any"
-EXAMPLES = {"classification": ("neg_log_loss", "accuracy"), "regression": ("neg_mse", "r2")}
+EXAMPLES = {
+    "classification": ("neg_log_loss", "accuracy"),
+    "regression": ("neg_mse", "r2"),
+    TEXT: ("log_likelihood", "token_accuracy"),
+}
 """Utilities by task, for messages."""
 
 
@@ -34,9 +40,10 @@ class Utility:
     """What is measured of a model.
 
     score: (outputs `(models, rows, classes)`, labels `(rows,)`) → one number a model `(models,)`,
-    or one a class `(models, classes)` if `per_class`; task: classification, regression, or any;
+    or one a class `(models, classes)` if `per_class`; task: that of params.yaml, or any;
     varied: not defined where all test rows have the same label; rows: what each test row adds
-    `(models, rows)`, for a utility that is the mean of it; source: hash of the source of a function
+    `(models, rows)`, for a utility that is the mean of it; weights: of the rows `(rows,)`, for one
+    that is the sum of it over the sum of these; source: hash of the source of a function
     of the user's own.
     """
 
@@ -47,6 +54,7 @@ class Utility:
     per_class: bool = False
     varied: bool = False
     rows: Callable[[Tensor, Tensor], Tensor] | None = None
+    weights: Callable[[Tensor], Tensor] | None = None
     source: str | None = None
 
     def columns(self, outputs: Tensor, y: Tensor, classes: Sequence[str]) -> dict[str, Tensor]:
@@ -86,7 +94,9 @@ class Utility:
         if self.rows is not None:
             times = torch.zeros(len(draws), count, dtype=torch.float64)
             times.scatter_add_(1, draws, torch.ones_like(draws, dtype=torch.float64))
-            return self.rows(outputs, y).double() @ times.to(outputs.device).T / count
+            times = times.to(outputs.device).T
+            total = count if self.weights is None else self.weights(y) @ times
+            return self.rows(outputs, y).double() @ times / total
         samples = [self.score(outputs[:, sample], y[sample]) for sample in draws.to(outputs.device)]
         return torch.stack(samples, dim=1)
 
@@ -162,6 +172,22 @@ _BUILT_IN = (
         rows=lambda outputs, y: -scores.errors(outputs, y).abs(),
     ),
     Utility("r2", "regression", "share of the label's variance, 1 is best", scores.r2, varied=True),
+    Utility(
+        "log_likelihood",
+        TEXT,
+        "nats a token",
+        tokens.log_likelihood,
+        rows=tokens.log_probabilities,
+        weights=tokens.tokens_of,
+    ),
+    Utility(
+        "token_accuracy",
+        TEXT,
+        "share of test tokens, 0 to 1",
+        tokens.token_accuracy,
+        rows=tokens.hits,
+        weights=tokens.tokens_of,
+    ),
 )
 UTILITIES: Mapping[str, Utility] = {utility.name: utility for utility in _BUILT_IN}
 
@@ -189,6 +215,14 @@ def build_utilities(names: Sequence[str], task: str | None = None) -> tuple[Util
     and for a primary one that is not one number a model.
     """
     utilities = tuple(build_utility(name, task) for name in names)
+    own = [utility.name for utility in utilities if utility.source is not None]
+    if task == TEXT and own:
+        raise InputError(
+            f"{own[0]} is a function of your own, and of text there is no table of labels and "
+            "probabilities to call it with",
+            where=WHERE,
+            expected=", ".join(name for name, u in UTILITIES.items() if u.task == TEXT),
+        )
     for utility in utilities:
         if task is not None and utility.task not in (task, ANY):
             raise InputError(

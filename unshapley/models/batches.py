@@ -111,4 +111,5 @@ def padded(rows: TrainingRows, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     selected = chosen[:, rows.owner]
     longest = max(1, int(selected.sum(dim=1).max()))
     index = torch.argsort(~selected, dim=1, stable=True)[:, :longest]
-    return rows.x[index], rows.y[index], selected.gather(1, index).to(rows.x.dtype)
+    dtype = rows.x.dtype if rows.x.is_floating_point() else torch.get_default_dtype()
+    return rows.x[index], rows.y[index], selected.gather(1, index).to(dtype)

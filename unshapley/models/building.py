@@ -9,7 +9,7 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from unshapley.errors import InputError
 from unshapley.extensions import import_object, source_of
@@ -28,17 +28,19 @@ def build(
     kwargs: Mapping[str, Any],
     seed: int,
     as_it_is: bool = False,
+    text: bool = False,
 ) -> nn.Module:
     """Import and call `architecture` ('module:name') with weights drawn from `seed`.
 
-    Its inputs are standardised outside of it unless it says otherwise, or is taken `as_it_is`, and
-    its dropout is seeded (`adapting`). Raises `InputError` if it cannot be imported or called, does
+    Its inputs are standardised outside of it unless it says otherwise, is taken `as_it_is` or reads
+    `text`, and its dropout is seeded (`adapting`). Of text, `in_features` is the context and
+    `classes` the vocabulary. Raises `InputError` if it cannot be imported or called, does
     not return a module, or one that cannot be trained as a batch.
     """
     with _RANDOM_STATE:
         module = make(architecture, in_features, classes, kwargs, seed)
-        model = usable(module, architecture, in_features, classes)
-    return model if as_it_is else standardised(model, in_features)
+        model = usable(module, architecture, in_features, classes, text=text)
+    return model if as_it_is or text else standardised(model, in_features)
 
 
 def make(
@@ -77,13 +79,21 @@ def _sizes_taken(factory: Any, in_features: int, classes: int) -> dict[str, int]
     return {name: size for name, size in sizes.items() if name in known}
 
 
-def usable(model: nn.Module, architecture: str, in_features: int, classes: int) -> nn.Module:
+def usable(
+    model: nn.Module, architecture: str, in_features: int, classes: int, *, text: bool = False
+) -> nn.Module:
     """The module with seeded dropout, ready to run as a batch; one with a single output for two
     classes gets the other's.
 
     architecture: its name. Raises `InputError` if it has not one logit per class for each row, or
-    cannot be trained as a batch.
+    for each token of `text`, or cannot be trained as a batch.
     """
+    if text:
+        x = _tokens_checked(model.eval(), architecture, in_features, classes)
+        model = with_seeded_noise(model).eval()
+        probe_batching(model, x)
+        check_noise(model, dict(model.state_dict()), x)
+        return model
     if _outputs_checked(model.eval(), architecture, in_features, classes) < classes:
         model = TwoLogits(model)
     model = with_seeded_noise(model).eval()
@@ -133,6 +143,33 @@ def _outputs_checked(model: nn.Module, architecture: str, in_features: int, clas
         f"architecture {architecture!r} {problem}",
         where="pretrain.architecture",
         expected=f"a module from (rows, {in_features}) to (rows, {classes})",
+    )
+
+
+def _tokens_checked(model: nn.Module, architecture: str, context: int, vocabulary: int) -> Tensor:
+    """Tokens `(2, context)` that the module could read; `InputError` unless it gives logits of the
+    next token at each position that do not depend on the tokens after it.
+    """
+    x = (torch.arange(2 * context).view(2, context) % vocabulary).int()
+    other = x.clone()
+    other[:, -1] = (other[:, -1] + 1) % vocabulary
+    expected = f"a module from tokens (rows, {context}) to (rows, {context}, {vocabulary})"
+    try:
+        with torch.no_grad():
+            outputs, changed = model(x), model(other)
+        shape = tuple(outputs.shape)
+    except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
+        problem = f"cannot run on {context} tokens: {error}"
+    else:
+        if shape == (2, context, vocabulary):
+            if torch.allclose(outputs[:, :-1], changed[:, :-1], atol=1e-5):
+                return x
+            problem = "reads the tokens that it is to predict: its answers depend on later tokens"
+            expected = "answers that depend on the tokens before them only (causal attention)"
+        else:
+            problem = f"gives logits {shape} for two rows of {context} tokens"
+    raise InputError(
+        f"architecture {architecture!r} {problem}", where="pretrain.architecture", expected=expected
     )
 
 

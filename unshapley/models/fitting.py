@@ -11,7 +11,7 @@ from unshapley.config import PretrainSettings
 from unshapley.errors import InputError
 from unshapley.models.batching import State
 from unshapley.models.building import build
-from unshapley.models.losses import row_loss
+from unshapley.models.losses import is_text, row_loss
 from unshapley.models.pretrained import Pretrained, TrainingRows
 from unshapley.models.recipes import train_by_recipe
 from unshapley.models.rows import Rows
@@ -104,7 +104,7 @@ def initialised(pretrained: Pretrained, seed: int) -> State:
     x, y = (tensor.cpu() for tensor in pretrained.reference)
     device = pretrained.rows.x.device
     with torch.no_grad():
-        outputs = pretrained.model(pretrained.rows.x[:1]).shape[1]
+        outputs = pretrained.model(pretrained.rows.x[:1]).shape[-1]
     state = _initial_model(recipe, x.shape[1], outputs, (x, y)).state_dict()
     return {name: tensor.to(device) for name, tensor in state.items()}
 
@@ -119,6 +119,7 @@ def _initial_model(
         classes=outputs,
         kwargs=recipe.kwargs,
         seed=recipe.seed,
+        text=is_text(reference[1]),
     )
     standardise = getattr(model, "standardise", None)
     if callable(standardise):

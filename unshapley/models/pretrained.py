@@ -36,8 +36,9 @@ class Pretrained:
     rows of each provider `(n,)`, readable or not; rows: the rows that can be read; reference: rows
     `(x, y)` for regularisers and tuning; noise: variance of the training rows' residuals, in units
     of the label as the model learns it, 1 for classes; curvature, features: stored statistics;
-    test: the test set, for the one option of an unlearner that leaks it; recipe_known: whether the
-    recipe is how it was trained, so that it can be retrained; initialise: the weights before
+    kronecker, ngrams: those of text (`curvature.kronecker`, `curvature.ngrams`); test: the test
+    set, for proxies, and for the one option of an unlearner that leaks it; recipe_known: whether
+    the recipe is how it was trained, so that it can be retrained; initialise: the weights before
     training that a seed gives, where the model is not built by the recipe.
     """
 
@@ -53,6 +54,8 @@ class Pretrained:
     steps: int | None = None
     curvature: CurvatureStatistics | None = None
     features: HeadFeatures | None = None
+    kronecker: KroneckerStatistics | None = None
+    ngrams: Tensor | None = None
     test: tuple[Tensor, Tensor] | None = None
     recipe_known: bool = True
     initialise: Callable[[int], State] | None = None
@@ -123,6 +126,21 @@ class CurvatureStatistics:
             name: part.view(-1, *origin[name].shape)
             for name, part in zip(self.parameters, parts, strict=True)
         }
+
+
+@dataclass(frozen=True)
+class KroneckerStatistics:
+    """Statistics of n providers in the Kronecker eigenbasis of a model's layers.
+
+    basis: of a layer `name` the eigenvectors of its inputs `name.inputs` and of the derivatives of
+    its outputs `name.outputs`, as columns; parameters in no layer are coordinates themselves;
+    gradient: of each parameter by name `(n, …)`, in the basis, of the summed loss of a provider's
+    tokens; squares: of the gradients of each row with labels drawn from the model, summed, alike.
+    """
+
+    basis: State
+    gradient: State
+    squares: State
 
 
 def flat(state: State, parameters: Sequence[str]) -> Tensor:

@@ -66,6 +66,8 @@ class ModelRecord(BaseModel):
     """gradient at these weights; none in records of earlier versions, and for a single row"""
     test_sources: dict[str, int] = {}
     """how many test rows each provider gave; empty for a test set of the user's own"""
+    text: bool = False
+    """whether it reads tokens: `in_features` of context, and `classes` of vocabulary"""
     imported: Origin | None = None
     """where it comes from; none if it was trained here"""
 
@@ -86,6 +88,7 @@ class ModelRecord(BaseModel):
             kwargs=self.recipe.kwargs,
             seed=self.recipe.seed if seed is None else seed,
             as_it_is=self.imported is not None,
+            text=self.text,
         )
 
     @property

@@ -11,6 +11,7 @@ from unshapley.errors import InputError
 from unshapley.extensions import check_parameters_of, find, source_of
 from unshapley.unlearning.auto import AutoUnlearner
 from unshapley.unlearning.base import Unlearner
+from unshapley.unlearning.ekfac import EkfacUnlearner
 from unshapley.unlearning.finetune import FinetuneUnlearner
 from unshapley.unlearning.gradient_ascent import GradientAscentUnlearner
 from unshapley.unlearning.hybrid import HybridUnlearner
@@ -18,6 +19,7 @@ from unshapley.unlearning.natural_gradient import NaturalGradientUnlearner
 from unshapley.unlearning.neggrad_plus import NegGradPlusUnlearner
 from unshapley.unlearning.newton import NewtonUnlearner
 from unshapley.unlearning.newton_finetune import NewtonFinetuneUnlearner
+from unshapley.unlearning.ngram import EkfacNgramUnlearner, NgramProxy
 from unshapley.unlearning.none import NoUnlearning
 from unshapley.unlearning.npo import NPOUnlearner
 from unshapley.unlearning.random_label import RandomLabelUnlearner
@@ -25,6 +27,7 @@ from unshapley.unlearning.retrain import RetrainUnlearner, TruncatedRetrainUnlea
 from unshapley.unlearning.rewind_finetune import RewindFinetuneUnlearner
 from unshapley.unlearning.ridge_head import RidgeHeadUnlearner
 from unshapley.unlearning.scrub import ScrubUnlearner
+from unshapley.unlearning.short_retrain import ShortRetrainUnlearner
 from unshapley.unlearning.shrink_finetune import ShrinkFinetuneUnlearner
 from unshapley.unlearning.simnpo import SimNPOUnlearner
 
@@ -38,12 +41,16 @@ UNLEARNERS: Mapping[str, type[Unlearner]] = {
         NaturalGradientUnlearner,
         ShrinkFinetuneUnlearner,
         FinetuneUnlearner,
+        ShortRetrainUnlearner,
         RewindFinetuneUnlearner,
         NegGradPlusUnlearner,
         ScrubUnlearner,
         RandomLabelUnlearner,
         NewtonUnlearner,
         RidgeHeadUnlearner,
+        EkfacUnlearner,
+        NgramProxy,
+        EkfacNgramUnlearner,
         GradientAscentUnlearner,
         NPOUnlearner,
         SimNPOUnlearner,
@@ -96,6 +103,19 @@ def check_kind(name: str, kind: Any) -> None:
     check_parameters_of(kind.__call__, ("self", "pretrained", "staying"), name, WHERE)
 
 
+def check_task(unlearner: Unlearner, *, text: bool) -> None:
+    """Raise `InputError` if the unlearner is not for such rows: `text`, or others."""
+    if unlearner.of_text not in (None, text):
+        fitting = [n for n, kind in UNLEARNERS.items() if kind.of_text in (None, text)]
+        raise InputError(
+            f"{unlearner.name} is {'not ' if text else ''}for language models"
+            + ("" if text else " only"),
+            where=WHERE,
+            expected=f"one of {', '.join(fitting)}",
+            do=f"set {WHERE}: auto",
+        )
+
+
 def source_of_unlearner(unlearner: Unlearner) -> str | None:
     """Hash of the source of a user's own unlearner; None for built-in ones."""
     kind = type(unlearner)
@@ -114,4 +134,4 @@ def _explain(error: ValidationError | TypeError, kind: type[Unlearner]) -> str:
     return f"{key} = {first['input']!r}: {first['msg']}"
 
 
-__all__ = ["UNLEARNERS", "Unlearner", "build_unlearner", "source_of_unlearner"]
+__all__ = ["UNLEARNERS", "Unlearner", "build_unlearner", "check_task", "source_of_unlearner"]

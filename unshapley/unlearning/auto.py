@@ -10,14 +10,17 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from unshapley.errors import UnshapleyError
+from unshapley.errors import InputError, UnshapleyError
 from unshapley.models.batching import State
+from unshapley.models.losses import is_text
 from unshapley.models.pretrained import Pretrained
 from unshapley.unlearning.base import Unlearner
+from unshapley.unlearning.ekfac import EkfacUnlearner
 from unshapley.unlearning.finetune import FinetuneUnlearner
 from unshapley.unlearning.natural_gradient import NaturalGradientUnlearner
 from unshapley.unlearning.newton import NewtonUnlearner
 from unshapley.unlearning.newton_finetune import NewtonFinetuneUnlearner
+from unshapley.unlearning.ngram import EkfacNgramUnlearner, NgramProxy, answers_of_models
 from unshapley.unlearning.none import NoUnlearning
 from unshapley.unlearning.retrain import (
     RetrainUnlearner,
@@ -25,6 +28,7 @@ from unshapley.unlearning.retrain import (
     full_steps,
     retrained_or,
 )
+from unshapley.unlearning.short_retrain import ShortRetrainUnlearner
 from unshapley.unlearning.shrink_finetune import ShrinkFinetuneUnlearner
 
 CANDIDATES: Mapping[str, Unlearner] = {
@@ -38,12 +42,21 @@ CANDIDATES: Mapping[str, Unlearner] = {
     "truncated_retrain": TruncatedRetrainUnlearner(steps=12, learning_rate=0.05),
 }
 """What calibration chooses from, the cheaper first among equals."""
+CANDIDATES_OF_TEXT: Mapping[str, Unlearner] = {
+    "no_unlearning": NoUnlearning(),
+    "ngram": NgramProxy(),
+    "ekfac": EkfacUnlearner(),
+    "ekfac_ngram": EkfacNgramUnlearner(),
+    "short_retrain": ShortRetrainUnlearner(part=0.05),
+}
+"""The same where rows are text."""
+METHODS: Mapping[str, Unlearner] = {**CANDIDATES, **CANDIDATES_OF_TEXT}
 LONGEST = 0.05
 """Most steps of a candidate, in shares of the full-batch steps that cost as much as the recipe:
 more would cost more than they save where the model was trained for a few steps only."""
-WITHOUT_ROWS = "newton"
-"""Where rows are out of reach, nothing can be retrained to choose by, and this is used: it had the
-smallest errors of those that need no retained rows (benchmarks/README.md)."""
+WITHOUT_ROWS, WITHOUT_TEXT = "newton", "ekfac_ngram"
+"""Where rows are out of reach, or text, nothing can be retrained to choose by, and this is used: it
+had the smallest errors of those that need no retained rows (benchmarks/README.md)."""
 
 
 class AutoUnlearner(Unlearner):
@@ -54,7 +67,7 @@ class AutoUnlearner(Unlearner):
     (`unshapley.fidelity.calibration`); by itself this unlearner cannot be called before that. What
     the chosen candidate misses is learnt from the same coalitions and added to the utilities.
     Where the rows of a provider are out of reach, nothing can be retrained, and the method is
-    `newton`. Reads retained rows otherwise.
+    `newton`, or `ekfac_ngram` where the rows are text. Reads retained rows otherwise.
     """
 
     name: ClassVar[str] = "auto"
@@ -85,19 +98,26 @@ class AutoUnlearner(Unlearner):
     @field_validator("method")
     @classmethod
     def _check_method(cls, method: str | None) -> str | None:
-        if method is not None and method not in CANDIDATES:
-            raise ValueError(f"the candidates are {', '.join(CANDIDATES)}")
+        if method is not None and method not in METHODS:
+            raise ValueError(f"the candidates are {', '.join(METHODS)}")
         return method
 
     @property
     def holds_curvature(self) -> bool:
-        return self.method is not None and CANDIDATES[self.method].holds_curvature
+        return self.method is not None and METHODS[self.method].holds_curvature
 
     def candidate(self, pretrained: Pretrained) -> Unlearner:
         """The unlearner of the coalitions that are not retrained."""
         if self.method is None:
             raise UnshapleyError("auto was called before calibration has set its method")
-        return candidates(pretrained)[self.method]
+        choice = candidates(pretrained)
+        if self.method not in choice:
+            raise InputError(
+                f"auto: the method {self.method} is not for these rows",
+                where="valuation.options",
+                expected=f"one of {', '.join(choice)}",
+            )
+        return choice[self.method]
 
     def exact(self, pretrained: Pretrained, staying: Tensor) -> Tensor:
         if self.retrain_below is None:
@@ -111,6 +131,18 @@ class AutoUnlearner(Unlearner):
         unlearned = self.candidate(pretrained).flop(pretrained, staying, row_step)
         return torch.where(self.exact(pretrained, staying), retrained, unlearned)
 
+    def answers(self, pretrained: Pretrained, staying: Tensor) -> Tensor | None:
+        exact = self.exact(pretrained, staying)
+        predicted = self.candidate(pretrained).answers(pretrained, staying[~exact])
+        if predicted is None or exact.all():
+            return None
+        out = predicted.new_empty(len(staying), *predicted.shape[1:])
+        out[~exact] = predicted
+        if exact.any():
+            models = RetrainUnlearner()(pretrained, staying[exact])
+            out[exact] = answers_of_models(pretrained, models).to(out.dtype)
+        return out
+
     def __call__(self, pretrained: Pretrained, staying: Tensor) -> State:
         exact = self.exact(pretrained, staying)
         return retrained_or(self.candidate(pretrained), exact, pretrained, staying)
@@ -118,12 +150,19 @@ class AutoUnlearner(Unlearner):
 
 def candidates(pretrained: Pretrained) -> dict[str, Unlearner]:
     """What calibration chooses from, with no more steps than `LONGEST` allows."""
+    if is_text(pretrained.reference[1]):
+        return dict(CANDIDATES_OF_TEXT)
     limit = max(1, round(LONGEST * full_steps(pretrained)))
     steps = {name: getattr(kind, "steps", 0) for name, kind in CANDIDATES.items()}
     return {
         name: kind.model_copy(update={"steps": limit}) if steps[name] > limit else kind
         for name, kind in CANDIDATES.items()
     }
+
+
+def without_rows(pretrained: Pretrained) -> str:
+    """The method where nothing can be retrained to choose by."""
+    return WITHOUT_TEXT if is_text(pretrained.reference[1]) else WITHOUT_ROWS
 
 
 def rows_kept(pretrained: Pretrained, staying: Tensor) -> Tensor:

@@ -29,6 +29,8 @@ class Unlearner(BaseModel):
     """Stored statistics that it needs: `curvature` or `features`."""
     reads_rows: ClassVar[bool] = True
     """False if it reads no training rows, only what is stored."""
+    of_text: ClassVar[bool | None] = None
+    """True if it is for language models only, False if it is for none."""
     reads_all: ClassVar[bool] = False
     """True if every coalition's model is evaluated on the rows of all providers."""
 
@@ -49,6 +51,12 @@ class Unlearner(BaseModel):
         statistics that the unlearner needs are missing.
         """
         raise NotImplementedError
+
+    def answers(self, pretrained: Pretrained, staying: Tensor) -> Tensor | None:
+        """What the models of coalitions `(m, n)` answer on the test set, where that is predicted
+        without models, as `models.tokens.token_scores` gives it; None where there are models.
+        """
+        return None
 
     def fitted(self, pretrained: Pretrained, staying: Tensor) -> Self:
         """A copy with the options set that depend on the plan `(m, n)`, the same for all chunks."""

@@ -40,6 +40,7 @@ class NewtonUnlearner(Unlearner):
     """
 
     name: ClassVar[str] = "newton"
+    of_text: ClassVar[bool | None] = False
     retain_free: ClassVar[bool] = True
     needs: ClassVar[str | None] = "curvature"
     reads_rows: ClassVar[bool] = False

@@ -31,6 +31,7 @@ class RandomLabelUnlearner(Unlearner):
     """
 
     name: ClassVar[str] = "random_label"
+    of_text: ClassVar[bool | None] = False
     retain_free: ClassVar[bool] = False
     reads_all: ClassVar[bool] = True
     steps: int = Field(15, ge=1, description="Adam steps on all rows")

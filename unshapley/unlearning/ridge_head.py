@@ -44,6 +44,7 @@ class RidgeHeadUnlearner(Unlearner):
     """
 
     name: ClassVar[str] = "ridge_head"
+    of_text: ClassVar[bool | None] = False
     retain_free: ClassVar[bool] = True
     needs: ClassVar[str | None] = "features"
     reads_rows: ClassVar[bool] = False

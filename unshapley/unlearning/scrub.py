@@ -32,6 +32,7 @@ class ScrubUnlearner(Unlearner):
     """
 
     name: ClassVar[str] = "scrub"
+    of_text: ClassVar[bool | None] = False
     retain_free: ClassVar[bool] = False
     reads_all: ClassVar[bool] = True
     steps: int = Field(15, ge=1, description="min-steps of Adam")

@@ -8,12 +8,13 @@ import numpy as np
 from torch import Tensor
 
 from unshapley.config import Params
+from unshapley.data.tables import TEXT
 from unshapley.errors import InputError
 from unshapley.estimators import estimate, make_plan
 from unshapley.estimators.stopping import affordable, check_rules
 from unshapley.extensions import is_import_path
 from unshapley.game.utilities import Utility, build_utilities
-from unshapley.unlearning import build_unlearner
+from unshapley.unlearning import build_unlearner, check_task
 
 
 def check_parameters(params: Params, *, importing: bool = True) -> None:
@@ -28,7 +29,8 @@ def check_parameters(params: Params, *, importing: bool = True) -> None:
 
     build_utilities([name for name in settings.utilities if known(name)], params.prepare.task)
     if known(settings.unlearner):
-        build_unlearner(settings.unlearner, settings.options)
+        unlearner = build_unlearner(settings.unlearner, settings.options)
+        check_task(unlearner, text=params.prepare.task == TEXT)
     check_targets(settings.targets)
     if known(settings.estimator):
         budget = affordable(settings.budget, settings.stop)

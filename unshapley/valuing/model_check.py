@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from unshapley.config import ValuationSettings
-from unshapley.data.tables import Schema
+from unshapley.data.tables import TEXT, Schema
 from unshapley.errors import InputError, UnshapleyError
 from unshapley.game.coalitions import Coalitions, chunks
 from unshapley.game.judging import ModelScore, score_model
@@ -25,8 +25,8 @@ from unshapley.models.chains import chain_of
 from unshapley.models.store import ModelRecord
 from unshapley.models.training import trainable
 from unshapley.project import Project
-from unshapley.unlearning import UNLEARNERS, Unlearner, build_unlearner
-from unshapley.unlearning.auto import WITHOUT_ROWS, AutoUnlearner
+from unshapley.unlearning import UNLEARNERS, Unlearner, build_unlearner, check_task
+from unshapley.unlearning.auto import AutoUnlearner, without_rows
 from unshapley.valuing.planning import fitting_coalitions
 
 MIB = 2**20
@@ -99,10 +99,11 @@ def _check(
         if game.retrainable:
             words = "takes one of these, as a few retrained coalitions say"
             return UnlearnerCheck(name, True, kind.control, note=_both(note, words))
-        fixed = {"method": WITHOUT_ROWS, "retrain_below": 0.0}
-        unlearner = unlearner.model_copy(update=fixed)
-        note = _both(note, f"is {WITHOUT_ROWS} here, as nothing can be retrained")
+        method = without_rows(game.pretrained)
+        unlearner = unlearner.model_copy(update={"method": method, "retrain_below": 0.0})
+        note = _both(note, f"is {method} here, as nothing can be retrained")
     try:
+        check_task(unlearner, text=game.task == TEXT)
         figures = _measured(game, unlearner, settings, coalitions)
     except UnshapleyError as error:
         reason = error.what if isinstance(error, InputError) else str(error).splitlines()[0]

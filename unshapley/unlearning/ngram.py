@@ -1,0 +1,105 @@
+"""A proxy for text: what counts of n-grams predict, without any network."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from unshapley.curvature.ngrams import ngram_log_probabilities
+from unshapley.errors import InputError, UnshapleyError
+from unshapley.models.batching import State, batch_of_one
+from unshapley.models.pretrained import Pretrained
+from unshapley.models.tokens import token_scores
+from unshapley.unlearning.base import Unlearner
+from unshapley.unlearning.ekfac import EkfacUnlearner
+
+
+class NgramProxy(Unlearner):
+    """Not a model that has forgotten, but a proxy for one: an interpolated trigram model of the
+    retained providers' counts, scaled to the pretrained network.
+
+    ℓ_t(S) = ℓ_t(θ_0) + r (log p_S(t) − log p_∅(t)), with ℓ_t(θ_0) the log-probability of test token
+    t by the network before training, p_S that of `curvature.ngrams` from the counts of S, and r
+    such that U(all) is the pretrained network's. What the data themselves say of a test set is
+    nearly additive in who wrote them, and so is what a network learns of it.
+
+    Retain-free: counts alone. Cost per coalition: a sum over providers.
+    """
+
+    name: ClassVar[str] = "ngram"
+    retain_free: ClassVar[bool] = True
+    needs: ClassVar[str | None] = "curvature"
+    reads_rows: ClassVar[bool] = False
+    of_text: ClassVar[bool | None] = True
+
+    def __call__(self, pretrained: Pretrained, staying: Tensor) -> State:
+        raise UnshapleyError(f"{self.name} is a proxy: it predicts answers, and makes no model")
+
+    def answers(self, pretrained: Pretrained, staying: Tensor) -> Tensor:
+        counts, (_, y) = _known(pretrained, self.name)
+        before, after = _ends(pretrained)
+        vocabulary = vocabulary_of(pretrained)
+        everybody = torch.ones_like(staying[:1])
+        who = torch.cat([staying, everybody, ~everybody]).to(counts.dtype)
+        summed = (who @ counts.flatten(1)).view(-1, *counts.shape[1:])
+        p = ngram_log_probabilities(summed, vocabulary)
+        gained, all_gained = p[:-2] - p[-1], p[-2] - p[-1]
+        tokens = (y >= 0).to(p.dtype)
+        total = (all_gained * tokens).sum()
+        if not total > 0:
+            raise UnshapleyError(
+                "counts of n-grams of all providers predict the test set no better than none do\n"
+                "  do: set valuation.unlearner to ekfac"
+            )
+        scale = (after - before).sum(dim=(0, 1)) / total
+        scores = before + gained.unsqueeze(-1) * scale
+        return scores * tokens.unsqueeze(-1)
+
+
+class EkfacNgramUnlearner(EkfacUnlearner):
+    """The mean of what `ekfac`'s models and the proxy `ngram` answer.
+
+    One forgets too little where few rows are kept, the other knows nothing of the network: their
+    errors have opposite signs often enough that the mean had half of either's
+    (benchmarks/README.md). Retain-free: statistics alone.
+    """
+
+    name: ClassVar[str] = "ekfac_ngram"
+
+    def answers(self, pretrained: Pretrained, staying: Tensor) -> Tensor:
+        proxy = NgramProxy().answers(pretrained, staying)
+        assert pretrained.test is not None
+        return (proxy + answers_of_models(pretrained, self(pretrained, staying))) / 2
+
+
+def answers_of_models(pretrained: Pretrained, batch: State) -> Tensor:
+    """What a batch of models answers on the test set, as `token_scores` gives it."""
+    assert pretrained.test is not None
+    shared = {n: t for n, t in pretrained.trained.items() if n not in batch}
+    return token_scores(pretrained.model, batch, shared, *pretrained.test)
+
+
+def _ends(pretrained: Pretrained) -> tuple[Tensor, Tensor]:
+    """What the network answers before and after training `(rows, positions, 2)`."""
+    states = pretrained.initial, pretrained.trained
+    before, after = (answers_of_models(pretrained, batch_of_one(state))[0] for state in states)
+    return before, after
+
+
+def _known(pretrained: Pretrained, unlearner: str) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    if pretrained.ngrams is None or pretrained.test is None:
+        raise InputError(
+            f"{unlearner} needs counts of n-grams, and the model has none",
+            where="valuation.unlearner",
+            expected="a language model, with the statistics that `unshapley pretrain` stores",
+            do="set valuation.unlearner to auto or newton",
+        )
+    return pretrained.ngrams, pretrained.test
+
+
+def vocabulary_of(pretrained: Pretrained) -> int:
+    """Number of tokens that the model knows."""
+    with torch.no_grad():
+        return int(pretrained.model(pretrained.reference[0][:1]).shape[-1])
