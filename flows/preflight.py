@@ -64,7 +64,7 @@ def preflight(project: Project, params: Params, step: Step = Step.RUN) -> None:
         check_complete(project, params.valuation.targets)
     check_prepared(schema, params, project.schema)
     if step >= Step.VALIDATE:
-        check_suites(project.expectations, params.validation)
+        check_suites(project.expectations, params.validation, schema)
         check_columns(project.expectations, schema)
     check_plan(params, project.providers() if step >= Step.VALIDATE else schema.providers)
     if step >= Step.PRETRAIN:

@@ -264,9 +264,25 @@ class ValidationSettings(Section):
     feature_range: tuple[float, float] | None = Field(
         None, description="smallest and largest feature value allowed, written into suites"
     )
+    near_copies: float | None = Field(
+        0.8,
+        gt=0,
+        le=1,
+        description="of text: from which similarity on two documents are near-copies, written into "
+        "suites; none: they are not looked for",
+    )
+    document_length: tuple[int, int] | None = Field(
+        None, description="of text: fewest and most characters of a document, written into suites"
+    )
 
     @model_validator(mode="after")
     def _check_range(self) -> ValidationSettings:
+        shortest, longest = self.document_length or (0, 1)
+        if not 0 <= shortest < longest:
+            raise ValueError(
+                f"document_length = [{shortest}, {longest}]: two numbers in ascending order are "
+                "needed, or null"
+            )
         low, high = self.feature_range or (0.0, 1.0)
         if not (low < high and low >= -LARGEST and high <= LARGEST):
             raise ValueError(

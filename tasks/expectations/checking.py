@@ -9,11 +9,13 @@ from typing import Any
 
 import pandas as pd
 
+from tasks.expectations.building import COLUMNS, great_expectations
 from tasks.expectations.explaining import explain
-from tasks.expectations.suites import COLUMNS, great_expectations
 from tasks.expectations.summaries import TableSummary, row_index, summarise
+from tasks.expectations.text_explaining import examples_of, explain_text
+from tasks.expectations.text_summaries import TextIndex, TextSummary, summarise_text
 from unshapley.data.row_index import SETS, RowIndex
-from unshapley.data.tables import Schema
+from unshapley.data.tables import TEXT, Schema
 from unshapley.errors import InputError
 from unshapley.progress import Progress, silent
 
@@ -25,7 +27,10 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True)
 class Findings:
-    """Findings in one table: failed expectations as text, and the full results."""
+    """Findings in one table: failed expectations as text, and the full results.
+
+    examples: of text, documents that stand elsewhere too, with a passage.
+    """
 
     table: str
     kind: str
@@ -34,6 +39,7 @@ class Findings:
     warnings: tuple[str, ...]
     expectations: int
     results: list[Result]
+    examples: tuple[dict[str, Any], ...] = ()
 
 
 def kind_of(name: str) -> str:
@@ -52,28 +58,49 @@ def check_tables(
 
     read: gives a table by its name; one is in memory at a time. suites: by kind.
     """
-    summaries, index = summarise_all(names, read, schema, progress)
+    summaries, index = summarise_all(names, read, schema, suites, progress)
     runner = SuiteRunner()
     results: dict[str, list[Result]] = {}
     for kind, suite in suites.items():
         members = [n for n in names if kind_of(n) == kind]
         results |= _check_kind(members, suite, summaries, index, read, runner) if members else {}
-    return [_findings(n, summaries[n], results[n], partial(read, n), schema, index) for n in names]
+    return [_findings(n, summaries[n], results[n], read, schema, index) for n in names]
 
 
 def summarise_all(
     names: Sequence[str],
     read: Callable[[str], pd.DataFrame],
     schema: Schema,
+    suites: Mapping[str, Mapping[str, Any]],
     progress: Progress = silent,
-) -> tuple[dict[str, TableSummary], RowIndex]:
+) -> tuple[Mapping[str, TableSummary], RowIndex]:
     """Summaries of all tables by name, and where their rows stand."""
+    if schema.task == TEXT:
+        return _summarise_texts(names, read, schema, suites, progress)
     summaries = {}
     with progress(len(names)) as advance:
         for name in names:
             summaries[name] = summarise(read(name), name, schema)
             advance(1)
     return summaries, row_index(summaries)
+
+
+def _summarise_texts(
+    names: Sequence[str],
+    read: Callable[[str], pd.DataFrame],
+    schema: Schema,
+    suites: Mapping[str, Mapping[str, Any]],
+    progress: Progress,
+) -> tuple[dict[str, TextSummary], TextIndex]:
+    """The same of text; from which similarity documents are near-copies, the suites' meta says."""
+    threshold = (suites["partition"].get("meta") or {}).get("near_copies")
+    summaries = {}
+    with progress(len(names)) as advance:
+        for name in names:
+            near = threshold is not None
+            summaries[name] = summarise_text(read(name), name, schema, near=near)
+            advance(1)
+    return summaries, TextIndex(summaries, threshold)
 
 
 def views_of(
@@ -122,14 +149,20 @@ def _findings(
     name: str,
     summary: TableSummary,
     results: list[Result],
-    read: Callable[[], pd.DataFrame],
+    read: Callable[[str], pd.DataFrame],
     schema: Schema,
     index: RowIndex,
 ) -> Findings:
     failed = [r for r in results if not r["success"]]
     # if the columns are wrong, other failures are consequences
     failed = [r for r in failed if r["message"] == COLUMNS] or failed
-    text = explain(failed, name, read, schema, index) if failed else []
+    text: list[tuple[str, str]] = []
+    examples: list[dict[str, Any]] = []
+    if failed and isinstance(index, TextIndex):
+        text = explain_text(failed, name, read, schema, index)
+        examples = examples_of(failed, name, read, index)
+    elif failed:
+        text = explain(failed, name, partial(read, name), schema, index)
     return Findings(
         name,
         kind_of(name),
@@ -138,6 +171,7 @@ def _findings(
         tuple(t for severity, t in text if severity != "critical"),
         len(results),
         results,
+        tuple(examples),
     )
 
 

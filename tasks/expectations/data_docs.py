@@ -24,11 +24,11 @@ def write_data_docs(project: Project, folder: Path) -> Path:
     the suite holds expectations of rows; return the folder.
     """
     paths, runner = tables(project), SuiteRunner()
+    suites = {kind: load_suite(project.expectations, kind) for kind in KINDS}
     summaries, index = summarise_all(
-        list(paths), lambda name: read_table(paths[name]), Schema.load(project.schema)
+        list(paths), lambda name: read_table(paths[name]), Schema.load(project.schema), suites
     )
-    for kind in KINDS:
-        suite = load_suite(project.expectations, kind)
+    for kind, suite in suites.items():
         members = [name for name in paths if kind_of(name) == kind]
         views = views_of(members, summaries, index)
         _write_page(folder / f"{kind}-tables.html", runner.run(views["tables"], "tables", suite))

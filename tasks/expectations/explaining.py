@@ -63,7 +63,7 @@ class _Table:
                     for r in results
                 )
             return self.rows(column, first)
-        return "; ".join(map(_observed, results))
+        return "; ".join(map(observed, results))
 
     def rows(self, column: str, result: Result) -> str:
         """How many rows are of a kind, the values that say so, and the first one."""
@@ -84,7 +84,7 @@ class _Table:
                 return counted
             count, largest = self.index.common(self.name, str(column))
             return f"{counted}; {count} different ones, where chance explains {largest}"
-        return f"{result['unexpected'][0][column]:g}{_expected(result['kwargs'])}"
+        return f"{result['unexpected'][0][column]:g}{expected(result['kwargs'])}"
 
     def cells(self, results: Sequence[Result]) -> str:
         """How many feature cells broke an expectation, and the first one, or, where it is not
@@ -125,7 +125,8 @@ def _counted(mask: NDArray[np.bool_], values: Any) -> str:
     return f"{mask.sum()} of {len(mask)}{values_text}, first in row {int(np.argmax(mask))}"
 
 
-def _expected(kwargs: Mapping[str, Any]) -> str:
+def expected(kwargs: Mapping[str, Any]) -> str:
+    """The limits of an expectation, after what was observed."""
     limits = [("at least", "min_value"), ("at most", "max_value")]
     needed = " and ".join(
         f"{word} {kwargs[k]:g}" for word, k in limits if kwargs.get(k) is not None
@@ -133,11 +134,11 @@ def _expected(kwargs: Mapping[str, Any]) -> str:
     return f", expected {needed}" if needed else ""
 
 
-def _observed(result: Result) -> str:
+def observed(result: Result) -> str:
     """What Great Expectations observed where an expectation is the user's own."""
-    observed, kwargs = result["observed"], result["kwargs"]
-    if "unexpected_count" in observed:
+    outcome, kwargs = result["observed"], result["kwargs"]
+    if "unexpected_count" in outcome:
         values = ", ".join(dict.fromkeys(str(v) for v in result["unexpected"]))
-        count = f"{observed['unexpected_count']} of {observed.get('element_count', '?')}"
+        count = f"{outcome['unexpected_count']} of {outcome.get('element_count', '?')}"
         return f"{count} ({values})" if values else count
-    return f"{observed.get('observed_value', 'not met')}{_expected(kwargs)}"
+    return f"{outcome.get('observed_value', 'not met')}{expected(kwargs)}"

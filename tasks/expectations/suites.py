@@ -8,35 +8,25 @@ JSON files in data/expectations; docs/validation.md shows how to change them.
 
 from __future__ import annotations
 
-import logging
-import os
-import threading
 from pathlib import Path
 from typing import Any
 
+from tasks.expectations.building import COLUMNS, between, great_expectations, null
+from tasks.expectations.text_suites import text_checks
 from unshapley.config import ValidationSettings
-from unshapley.data.tables import Schema
+from unshapley.data.tables import TEXT, Schema
+from unshapley.data.windows import COLUMNS as COLUMNS_OF_TEXT
 from unshapley.errors import InputError
 from unshapley.files import read_json, write_json
 
-COLUMNS = "columns are not those of the schema"
 KINDS = ("partition", "test", "reference")
-_IMPORT = threading.Lock()
-
-
-def great_expectations() -> Any:
-    """The package, imported only when needed (it takes seconds), quiet and without analytics."""
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    with _IMPORT:
-        import great_expectations
-        import great_expectations.expectations
-    logging.getLogger("great_expectations").setLevel(logging.ERROR)
-    return great_expectations
 
 
 def build_suite(kind: str, schema: Schema, params: ValidationSettings) -> Any:
     """The suite of a `partition`, the `test` or the `reference` set, as a GX ExpectationSuite."""
     gx = great_expectations()
+    if schema.task == TEXT:
+        return gx.ExpectationSuite(name=kind, expectations=text_checks(kind, params))
     label = (
         "label is unknown to the model"
         if schema.task == "classification"
@@ -44,16 +34,16 @@ def build_suite(kind: str, schema: Schema, params: ValidationSettings) -> Any:
     )
     least = params.min_rows if kind == "partition" else 1
     checks = [
-        _null("missing_columns", COLUMNS),
-        _null("unexpected_columns", COLUMNS),
-        _between("tables", "rows", "too few rows", low=least),
-        _between("tables", "label_missing", "label is missing", high=0),
-        _between("tables", "label_unknown", label, high=0),
-        _between("columns", "text", "not a number", high=0),
-        _between("columns", "missing", "missing or infinite", high=0),
-        _between("columns", "infinite", "missing or infinite", high=0),
+        null("missing_columns", COLUMNS),
+        null("unexpected_columns", COLUMNS),
+        between("tables", "rows", "too few rows", low=least),
+        between("tables", "label_missing", "label is missing", high=0),
+        between("tables", "label_unknown", label, high=0),
+        between("columns", "text", "not a number", high=0),
+        between("columns", "missing", "missing or infinite", high=0),
+        between("columns", "infinite", "missing or infinite", high=0),
         *_range(params.feature_range),
-        _between("tables", "repeated_rows", "row stands there twice", high=0, severity="warning"),
+        between("tables", "repeated_rows", "row stands there twice", high=0, severity="warning"),
     ]
     if kind != "reference":
         checks += _elsewhere("reference", "row also stands in the reference set")
@@ -70,35 +60,9 @@ def _elsewhere(other: str, message: str, high: float = 0) -> list[Any]:
     """
     by_chance = f"{message}, no more than by chance"
     return [
-        _between("tables", f"rows_in_{other}", message, high=high),
-        _between("tables", f"chance_in_{other}", by_chance, high=0, severity="warning"),
+        between("tables", f"rows_in_{other}", message, high=high),
+        between("tables", f"chance_in_{other}", by_chance, high=0, severity="warning"),
     ]
-
-
-def _null(column: str, message: str) -> Any:
-    """The expectation that a column of the view `tables` is empty."""
-    return great_expectations().expectations.ExpectColumnValuesToBeNull(
-        column=column, meta={"view": "tables", "message": message}
-    )
-
-
-def _between(
-    view: str,
-    column: str,
-    message: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    severity: str = "critical",
-) -> Any:
-    """The expectation that the numbers in a column of a view are from `low` to `high`."""
-    return great_expectations().expectations.ExpectColumnValuesToBeBetween(
-        column=column,
-        **({} if low is None else {"min_value": low}),
-        **({} if high is None else {"max_value": high}),
-        severity=severity,
-        meta={"view": view, "message": message},
-    )
 
 
 def _range(limits: tuple[float, float] | None) -> list[Any]:
@@ -108,21 +72,32 @@ def _range(limits: tuple[float, float] | None) -> list[Any]:
     low, high = limits
     message = f"outside the range {low:g} to {high:g}"
     return [
-        _between("columns", "minimum", message, low=low, high=high),
-        _between("columns", "maximum", message, low=low, high=high),
+        between("columns", "minimum", message, low=low, high=high),
+        between("columns", "maximum", message, low=low, high=high),
     ]
 
 
-def written_with(params: ValidationSettings) -> dict[str, Any]:
+def written_with(params: ValidationSettings, schema: Schema) -> dict[str, Any]:
     """The parameters that suites depend on."""
-    return params.model_dump(mode="json", include={"min_rows", "feature_range"})
+    text = schema.task == TEXT
+    keys = {"min_rows", *(("near_copies", "document_length") if text else ("feature_range",))}
+    return params.model_dump(mode="json", include=keys)
 
 
-def check_suites(folder: Path, params: ValidationSettings) -> None:
-    """Raise `InputError` if the suites on disk were written with other parameters."""
+def check_suites(folder: Path, params: ValidationSettings, schema: Schema) -> None:
+    """Raise `InputError` if the suites on disk were written with other parameters, or for text in
+    place of numbers.
+    """
     for kind in KINDS:
         meta = load_suite(folder, kind).get("meta") or {}
-        for key, value in written_with(params).items():
+        if ("document_length" in meta) != (schema.task == TEXT):
+            raise InputError(
+                "the suite is of numbers" if schema.task == TEXT else "the suite is of text",
+                where=folder / f"{kind}.json",
+                expected=f"one for prepare.task: {schema.task}",
+                do="write the suites anew with `unshapley suites`",
+            )
+        for key, value in written_with(params, schema).items():
             if meta.get(key) != value:
                 raise InputError(
                     f"the suite was written with validation.{key} = {meta.get(key)!r}",
@@ -135,6 +110,8 @@ def check_suites(folder: Path, params: ValidationSettings) -> None:
 def check_columns(folder: Path, schema: Schema) -> None:
     """Raise `InputError` if an expectation of the user's own is of a column that no table has."""
     columns = {*schema.features, schema.label}
+    if schema.task == TEXT:
+        columns = {*COLUMNS_OF_TEXT}
     for kind in KINDS:
         for content in load_suite(folder, kind)["expectations"]:
             named = [content["kwargs"].get(key) for key in ("column", "column_A", "column_B")]
@@ -143,7 +120,9 @@ def check_columns(folder: Path, schema: Schema) -> None:
                 raise InputError(
                     f"{content['type']} is of the column {unknown[0]!r}, which no table has",
                     where=folder / f"{kind}.json",
-                    expected=f"the label {schema.label!r}, or a feature of data/schema.json",
+                    expected=f"one of {', '.join(COLUMNS_OF_TEXT)}"
+                    if schema.task == TEXT
+                    else f"the label {schema.label!r}, or a feature of data/schema.json",
                     do="correct it, or write the suites anew with `unshapley suites`",
                 )
 
@@ -157,7 +136,7 @@ def save_suites(folder: Path, schema: Schema, params: ValidationSettings) -> lis
             expectation.pop("id", None)
         paths.append(folder / f"{kind}.json")
         # without the version of Great Expectations, which constraints.txt pins
-        content["meta"] = written_with(params)
+        content["meta"] = written_with(params, schema)
         write_json(paths[-1], {k: content[k] for k in ("name", "expectations", "meta")})
     return paths
 

@@ -8,7 +8,7 @@ one run checks all tables of a kind.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,14 +42,11 @@ class TableSummary:
 def summarise(frame: pd.DataFrame, name: str, schema: Schema) -> TableSummary:
     """Summary of one table, without what depends on the other tables."""
     expected = [*schema.features, schema.label]
-    missing = [c for c in expected if c not in frame.columns]
-    unexpected = [str(c) for c in frame.columns if c not in expected]
     facts: dict[str, object] = {
         "table": name,
         "rows": float(len(frame)),
-        "missing_columns": ", ".join(missing[:5]) or None,
-        "unexpected_columns": ", ".join(unexpected[:5]) or None,
-        **{kind: _share(mask) for kind, mask in label_masks(frame, schema).items()},
+        **columns_facts(frame, expected),
+        **{kind: share_of(mask) for kind, mask in label_masks(frame, schema).items()},
     }
     columns = summarise_columns(frame[[c for c in schema.features if c in frame.columns]])
     columns.insert(0, "table", name)
@@ -59,6 +56,16 @@ def summarise(frame: pd.DataFrame, name: str, schema: Schema) -> TableSummary:
         fingerprints(frame, schema.features),
         collision_rate(frame, schema.features),
     )
+
+
+def columns_facts(frame: pd.DataFrame, expected: Sequence[str]) -> dict[str, object]:
+    """Names of columns that a table lacks, or has beside those that are expected."""
+    missing = [c for c in expected if c not in frame.columns]
+    unexpected = [str(c) for c in frame.columns if c not in expected]
+    return {
+        "missing_columns": ", ".join(missing[:5]) or None,
+        "unexpected_columns": ", ".join(unexpected[:5]) or None,
+    }
 
 
 def summarise_columns(features: pd.DataFrame) -> pd.DataFrame:
@@ -131,5 +138,6 @@ def row_index(summaries: Mapping[str, TableSummary]) -> RowIndex:
     )
 
 
-def _share(mask: NDArray[np.bool_]) -> float:
+def share_of(mask: NDArray[np.bool_]) -> float:
+    """Share of rows that are of a kind; 0 where there is none."""
     return float(mask.mean()) if len(mask) else 0.0

@@ -71,8 +71,9 @@ def state_of(project: Project) -> str:
 
 def check_parameters(project: Project, params: Params) -> None:
     """Raise `InputError` if tables or suites were written with other parameters."""
-    check_prepared(Schema.load(project.schema), params, project.schema)
-    check_suites(project.expectations, params.validation)
+    schema = Schema.load(project.schema)
+    check_prepared(schema, params, project.schema)
+    check_suites(project.expectations, params.validation, schema)
 
 
 def validate_project(
@@ -96,10 +97,17 @@ def validate_project(
             if is_sealed(result):
                 reports: list[Report] = result["content"]
                 return reports
-    new = [asdict(findings) for findings in _check(project, progress)]
+    new = [_as_json(findings) for findings in _check(project, progress)]
     write_json(kept, seal(new))
     # converted as later runs will read it, so that all runs return the same
     return cast("list[Report]", json.loads(json.dumps(new)))
+
+
+def _as_json(findings: Findings) -> Report:
+    report = asdict(findings)
+    if not report["examples"]:  # as tables of numbers have none
+        del report["examples"]
+    return report
 
 
 def _check(project: Project, progress: Progress) -> list[Findings]:

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from unshapley.config import Params, PrepareSettings
-from unshapley.data import faults
+from unshapley.data import faults, near_copies
 from unshapley.data.documents import read_documents
+from unshapley.data.language_drift import FAR, distances, token_counts
 from unshapley.data.splits import Sets, divide
 from unshapley.data.tables import TEXT, Schema
 from unshapley.data.tokenizing import Tokenizer, check_library, tokenizer_of
@@ -46,6 +47,8 @@ def prepare_corpus(project: Project, params: Params) -> Corpus:
             do="set prepare.source: files, and put documents into data/raw",
         )
     check_library()
+    if params.validation.near_copies is not None:  # validation will want it
+        near_copies.check_library()
     documents, own = read_documents(project.raw, settings)
     documents = faults.plant_text(documents, params.faults, settings.seed)
     sets = divide(documents, own, settings, (BODY,))
@@ -54,6 +57,12 @@ def prepare_corpus(project: Project, params: Params) -> Corpus:
     context = settings.documents.context
     train = {name: _with_tokens(frame, tokenizer) for name, frame in sets.train.items()}
     _check_context(train, context)
+    counts = {n: token_counts(list(f[TOKENS]), tokenizer.vocabulary) for n, f in train.items()}
+    for name, distance in distances(counts).items():
+        if distance > FAR:
+            log.warning(
+                "%s: its language is unlike that of the others (distance %.2f of 1)", name, distance
+            )
     test = _with_tokens(sets.test, tokenizer)
     sets = Sets(
         train,

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.unshapley.results.made import report_of, valuation_of
 from unshapley.results.report.sections import (
     PAIRS,
     clearest_pairs,
@@ -84,3 +85,12 @@ def test_tables_with_findings_come_first():
     rows = findings_rows([of("a"), of("b", warnings=["few"]), of("c", critical=["text"])])
     assert [row["table"] for row in rows] == ["c", "b", "a"]
     assert [row["met"] for row in rows] == [1, 2, 2]
+
+
+def test_passages_in_common_name_their_owners_and_are_escaped():
+    copy = {"document": "a/<b>.txt", "other": "c/d.txt", "other_table": "north", "similarity": 0.934, "passage": "<script>alert(1)</script>"}  # fmt: skip
+    found = {"table": "a", "expectations": 1, "results": [], "critical": [], "warnings": ["near"]}
+    page = report_of(valuation_of({"a": 0.1, "b": 0.2}), [{**found, "examples": [copy]}])
+    assert "a/&lt;b&gt;.txt of a, c/d.txt of north, 93 % alike" in page
+    assert "<q>&lt;script&gt;alert(1)&lt;/script&gt;</q>" in page
+    assert "passages in common" not in report_of(valuation_of({"a": 0.1, "b": 0.2}), [found])

@@ -90,6 +90,7 @@ def findings_rows(validation: Sequence[Mapping[str, Any]]) -> list[dict[str, Any
     """What validation found in each table: those with findings first, critical ones before all."""
     rows = [
         {
+            "examples": (),  # of tables of text
             **table,
             "met": sum(result["success"] for result in table["results"]),
             "finding": "critical" if table["critical"] else "warning" if table["warnings"] else "",
