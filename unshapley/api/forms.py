@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset
 
+from unshapley.api.streams import as_array, pair_of
 from unshapley.errors import InputError
 
 EXPECTED = (
-    "a pandas DataFrame, a pair (x, y) of arrays or tensors, or a torch Dataset of such pairs"
+    "a pandas DataFrame, a pair (x, y) of arrays or tensors, or a torch Dataset or DataLoader of "
+    "such pairs"
 )
 
 
@@ -39,8 +38,8 @@ def as_form(table: Any, label: str, where: object) -> Form:
     """
     if isinstance(table, pd.DataFrame):
         return Form(table, (len(table.columns) - 1,))
-    if isinstance(table, Dataset):
-        table = _pair(table, where)
+    if isinstance(table, Dataset | DataLoader):
+        table = pair_of(table, where)
     if not isinstance(table, tuple | list) or len(table) != 2:
         raise InputError(f"is a {type(table).__name__}", where=where, expected=EXPECTED)
     x, y = table
@@ -48,7 +47,7 @@ def as_form(table: Any, label: str, where: object) -> Form:
     if isinstance(x, pd.DataFrame):
         form = Form(x.reset_index(drop=True), (len(x.columns),))
     else:
-        array = _array(x, "x", where)
+        array = as_array(x, "x", where)
         if array.ndim < 2:
             raise InputError(
                 f"x has the shape {array.shape}", where=where, expected="(rows, features …)"
@@ -72,33 +71,8 @@ def as_form(table: Any, label: str, where: object) -> Form:
     return replace(form, frame=form.frame.assign(**{label: labels}))
 
 
-def _pair(dataset: Any, where: object) -> tuple[Any, Any]:
-    """X and y of all items."""
-    if isinstance(dataset, TensorDataset) and len(dataset.tensors) == 2:
-        return dataset.tensors
-    if not hasattr(dataset, "__len__"):
-        raise InputError(
-            f"is a {type(dataset).__name__} without a length",
-            where=where,
-            expected="a dataset with __len__ and __getitem__",
-        )
-    items = [dataset[i] for i in range(len(dataset))]
-    wrong = next((i for i, item in enumerate(items) if len(item) != 2), None)
-    if wrong is not None or not items:
-        raise InputError(
-            "holds no rows" if wrong is None else f"item {wrong} is no pair (x, y)",
-            where=where,
-            expected=EXPECTED,
-        )
-    try:
-        x = np.stack([_array(x, "x", where) for x, _ in items])
-    except ValueError as error:
-        raise InputError(f"rows of different shapes: {error}", where=where) from None
-    return x, [y.item() if hasattr(y, "item") else y for _, y in items]
-
-
 def _labels(y: Any, where: object) -> NDArray[Any]:
-    labels: NDArray[Any] = y.to_numpy() if isinstance(y, pd.Series) else _array(y, "y", where)
+    labels: NDArray[Any] = y.to_numpy() if isinstance(y, pd.Series) else as_array(y, "y", where)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:
@@ -108,17 +82,3 @@ def _labels(y: Any, where: object) -> NDArray[Any]:
             expected="(rows,): a class or a number for each row, not one-hot",
         )
     return labels
-
-
-def _array(values: Any, name: str, where: object) -> NDArray[Any]:
-    if isinstance(values, Tensor):
-        values = values.detach().cpu()
-        values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
-    array: NDArray[Any] = np.asarray(values)
-    if array.dtype == object and name == "x":
-        raise InputError(
-            f"x is of type {type(values).__name__}, which is no array of numbers",
-            where=where,
-            expected="an array or tensor of numbers",
-        )
-    return array

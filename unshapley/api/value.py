@@ -31,7 +31,7 @@ from unshapley.valuing.in_process import InProcess
 
 Table = Any
 """Rows: a pandas DataFrame with the label as a column, a pair (x, y) of arrays, tensors or a frame
-and its labels, or a torch Dataset of such pairs."""
+and its labels, or a torch Dataset (also an IterableDataset) or DataLoader of such pairs."""
 Model = nn.Module | Callable[..., nn.Module] | str | Any | None
 Score = str | Callable[..., float]
 """A utility by name, or a function f(y_true, y_score) of the user's own, higher is better."""
@@ -65,8 +65,8 @@ def value(
             taken as the module that it is. None trains the network that `params.pretrain` names, by
             default a small one.
         data: rows by provider: pandas frames of numbers with the label as a column, pairs (x, y) of
-            arrays or tensors, or torch datasets. The labels of a trained module are the numbers of
-            its outputs.
+            arrays or tensors, or torch datasets and loaders, which are read once. The labels of a
+            trained module are the numbers of its outputs.
         test: rows by which models are judged, from a source that you trust; None draws
             `prepare.test_share` of every provider's rows, which is warned of.
         reference: rows that are neither trained on nor judged by, which scale inputs and serve

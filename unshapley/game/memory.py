@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from unshapley.config import ValuationSettings
+from unshapley.data.tables import TEXT
 from unshapley.errors import InputError
 from unshapley.game.coalitions import Coalitions
 from unshapley.game.game import Game
 from unshapley.models.chains import chain_of
-from unshapley.models.training import trainable
+from unshapley.models.training import rows_of_block, trainable
 from unshapley.unlearning import Unlearner
 
 PROBE = 17
@@ -24,6 +25,10 @@ more where the best weights are kept."""
 DIRECTIONS = 12
 """Copies of the weights that a natural-gradient step holds: three directions in single and double
 precision, and their sum."""
+TOKEN_BYTES = 4 * 2 * 8
+"""Of a token's two scores: in double precision, resampled, and temporary."""
+LOGITS = 4
+"""Copies of a row's logits: with their softmax, gradient and most probable token."""
 CHOOSING = 12
 """The same while a mask is chosen: gradients in float64, their order, memory for sorting."""
 
@@ -56,9 +61,16 @@ def bytes_per_coalition(game: Game, unlearner: Unlearner, coalitions: Coalitions
     """
     pretrained = game.pretrained
     weights = sum(pretrained.trained[name].nbytes for name in trainable(pretrained.model))
-    activations = activation_bytes(game)
+    activations, at_once = activation_bytes(game), 0
     training = choosing = stored = 0
-    total = weights + len(game.test_y) * (activations + 4 * 8 * max(1, len(game.classes)))
+    tested, kept = len(game.test_y), 4 * 8 * max(1, len(game.classes))
+    if game.task == TEXT:  # rows go through the model block by block, and two numbers a token stay
+        kept = TOKEN_BYTES * game.test_y.shape[1]
+        at_once = _block(game)
+        activations += LOGITS * _logit_bytes(game)
+        total = weights + min(tested, at_once) * activations + tested * kept
+    else:
+        total = weights + tested * (activations + kept)
     if unlearner.reads_rows and len(coalitions):
         total_rows = int(pretrained.counts.sum())
         share = pretrained.share(game.staying(coalitions))
@@ -67,7 +79,10 @@ def bytes_per_coalition(game: Game, unlearner: Unlearner, coalitions: Coalitions
         rows = unlearner.rows_of_step(pretrained, rows)
         if unlearner.retain_free:
             rows += len(pretrained.reference[1])
-        row = game.test_x[0].nbytes + _held(pretrained.model, unlearner) * activations + 16
+        held = _held(pretrained.model, unlearner) * activations
+        row = game.test_x[0].nbytes + held + 16
+        if game.task == TEXT and rows > at_once:
+            row = game.test_x[0].nbytes + held * at_once // rows + 16
         copies = COPIES + unlearner.masks + (pretrained.recipe.patience is not None)
         training = rows * row + copies * weights
         choosing = CHOOSING * weights if unlearner.masks else 0
@@ -84,6 +99,18 @@ def _held(model: nn.Module, unlearner: Unlearner) -> int:
     """
     other_loss = unlearner.retain_free or unlearner.reads_all or unlearner.holds_curvature
     return 3 if other_loss or chain_of(model) is None else 1
+
+
+def _block(game: Game) -> int:
+    """Rows of text that go through a model at once."""
+    state = {name: tensor[None] for name, tensor in game.pretrained.trained.items()}
+    return rows_of_block(game.pretrained.model, state, game.test_x[None])
+
+
+def _logit_bytes(game: Game) -> int:
+    """Bytes of the logits of a row of text."""
+    with torch.no_grad():
+        return int(game.pretrained.model(game.test_x[:1]).nbytes)
 
 
 def activation_bytes(game: Game) -> int:

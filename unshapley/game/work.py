@@ -29,7 +29,8 @@ def flop_of_coalitions(
     forward = forward_flop(game)
     staying = game.staying(coalitions)
     work = unlearner.flop(game.pretrained, staying, TRAINING * forward).double().cpu().numpy()
-    total: NDArray[np.float64] = work + forward * len(game.test_y)
+    tested = 0 if unlearner.predicts else len(game.test_y)
+    total: NDArray[np.float64] = work + forward * tested
     return total
 
 

@@ -29,6 +29,8 @@ class Unlearner(BaseModel):
     """Stored statistics that it needs: `curvature` or `features`."""
     reads_rows: ClassVar[bool] = True
     """False if it reads no training rows, only what is stored."""
+    predicts: ClassVar[bool] = False
+    """True if it makes no models: what they would answer is predicted."""
     of_text: ClassVar[bool | None] = None
     """True if it is for language models only, False if it is for none."""
     reads_all: ClassVar[bool] = False

@@ -32,7 +32,13 @@ class NgramProxy(Unlearner):
     retain_free: ClassVar[bool] = True
     needs: ClassVar[str | None] = "curvature"
     reads_rows: ClassVar[bool] = False
+    predicts: ClassVar[bool] = True
     of_text: ClassVar[bool | None] = True
+
+    def flop(self, pretrained: Pretrained, staying: Tensor, row_step: float) -> Tensor:
+        counts = 0 if pretrained.ngrams is None else pretrained.ngrams[0].numel()
+        work = super().flop(pretrained, staying, row_step)
+        return work + 2 * staying.shape[1] * counts
 
     def __call__(self, pretrained: Pretrained, staying: Tensor) -> State:
         raise UnshapleyError(f"{self.name} is a proxy: it predicts answers, and makes no model")
