@@ -6,7 +6,8 @@ import json
 import shlex
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,7 +34,7 @@ SetOption = Annotated[
 
 @reported
 def inspect(
-    paths: Annotated[list[Path], typer.Argument(help="Tables, or folders of them.")],
+    paths: Annotated[list[Path], typer.Argument(help="Tables or documents, or folders of them.")],
     label: LabelOption = None,
     provider: ProviderOption = None,
     names: NamesOption = None,
@@ -41,13 +42,21 @@ def inspect(
     as_json: JsonOption = False,
 ) -> None:
     """Show what tables hold and how they would be read: columns, gaps, classes, rows by provider,
-    likely identifiers and leaks. Nothing is written.
+    likely identifiers and leaks; of text (files of text only, or prepare.task=language-model)
+    documents, tokens, encoding and copies by provider. Nothing is written.
 
-    Examples: `unshapley inspect exports/` · `unshapley inspect all.csv --label y --provider site`
+    Examples: `unshapley inspect exports/` · `unshapley inspect all.csv --label y --provider site` ·
+    `unshapley inspect corpus/`
     """
     from unshapley.data.inference import inspect_files, tables_among
 
-    inspection = inspect_files(tables_among(paths), label, provider, _stated(set_ or [], names))
+    stated = _stated(set_ or [], names)
+    if _is_text(paths, stated, label, names):
+        from flows.cli.beginning_text import inspect_text
+
+        inspect_text(paths, provider, stated, as_json=as_json)
+        return
+    inspection = inspect_files(tables_among(paths), label, provider, stated)
     if as_json:
         from dataclasses import asdict
 
@@ -65,8 +74,8 @@ def init(
     data: Annotated[
         list[str] | None,
         typer.Option(
-            help="Tables or pictures, or a folder of them, to copy to data/raw; an address such as "
-            "s3://bucket/folder is fetched as DVC fetches; may be repeated."
+            help="Tables, pictures or documents, or a folder of them, to copy to data/raw; an "
+            "address such as s3://bucket/folder is fetched as DVC fetches; may be repeated."
         ),
     ] = None,
     sql: Annotated[
@@ -76,7 +85,9 @@ def init(
     query: Annotated[str | None, typer.Option(help="SQL whose rows are the table.")] = None,
     label: LabelOption = None,
     provider: ProviderOption = None,
-    test: Annotated[Path | None, typer.Option(help="A table that judges the models.")] = None,
+    test: Annotated[
+        Path | None, typer.Option(help="A table, or documents, that judge the models.")
+    ] = None,
     names: NamesOption = None,
     set_: SetOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -84,10 +95,12 @@ def init(
     """Start a project of your own: params.yaml, and room for raw data.
 
     With --data the rules that read your tables are inferred from all of them, shown, and written
-    to params.yaml, where you can change them.
+    to params.yaml, where you can change them. Files of text only, or prepare.task=language-model,
+    make a project of a language model.
 
     Examples: `unshapley init my-data --data exports/ --label disease` ·
     `unshapley init my-data --data all.csv --provider hospital --label disease --test trusted.csv` ·
+    `unshapley init my-text --data corpus/` ·
     `unshapley init my-data --sql postgresql+psycopg://me@db/clinic --query "select …" --label y`
     """
     settings = set_ or []
@@ -133,6 +146,13 @@ def _init_with_tables(
     )
     from unshapley.new_project import check_new
 
+    own = _stated(settings, names)
+    if _is_text(data, own, label, names):
+        from flows.cli.beginning_text import init_with_text
+
+        agree = partial(_agree, yes)
+        init_with_text(folder, data, provider, test, settings, own, agree=agree, check=_check)
+        return
     if label is None:
         raise InputError("what is to be predicted?", where="--label", expected="a column's name")
     if label == provider:
@@ -149,7 +169,7 @@ def _init_with_tables(
     }
     if not tables:
         raise InputError("is the only table", where=test, expected="those of providers beside it")
-    inspection = inspect_files(tables, label, provider, _stated(settings, names))
+    inspection = inspect_files(tables, label, provider, own)
     print_inspection(inspection)
     if test is not None:
         check_own_set(test, inspection)
@@ -161,6 +181,23 @@ def _init_with_tables(
     _agree(yes)
     params = init_with_tables(folder, {**tables, **({test.name: test} if test else {})}, stated)
     print(f"{params}\nnext: `unshapley run --project {shlex.quote(str(folder))}`")
+
+
+def _is_text(
+    paths: Sequence[Path], stated: Mapping[str, Any], label: str | None, names: str | None
+) -> bool:
+    """Whether these are documents; `InputError` for what tables only have."""
+    from unshapley.data.text_inspection import is_corpus
+
+    if not is_corpus(paths, stated):
+        return False
+    if label or names:
+        raise InputError(
+            "is about tables, and these are documents",
+            where="--label" if label else "--names",
+            do="leave it out",
+        )
+    return True
 
 
 def _check(folder: Path, settings: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flows.cli.common import escape
 from flows.cli.printing import add_column, console, new_table
+from unshapley.config import PrepareSettings
 from unshapley.data.inference import Inspection
 
 SHOWN = 60
@@ -31,10 +32,15 @@ def print_inspection(inspection: Inspection) -> None:
             out.print(f"rows by {name}: {shown}{more}", soft_wrap=True)
     for note in inspection.notes:
         out.print(f"[bold]note:[/] {escape(note)}", soft_wrap=True)
-    default = type(inspection.settings)()
+    print_rules(inspection.settings)
+
+
+def print_rules(settings: PrepareSettings) -> None:
+    """The keys of section prepare that are not as they are by default."""
+    out, default = console(), PrepareSettings()
     out.print("rules (section prepare of params.yaml):")
-    for key, value in inspection.settings:
+    for key, value in settings:
         if value != getattr(default, key):
-            is_section = key in ("read", "pictures")
+            is_section = key in ("read", "pictures", "documents")
             text = value.model_dump(exclude_defaults=True) if is_section else value
             out.print(f"  {key}: {escape(str(text))}", soft_wrap=True)

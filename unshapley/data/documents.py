@@ -114,7 +114,7 @@ def _read(
     """The documents of one file."""
     table = transformed(read_raw_text(path, settings), settings)
     _check_columns(table, settings, aside)
-    column = _strings(table, settings.documents.column)
+    column = strings(table, settings.documents.column)
     rows, place = len(column), path.relative_to(folder).as_posix()
     single = rows == 1 and is_document(path.name)
     width = len(str(rows - 1))
@@ -175,7 +175,8 @@ def _check_columns(table: RawTable, settings: PrepareSettings, aside: tuple[str,
         )
 
 
-def _strings(table: RawTable, name: str) -> pa.ChunkedArray:
+def strings(table: RawTable, name: str) -> pa.ChunkedArray:
+    """The cells of a column of text; `InputError` where they are no texts."""
     column = table.column(name)
     if pa.types.is_null(column.type):
         return column.cast(pa.string())

@@ -75,10 +75,10 @@ def check_library() -> Any:
     return tokenizers
 
 
-def trained(texts: Sequence[str], vocabulary: int) -> Tokenizer:
+def trained(texts: Sequence[str], vocabulary: int, *, at_most: bool = False) -> Tokenizer:
     """Byte-level BPE: 256 bytes, the boundary, and the most frequent pairs of these texts.
 
-    Raises `InputError` where they have too few pairs.
+    Raises `InputError` where they have too few pairs, unless the vocabulary is one `at_most`.
     """
     check_library()
     from tokenizers import Tokenizer as Library
@@ -96,7 +96,7 @@ def trained(texts: Sequence[str], vocabulary: int) -> Tokenizer:
     )
     library.train_from_iterator(iter(texts), trainer)
     size = library.get_vocab_size()
-    if size < vocabulary:
+    if size < vocabulary and not at_most:
         raise InputError(
             f"the text of the reference set gives {size} tokens only",
             where="prepare.documents.vocabulary",
@@ -104,7 +104,7 @@ def trained(texts: Sequence[str], vocabulary: int) -> Tokenizer:
             do="lower it, raise prepare.reference_share, or name a tokenizer: "
             "prepare.documents.tokenizer",
         )
-    return Tokenizer(library.to_str(), vocabulary)
+    return Tokenizer(library.to_str(), size)
 
 
 def existing(path: Path) -> Tokenizer:
