@@ -40,6 +40,9 @@ class ReadSettings(Section):
         description="between columns; by default a comma, in .tsv files a tabulator",
     )  # fmt: skip
     decimal: Literal[".", ","] = Field(".", description="point or comma in numbers")
+    thousands: Literal[".", ",", " ", "'"] | None = Field(
+        None, description="what groups the digits of numbers: 1.234,5 is read as 1234,5"
+    )
     encoding: str = Field("utf-8", description="of the characters")
     header: bool = Field(True, description="whether the first line names the columns")
     names: list[str] = Field([], description="of all columns, in place of the header")
@@ -55,6 +58,12 @@ class ReadSettings(Section):
         except LookupError:
             raise ValueError(f"encoding {encoding!r} is unknown; utf-8 or latin-1, say") from None
         return encoding
+
+    @model_validator(mode="after")
+    def _check_marks(self) -> ReadSettings:
+        if self.thousands == self.decimal:
+            raise ValueError("thousands and decimal are the same mark")
+        return self
 
 
 class PictureSettings(Section):

@@ -15,6 +15,7 @@ from flows.cli import (
     plan,
     project,
     refresh,
+    tracking,
     valuation,
     verify,
 )
@@ -38,6 +39,7 @@ for group in (
     verify,
     audit,
     history,
+    tracking,
     refresh,
     analysis,
     fidelity,

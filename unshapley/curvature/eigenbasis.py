@@ -101,7 +101,8 @@ def layers_of(model: nn.Module, state: State, parameters: Sequence[str], x: Tens
     with torch.no_grad(), forward_hooks({f.name: f.module for f in found}, count):
         functional_call(model, state, (x[:1],))
     covered = set(parameters)
-    return [f for f in found if calls.get(f.name) == 1 and covered.issuperset(f.parameters)]
+    once = [f for f in found if calls.get(f.name) == 1 and f.parameters]  # frozen ones have none
+    return [f for f in once if covered.issuperset(f.parameters)]
 
 
 def outside_of(layers: Sequence[Layer], parameters: Sequence[str]) -> list[str]:

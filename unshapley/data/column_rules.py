@@ -186,7 +186,10 @@ def _of_texts(kind: str, decision: str | None, known: pd.Series, read: ReadSetti
         return ["left out: numbers with leading zeros are codes"]
     if others.str.fullmatch(WRITTEN_OTHERWISE).mean() > 0.5:
         plain = f"1234{read.decimal}5"
-        return [f"left out: numbers are written otherwise than {plain}, as {_first(others)}"]
+        return [
+            f"left out: numbers are written otherwise than {plain}, as {_first(others)}: see "
+            "prepare.read.thousands, or take units off by prepare.transform"
+        ]
     return reasons
 
 

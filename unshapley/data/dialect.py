@@ -1,7 +1,8 @@
-"""How text files seem to be written: their separator, decimal comma and header."""
+"""How text files seem to be written: their separator, marks in numbers, and header."""
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,13 +10,16 @@ from typing import Any
 
 from unshapley.config import PrepareSettings, ReadSettings, parse_params
 from unshapley.data.columns import NUMBER
-from unshapley.data.reading import SEPARATORS, TEXT, usual_separator
+from unshapley.data.reading import SEPARATORS, TEXT, grouped_number, usual_separator
 from unshapley.errors import InputError
+
+COMMA = r"^\s*[+-]?(\d+|\d{1,3}([. ']\d{3})+),\d+\s*$"
+"""A number with a decimal comma."""
 
 
 def dialect_of(paths: Sequence[Path], stated: Mapping[str, Any]) -> ReadSettings:
-    """Separator, decimal comma and header of the text files, from the beginning of the first, where
-    they are not stated.
+    """Separator, marks in numbers and header of the text files, from the beginning of the first,
+    where they are not stated.
     """
     own = prepare_settings({"read": stated}).read
     texts = [path for path in paths if path.suffix.lower() in TEXT]
@@ -27,16 +31,29 @@ def dialect_of(paths: Sequence[Path], stated: Mapping[str, Any]) -> ReadSettings
     if not lines:
         raise InputError("is empty", where=texts[0], expected="a table")
     separator = own.separator or max(SEPARATORS, key=lines[0].count)
-    cells = [line.split(separator) for line in lines]
+    cells = list(csv.reader(lines, delimiter=separator))
     header = not any(re.match(NUMBER, cell.strip()) for cell in cells[0])
-    decimals = [c for row in cells[1:] for c in row if re.match(r"^\s*[+-]?\d+,\d+\s*$", c)]
+    below = [cell for row in cells[1:] for cell in row]
+    comma = separator != "," and any(re.match(COMMA, cell) for cell in below)
+    decimal = stated.get("decimal") or ("," if comma else ".")
     default = usual_separator(texts[0])
     found = {
         "separator": None if separator == default else separator,
-        "decimal": "," if decimals and separator != "," else ".",
+        "decimal": decimal,
+        "thousands": _thousands(below, decimal),
         "header": header,
     }
     return prepare_settings({"read": {**found, **stated}}).read
+
+
+def _thousands(cells: Sequence[str], decimal: str) -> str | None:
+    """What groups digits, where numbers have it beside decimals: 1,234 alone may be a fraction."""
+    for mark in ",.' ":
+        if mark != decimal and any(
+            decimal in cell and re.match(grouped_number(mark, decimal), cell) for cell in cells
+        ):
+            return mark
+    return None
 
 
 def prepare_settings(keys: Mapping[str, Any]) -> PrepareSettings:

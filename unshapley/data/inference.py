@@ -22,6 +22,7 @@ from unshapley.data.names import provider_name
 from unshapley.data.pictures import is_picture
 from unshapley.data.reading import SUFFIXES, RawTable, read_file, with_missing
 from unshapley.data.sources import files_like, is_table, provider_of, table_files
+from unshapley.data.unusable import alike, of_nested, without_nested
 from unshapley.errors import InputError
 
 
@@ -59,13 +60,15 @@ def inspect_files(
     if all(is_picture(name) for name in files):
         return _of_pictures(files, label, own)
     read = dialect_of(paths, own.get("read") or {})
-    tables = {path: read_file(path, read) for path in paths}
-    frame = _all_rows(tables, label, provider, read)
-    if provider:
-        _check_providers(frame[provider])
     columns = own.pop("columns", None) or {}
     drop = own.pop("drop", None) or []
+    tables = alike({path: read_file(path, read) for path in paths}, {*drop} - {label, provider})
+    tables, nested = without_nested(tables, {label, provider})
+    frame = _all_rows(tables, label, provider, read)
+    if provider:
+        _check_providers(tables, provider, read)
     rules = Rules(missing=set(read.missing), stated={**columns, **dict.fromkeys(drop, "drop")})
+    rules.drop += nested
     facts = []
     for name in frame.columns:
         if name in (label, provider, own.get("group"), own.get("time")):
@@ -75,6 +78,7 @@ def inspect_files(
     task, classes = _task(frame, label, read, rules)
     if label is not None:
         facts = with_leaks(facts, frame, label, rules)
+    facts += [of_nested(name, kind) for name, kind in nested.items()]
     if not any(fact.name not in rules.drop for fact in facts):
         rules.notes.append("no column is left that the label could be predicted from")
     chosen: dict[str, Any] = {
@@ -159,18 +163,20 @@ def tables_among(paths: Sequence[Path]) -> dict[str, Path]:
     return dict(found)
 
 
-def _check_providers(column: pd.Series) -> None:
+def _check_providers(tables: Mapping[Path, RawTable], name: str, read: ReadSettings) -> None:
     """Raise `InputError` for what `prepare` would refuse in the column of providers."""
-    where = f"column {column.name!r}"
-    if column.isna().any():
-        raise InputError(
-            f"{int(column.isna().sum())} of {len(column)} cells are empty",
-            where=where,
-            expected="the provider of every row",
-            do="fill them in, or leave these rows out of the file",
-        )
-    for text in column.unique():
-        provider_name(text, where=where)
+    for path, table in tables.items():
+        cells = _texts(table.column(name), read)
+        if cells.isna().any():
+            raise InputError(
+                f"column {name!r}: {int(cells.isna().sum())} of {len(cells)} cells are empty, the "
+                f"first in row {int(cells.isna().to_numpy().argmax())}",
+                where=path,
+                expected="the provider of every row",
+                do="fill them in, or leave these rows, such as one of totals, out of the file",
+            )
+        for text in cells.unique():
+            provider_name(text, where=f"column {name!r}")
 
 
 def _rows_of(files: Mapping[str, Path], tables: Mapping[Path, RawTable]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -151,7 +152,7 @@ def check_prepared(schema: Schema, params: Params, where: Path) -> None:
     """Raise `InputError` if the tables on disk were prepared with other parameters."""
     defaults = prepared_with(Params())
     for section, settings in prepared_with(params).items():
-        recorded = {**defaults[section], **schema.prepared.get(section, {})}
+        recorded = _merged(defaults[section], schema.prepared.get(section, {}))
         changed = [key for key in settings if recorded.get(key) != settings[key]]
         if changed:
             key = changed[0]
@@ -161,6 +162,15 @@ def check_prepared(schema: Schema, params: Params, where: Path) -> None:
                 expected=f"{settings[key]!r}, as in params.yaml",
                 do="run `unshapley prepare` (or `dvc repro`), or restore params.yaml",
             )
+
+
+def _merged(defaults: Mapping[str, Any], stated: Mapping[str, Any]) -> dict[str, Any]:
+    """What is stated, and the defaults of keys that an older version did not know."""
+    out = {**defaults, **stated}
+    for key, value in defaults.items():
+        if isinstance(value, Mapping) and isinstance(out[key], Mapping):
+            out[key] = _merged(value, out[key])
+    return out
 
 
 def _write(project: Project, schema: Schema, sets: Sets, tokenizer: Tokenizer | None) -> None:

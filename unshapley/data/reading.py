@@ -27,6 +27,8 @@ UNNAMED = "Unnamed: {}"
 CELL = 4
 """Bytes of a cell, at least, once it is read."""
 SEPARATORS = ",;\t|"
+SPACES = " \u00a0\u202f"
+"""All that looks like a space between the digits of a number."""
 STREAM = b"\xff\xff\xff\xff"
 """First bytes of a stream of Arrow record batches."""
 
@@ -121,7 +123,26 @@ def _read_text(path: Path, settings: ReadSettings) -> pa.Table:
         read.use_threads = False
         read.block_size = _whole(path)  # a cell may be longer than a block
         rows = pa.csv.read_csv(path, read, parse, convert)
+    if settings.thousands:
+        columns = [_ungrouped(rows.column(i), settings) for i in range(rows.num_columns)]
+        rows = pa.table(columns, names=unique)
     return rows.rename_columns([n or UNNAMED.format(i) for i, n in enumerate(names)])
+
+
+def grouped_number(thousands: str, decimal: str) -> str:
+    """Pattern of a number whose digits are in groups of three."""
+    mark = f"[{SPACES}]" if thousands == " " else f"[{thousands}]"
+    return rf"^\s*[+-]?\d{{1,3}}({mark}\d{{3}})+([{decimal}]\d+)?\s*$"
+
+
+def _ungrouped(texts: pa.ChunkedArray, settings: ReadSettings) -> pa.ChunkedArray:
+    """Numbers without what groups their digits; other cells as they are."""
+    assert settings.thousands is not None
+    grouped = pc.match_substring_regex(texts, grouped_number(settings.thousands, settings.decimal))
+    plain = texts
+    for mark in SPACES if settings.thousands == " " else settings.thousands:
+        plain = pc.replace_substring(plain, mark, "")
+    return pc.if_else(grouped, plain, texts)
 
 
 def usual_separator(path: Path) -> str:
@@ -149,6 +170,8 @@ def _read_typed(path: Path, suffix: str) -> pa.Table:
         rows = _read_json(path)
     else:
         rows = _read_arrow(path)
+    while any(pa.types.is_struct(kind) for kind in rows.schema.types):
+        rows = rows.flatten()  # {"device": {"id": 3}} is a column device.id
     columns = [_plain(rows.column(i)) for i in range(rows.num_columns)]
     return pa.table(columns, names=rows.column_names)
 

@@ -107,7 +107,8 @@ def record_of(
     counts = pretrained.counts.tolist()
     return ModelRecord(
         recipe=pretrained.recipe,
-        architecture_source=source or source_of_architecture(pretrained.recipe.architecture),
+        architecture_source=source
+        or source_of_architecture(pretrained.recipe.architecture, pretrained.recipe.kwargs),
         in_features=schema.inputs,
         classes=schema.outputs,
         partitions=dict(partitions),

@@ -2,5 +2,6 @@
 
 from unshapley.models.architectures import cnn, mlp
 from unshapley.models.gpt import gpt
+from unshapley.models.huggingface import huggingface
 
-__all__ = ["cnn", "gpt", "mlp"]
+__all__ = ["cnn", "gpt", "huggingface", "mlp"]

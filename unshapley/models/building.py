@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from unshapley.errors import InputError
 from unshapley.extensions import import_object, source_of
+from unshapley.files import digest, sha256
 from unshapley.models.adapting import TwoLogits, check_noise, standardised, with_seeded_noise
 from unshapley.models.batching import State, probe_batching
 
@@ -173,7 +174,12 @@ def _tokens_checked(model: nn.Module, architecture: str, context: int, vocabular
     )
 
 
-def source_of_architecture(architecture: str) -> str:
-    """Hex SHA-256 of the source that defines the architecture."""
+def source_of_architecture(architecture: str, kwargs: Mapping[str, Any]) -> str:
+    """Hex SHA-256 of the source that defines the architecture, and of the files that it reads where
+    it says so: `reads(kwargs)` of the callable gives their paths.
+    """
     factory = import_object(architecture, "architecture", "pretrain.architecture")
-    return source_of(architecture, factory)
+    source, reads = source_of(architecture, factory), getattr(factory, "reads", None)
+    if reads is None:
+        return source
+    return digest([source, {path.name: sha256(path) for path in reads(kwargs)}])

@@ -163,10 +163,11 @@ def load_files(folder: Path, record: ModelRecord) -> tuple[nn.Module, State, Sta
     """Module, pretrained, initial and rewind state, each checked against the record; no rewind
     state of an imported model.
     """
-    model = record.build()
-    if source_of_architecture(record.recipe.architecture) != record.architecture_source:
+    model, recipe = record.build(), record.recipe
+    if source_of_architecture(recipe.architecture, recipe.kwargs) != record.architecture_source:
         raise OwnCodeError(
-            "the file that defines the architecture changed since the model was trained",
+            "the file that defines the architecture, or one that it reads, changed since the model "
+            "was trained",
             where=record.recipe.architecture,
             do=f"{record.again}, or restore the file",
         )

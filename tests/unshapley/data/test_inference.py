@@ -107,14 +107,14 @@ def test_why_a_column_is_left_out_is_said_as_it_is(tmp_path):
     rows = []
     for i in range(40):
         lab, score = ("<3.0", "few") if i < 5 else (i + 0.25, 4)
-        rows.append(f'0{i}1,{lab},{score},"{i + 1},200.5{i}",P{i}x,{i % 2}')
+        rows.append(f"0{i}1,{lab},{score},{i + 1}.5 %,P{i}x,{i % 2}")
     (tmp_path / "a.csv").write_text("\n".join(["ward,lab,score,cost,code,y", *rows]))
     facts = inspect_files({"a.csv": tmp_path / "a.csv"}, "y").columns
     assert {fact.name: fact.notes[-1] for fact in facts} == {
         "ward": "left out: numbers with leading zeros are codes",
         "lab": "left out: 5 of 40 cells are no numbers, as '<3.0'; prepare.columns: {lab: number_or_missing} takes these as missing",
         "score": "5 of 40 cells are no numbers, as 'few'",
-        "cost": "left out: numbers are written otherwise than 1234.5, as '1,200.50'",
+        "cost": "left out: numbers are written otherwise than 1234.5, as '1.5 %': see prepare.read.thousands, or take units off by prepare.transform",
         "code": "left out: it holds names or codes",
     }
 

@@ -1,12 +1,13 @@
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
-from unshapley.config import FaultSettings, PrepareSettings, parse_params
+from unshapley.config import FaultSettings, Params, PrepareSettings, parse_params
 from unshapley.data.encoding import encode
 from unshapley.data.faults import plant
-from unshapley.data.preparation import prepare
+from unshapley.data.preparation import check_prepared, prepare, prepared_with
 from unshapley.data.reading import of_frame
 from unshapley.data.sources import read_raw
 from unshapley.data.tables import Schema, read_table
@@ -27,6 +28,16 @@ def partitions() -> dict[str, pd.DataFrame]:
 def encoded(frames: dict[str, pd.DataFrame], **settings):
     raw = {name: of_frame(frame, f"provider {name}") for name, frame in frames.items()}
     return encode(raw, PrepareSettings(**settings))
+
+
+def test_a_key_that_an_older_version_did_not_know_makes_no_table_stale(tmp_path):
+    prepared = prepared_with(Params())
+    del prepared["prepare"]["read"]["thousands"], prepared["prepare"]["task"]
+    schema = replace(SCHEMA, prepared=prepared)
+    check_prepared(schema, Params(), tmp_path)
+    other = Params(prepare={"read": {"thousands": "'"}})
+    with pytest.raises(InputError, match="were prepared with prepare.read = .*'thousands': None"):
+        check_prepared(schema, other, tmp_path)
 
 
 def test_faults_change_only_their_provider():
