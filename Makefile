@@ -1,6 +1,6 @@
 # make valuation   set up, then value the providers (or see that nothing changed)
 # make test        set up, then run all tests
-.PHONY: help setup valuation valuation-faulty test test-fast drill check site benchmark clean
+.PHONY: help setup valuation valuation-faulty valuation-text valuation-text-faulty test test-fast drill check site benchmark clean
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -13,6 +13,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 help:
 	@sed -n 's/^# //p' Makefile
 	@echo "make valuation-faulty   the same with three planted faults, in .faulty"
+	@echo "make valuation-text  whose text is worth what to a small language model, in .text"
+	@echo "make valuation-text-faulty  the same with a planted copy and planted garbage, in .text-faulty"
 	@echo "make test-fast  those without a flow or a process of their own"
 	@echo "make drill      long tests: every moment of a kill, every step of a refresh"
 	@echo "make check      lint, types and the import contracts"
@@ -49,6 +51,19 @@ valuation-faulty: setup
 	$(BIN)/unshapley pretrain --project .faulty
 	$(BIN)/unshapley run --project .faulty
 
+# documents of the standard library by package; a second time it says that nothing changed
+valuation-text: TEXT := .text
+valuation-text-faulty: TEXT := .text-faulty
+# who plants garbage may not judge: its own test documents would be garbage
+valuation-text-faulty: FAULTS := --set 'faults.duplicate={xml: email}' --set 'faults.garbage={urllib: 1.0}' \
+  --set 'prepare.test_from=[asyncio, http, importlib, logging, multiprocessing, topics, unittest]'
+valuation-text valuation-text-faulty: setup
+	@test -e $(TEXT)/params.yaml || { rm -rf $(TEXT)-corpus && \
+	  $(BIN)/python examples/standard_library.py $(TEXT)-corpus && \
+	  $(BIN)/unshapley init $(TEXT) --data $(TEXT)-corpus --yes $(FAULTS); }
+	$(BIN)/unshapley run --project $(TEXT)
+	$(BIN)/unshapley report --project $(TEXT)
+
 test: setup
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
@@ -71,4 +86,4 @@ benchmark: setup
 clean:
 	@# refused while a run works here
 	@if [ -x $(BIN)/unshapley ]; then $(BIN)/unshapley clean --days 0; fi
-	rm -rf .prefect .faulty dvc_plots site
+	rm -rf .prefect .faulty .text .text-corpus .text-faulty .text-faulty-corpus dvc_plots site

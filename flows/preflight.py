@@ -18,6 +18,7 @@ from unshapley.config import Params
 from unshapley.curvature.store import CurvatureRecord, check_settings
 from unshapley.data.preparation import check_prepared
 from unshapley.data.tables import TEXT, Schema, read_table
+from unshapley.data.tokenizing import stored
 from unshapley.environment import check_numerics
 from unshapley.errors import InputError
 from unshapley.fidelity.gate import NO_RECIPE, ROWS_ABSENT
@@ -63,6 +64,8 @@ def preflight(project: Project, params: Params, step: Step = Step.RUN) -> None:
     if step >= Step.VALIDATE:
         check_complete(project, params.valuation.targets)
     check_prepared(schema, params, project.schema)
+    if schema.tokenizer:
+        stored(project.tokenizer, schema)
     if step >= Step.VALIDATE:
         check_suites(project.expectations, params.validation, schema)
         check_columns(project.expectations, schema)

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from unshapley.config import DocumentSettings
+from unshapley.data.tables import Schema
 from unshapley.data.windows import Tokens
 from unshapley.errors import InputError
-from unshapley.files import read_json
+from unshapley.files import read_json, sha256
 
 END = "<|endoftext|>"
 """The boundary of documents in a tokenizer that is trained here; its token is 0."""
@@ -59,6 +60,25 @@ def tokenizer_of(settings: DocumentSettings, texts: Sequence[str], folder: Path)
     if settings.tokenizer is None:
         return trained(texts, settings.vocabulary)
     return existing(folder / settings.tokenizer)
+
+
+def stored(path: Path, schema: Schema) -> Tokenizer:
+    """The tokenizer that prepared tables were made with, from data/tokenizer.json.
+
+    Raises `InputError` where it is missing, or another one.
+    """
+    again = "restore it with `dvc checkout`, or run `unshapley prepare`"
+    if not path.is_file():
+        raise InputError("file is missing", where=path, do=again)
+    if sha256(path) != schema.tokenizer:
+        raise InputError(
+            "is not the tokenizer that the tables were prepared with",
+            where=path,
+            expected=f"SHA-256 {schema.tokenizer}, as schema.json states",
+            do=again,
+        )
+    content = path.read_text(encoding="utf-8")
+    return Tokenizer(content, schema.vocabulary, schema.boundary, schema.unknown)
 
 
 def check_library() -> Any:

@@ -36,6 +36,14 @@ def test_init_makes_a_project_that_can_be_prepared_and_validated(tmp_path):
     assert read_table(project.test)["document"].tolist() == ["judge/x.txt"]
     assert Schema.load(project.schema).providers == ("a", "b", "c")
     assert unshapley("suites", "--project", folder).returncode == 0
+    tokenizer = project.tokenizer.read_bytes()
+    project.tokenizer.write_bytes(tokenizer + b" ")
+    done = unshapley("validate", "--project", folder)
+    assert done.returncode == 2
+    assert "is not the tokenizer that the tables were prepared with" in done.stderr
+    project.tokenizer.unlink()
+    assert "tokenizer.json: file is missing" in unshapley("validate", "--project", folder).stderr
+    project.tokenizer.write_bytes(tokenizer)
     done = unshapley("validate", "--project", folder)
     assert done.returncode == 0, done.stderr
     assert "a: (warning) near-copies stand there" in done.stdout

@@ -13,6 +13,7 @@ import pytest
 from unshapley.config import parse_params
 from unshapley.data.preparation import check_prepared, prepare, source_hashes
 from unshapley.data.tables import Schema, read_table
+from unshapley.data.tokenizing import stored
 from unshapley.data.windows import to_windows, windows_of
 from unshapley.errors import InputError
 from unshapley.project import Project
@@ -83,6 +84,8 @@ def test_folders_of_text_become_tables_of_tokens(tmp_path):
 def test_windows_of_test_documents_are_counted_by_provider(tmp_path):
     project = prepared(tmp_path, corpus())
     schema, test = Schema.load(project.schema), read_table(project.test)
+    again = stored(project.tokenizer, schema).encode(test["text"].tolist())
+    assert [a.tolist() for a in again] == [t.tolist() for t in test["tokens"]]
     assert [name[0] for name in test["document"]] == sorted("aabbcc")
     counts = [windows_of(tokens, 16) for tokens in test["tokens"]]
     assert list(schema.test_sources.items()) == [
