@@ -104,6 +104,10 @@ class PrepareSettings(Section):
         None,
         description="column that names the provider of each row; by default file names do",
     )
+    provider_names: dict[str, str] = Field(
+        {},
+        description="text in that column: name of the provider that is meant; others as they are",
+    )
     label: str = Field("label", description="name of the label column")
     label_above: float | None = Field(
         None, description="two classes: labels above this number, and all others"

@@ -18,7 +18,7 @@ from unshapley.data.columns import as_texts, check_same_columns
 from unshapley.data.dialect import dialect_of, prepare_settings
 from unshapley.data.encoding import RARE
 from unshapley.data.leaks import FEW_CLASSES, with_leaks
-from unshapley.data.names import provider_name
+from unshapley.data.names import meant, provider_name
 from unshapley.data.pictures import is_picture
 from unshapley.data.reading import SUFFIXES, RawTable, read_file, with_missing
 from unshapley.data.sources import files_like, is_table, provider_of, table_files
@@ -56,7 +56,7 @@ def inspect_files(
     """
     paths = list(files.values())
     own = dict(stated or {})
-    prepare_settings(own)  # refuses what is no setting before any file is read
+    names = prepare_settings(own).provider_names  # refuses what is no setting before it reads
     if all(is_picture(name) for name in files):
         return _of_pictures(files, label, own)
     read = dialect_of(paths, own.get("read") or {})
@@ -66,7 +66,8 @@ def inspect_files(
     tables, nested = without_nested(tables, {label, provider})
     frame = _all_rows(tables, label, provider, read)
     if provider:
-        _check_providers(tables, provider, read)
+        _check_providers(tables, provider, read, names)
+        frame[provider] = [meant(text, names) for text in frame[provider]]
     rules = Rules(missing=set(read.missing), stated={**columns, **dict.fromkeys(drop, "drop")})
     rules.drop += nested
     facts = []
@@ -163,7 +164,9 @@ def tables_among(paths: Sequence[Path]) -> dict[str, Path]:
     return dict(found)
 
 
-def _check_providers(tables: Mapping[Path, RawTable], name: str, read: ReadSettings) -> None:
+def _check_providers(
+    tables: Mapping[Path, RawTable], name: str, read: ReadSettings, names: Mapping[str, str]
+) -> None:
     """Raise `InputError` for what `prepare` would refuse in the column of providers."""
     for path, table in tables.items():
         cells = _texts(table.column(name), read)
@@ -176,7 +179,7 @@ def _check_providers(tables: Mapping[Path, RawTable], name: str, read: ReadSetti
                 do="fill them in, or leave these rows, such as one of totals, out of the file",
             )
         for text in cells.unique():
-            provider_name(text, where=f"column {name!r}")
+            provider_name(meant(text, names), where=f"column {name!r}")
 
 
 def _rows_of(files: Mapping[str, Path], tables: Mapping[Path, RawTable]) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from unshapley.errors import InputError
 
@@ -32,7 +32,8 @@ def provider_name(text: str, where: object = None) -> str:
             f"{text!r} cannot be the name of a provider: {problem}",
             where=where,
             expected=EXPECTED,
-            do="rename the file, or write another name in the column",
+            do="rename the file; for a text in a column state the name that it means: "
+            f"prepare.provider_names: {{{text!r}: …}}",
         )
     return name
 
@@ -53,6 +54,14 @@ def _problem(name: str) -> str:
     return next((problem for problem, applies in problems.items() if applies), "")
 
 
+def meant(text: object, names: Mapping[str, str]) -> str:
+    """The name of the provider that a text in a column means.
+
+    names: as `prepare.provider_names` states them.
+    """
+    return names.get(str(text), str(text))
+
+
 def check_distinct(names: Iterable[str], where: object = None) -> None:
     """Raise `InputError` for two names that look alike (equal in Unicode NFKC)."""
     seen: dict[str, str] = {}
@@ -63,6 +72,7 @@ def check_distinct(names: Iterable[str], where: object = None) -> None:
                 f"the names of providers {seen[look]!r} and {name!r} look alike",
                 where=where,
                 expected="names that can be told apart when printed",
-                do="rename one of them",
+                do="rename one of them; of texts in a column state the name that both mean: "
+                f"prepare.provider_names: {{{name!r}: {seen[look]!r}}}",
             )
         seen[look] = name

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from unshapley.config import PrepareSettings
-from unshapley.data.names import check_distinct, provider_name
+from unshapley.data.names import check_distinct, meant, provider_name
 from unshapley.errors import InputError
+
+log = logging.getLogger("unshapley.prepare")
 
 
 def by_provider(
@@ -34,6 +37,7 @@ def by_provider(
                 do="fill it in, or leave these rows out of the file",
             )
     rows = pd.concat(tables.values())
+    rows[settings.provider] = _meant(rows[settings.provider], settings)
     parts = {
         provider_name(str(name), where=f"column {settings.provider!r}"): part.drop(
             columns=settings.provider
@@ -48,3 +52,11 @@ def by_provider(
             expected="at least two providers",
         )
     return dict(sorted(parts.items()))
+
+
+def _meant(texts: pd.Series, settings: PrepareSettings) -> pd.Series:
+    """The names of providers that the texts of their column mean."""
+    absent = [text for text in settings.provider_names if text not in set(texts)]
+    if absent:
+        log.warning("prepare.provider_names: no row has %s", ", ".join(map(repr, absent)))
+    return texts.map({text: meant(text, settings.provider_names) for text in texts.unique()})

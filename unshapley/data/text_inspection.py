@@ -14,7 +14,7 @@ import pandas as pd
 from unshapley.config import PrepareSettings, ValidationSettings
 from unshapley.data.dialect import prepare_settings
 from unshapley.data.documents import is_document, is_of_text, read_raw_text, strings
-from unshapley.data.names import check_distinct, provider_name
+from unshapley.data.names import check_distinct, meant, provider_name
 from unshapley.data.near_copies import NearCopies, shingles
 from unshapley.data.sources import files_like, provider_of
 from unshapley.data.tables import TEXT
@@ -178,7 +178,9 @@ def _read(place: str, path: Path, settings: PrepareSettings) -> Iterator[_Docume
         if "\0" in (text or ""):
             problem = InputError(f"row {row} is binary: it holds NUL characters", where=path)
         whole = text if text and text.strip() and problem is None else ""
-        yield _Document(provider_name(str(owner), where=path), whole, problem)
+        yield _Document(
+            provider_name(meant(owner, settings.provider_names), where=path), whole, problem
+        )
 
 
 def _notes_of_encoding(

@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from unshapley.config import ReadSettings
+from unshapley.config import Params, ReadSettings
 from unshapley.data.encoding import encode
 from unshapley.data.inference import inspect_files, tables_among
+from unshapley.data.preparation import prepare
 from unshapley.data.sources import read_raw
 from unshapley.errors import InputError
+from unshapley.project import Project
 
 AMOUNTS = np.random.default_rng(0).uniform(100, 3e6, 40).round(2)
 
@@ -128,3 +130,45 @@ def test_a_row_of_totals_is_named(tmp_path):
     frame.to_csv(tmp_path / "all.csv", index=False)
     with pytest.raises(InputError, match=r"all.csv: column 'site': 1 of 11 .* in row 10"):
         inspect_files(tables_among([tmp_path]), "label", "site")
+
+
+@pytest.fixture
+def sites(tmp_path):
+    sites = ["North/West", "south", "South "] * 20
+    frame = pd.DataFrame({"site": sites, "n": range(60), "label": [0, 1] * 30})
+    frame.to_csv(tmp_path / "all.csv", index=False)
+    return tmp_path
+
+
+def prepared(folder, names):
+    raw = Project(folder / "project")
+    raw.raw.mkdir(parents=True)
+    (raw.raw / "all.csv").write_bytes((folder / "all.csv").read_bytes())
+    settings = {"source": "files", "provider": "site", "provider_names": names}
+    return prepare(raw, Params(prepare=settings))
+
+
+def test_texts_in_a_column_may_mean_a_provider_of_another_name(sites, caplog):
+    names = {"North/West": "north-west", "South": "south", "East": "east"}
+    inspection = inspect_files(
+        tables_among([sites / "all.csv"]), "label", "site", {"provider_names": names}
+    )
+    assert inspection.rows == {"north-west": 20, "south": 40}
+    assert inspection.settings.provider_names == names
+    rows = prepared(sites, names)
+    assert list(rows) == ["north-west", "south"]
+    assert "prepare.provider_names: no row has 'East'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({}, "prepare.provider_names: {'North/West': …}"),
+        ({"North/West": "a/b"}, "'a/b' cannot be the name of a provider"),
+        ({"North/West": "south", "South": "south"}, "names one provider only: 'south'"),
+    ],
+)
+def test_names_that_cannot_be_say_what_to_state(sites, names, message):
+    with pytest.raises(InputError) as raised:
+        prepared(sites, names)
+    assert message in str(raised.value)
