@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from unshapley.models.batches import padded
 from unshapley.models.batching import State, batched_outputs
-from unshapley.models.losses import row_loss
+from unshapley.models.losses import is_text, row_loss
 from unshapley.models.optimizers import adam
 from unshapley.models.pretrained import Pretrained, TrainingRows
 from unshapley.models.training import stack, trainable
@@ -152,13 +152,14 @@ def held_out_loss(pretrained: Pretrained) -> Tensor:
 def divergence(before: Tensor, after: Tensor, y: Tensor) -> Tensor:
     """Divergence per row `(…, rows)` of outputs `after` from outputs `before` `(…, rows, classes)`.
 
-    For class labels KL(before ‖ after) of the predicted probabilities, for numeric labels half the
-    squared difference.
+    For class labels KL(before ‖ after) of the predicted probabilities, of text their mean over the
+    positions, as in the loss; for numeric labels half the squared difference.
     """
     if y.is_floating_point():
         return 0.5 * (after - before).square().squeeze(-1)
     log_p, log_q = torch.log_softmax(before, dim=-1), torch.log_softmax(after, dim=-1)
-    return (log_p.exp() * (log_p - log_q)).sum(dim=-1)
+    by_output = (log_p.exp() * (log_p - log_q)).sum(dim=-1)
+    return by_output.mean(dim=-1) if is_text(y) else by_output
 
 
 def capped(loss: Tensor, ceiling: Tensor) -> Tensor:
@@ -175,5 +176,6 @@ def shares(rows: TrainingRows, chosen: Tensor) -> Tensor:
     """Row weights `(m, rows)` for the mean over the rows of the providers `chosen` `(m, n)`; zero
     if none is chosen.
     """
-    selected = chosen[:, rows.owner].to(rows.x.dtype)
+    kind = rows.x.dtype if rows.x.is_floating_point() else torch.get_default_dtype()
+    selected = chosen[:, rows.owner].to(kind)
     return selected / selected.sum(dim=1, keepdim=True).clamp(min=1)

@@ -1,0 +1,280 @@
+"""Values of text for a small language model, against really retrained ones: two games of our own.
+
+    python benchmarks/language_models.py --seeds 3 [--game NAME] [--cache FOLDER] [--json FILE]
+
+Of 8 providers 96 coalitions are retrained: all that keep one, all that forget one, 80 in pairs with
+their complements. A method is held against them: error of the utilities over the noise of
+retraining with another seed, and of the values that follow from them. Cost is counted work, in
+shares of retraining the 96. Partial: three targets, the others always stay, nothing retrained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.corpora import GAMES, game, leave_out, sizes
+from benchmarks.language_scores import SCORES, parts
+from unshapley.config import CalibrationSettings
+from unshapley.curvature.text_store import with_text_statistics
+from unshapley.fidelity.calibration import calibrate
+from unshapley.fidelity.correction import correct
+from unshapley.fidelity.gate import spearman
+from unshapley.fidelity.residuals import operator_by_size, value_weights
+from unshapley.game.coalitions import Coalitions, keys
+from unshapley.game.game import Game
+from unshapley.game.measuring import measure, measure_endpoints
+from unshapley.game.utilities import build_utilities
+from unshapley.game.work import flop_of_coalitions
+from unshapley.unlearning import Unlearner, build_unlearner
+from unshapley.unlearning.auto import AutoUnlearner
+from unshapley.unlearning.retrain import RetrainUnlearner
+
+Floats = NDArray[np.float64]
+UTILITIES = build_utilities(["log_likelihood"], "language-model")
+PAIRS, BATCH, AGAIN = 40, 8, 10
+METHODS = {
+    "no_unlearning": ("no_unlearning", {}),
+    "finetune (10 %)": ("short_retrain", {"power": 0}),
+    "truncated retraining (10 %)": ("short_retrain", {"power": 50}),
+    "short_retrain (10 %)": ("short_retrain", {}),
+    "ekfac": ("ekfac", {}),
+    "ngram (proxy)": ("ngram", {}),
+    "ekfac_ngram": ("ekfac_ngram", {}),
+}
+RETAIN_FREE = ("no_unlearning", "ekfac", "ngram (proxy)", "ekfac_ngram")
+
+
+@dataclass
+class Truth:
+    """Retrained utilities of a game, kept in a file.
+
+    coalitions: `(m, n)`; ends: U(none), U(all); noise: standard deviation of a retrained utility
+    over seeds.
+    """
+
+    game: Game
+    coalitions: Coalitions
+    ends: Floats
+    known: dict[bytes, float]
+    noise: float
+
+    def of(self, coalitions: Coalitions) -> Floats:
+        return np.array([self.known[key] for key in keys(coalitions)])
+
+    def values(self, utilities: Floats) -> Floats:
+        n = self.coalitions.shape[1]
+        every = np.vstack([np.zeros((1, n), bool), self.coalitions, np.ones((1, n), bool)])
+        return operator_by_size(every) @ np.array([self.ends[0], *utilities, self.ends[1]])
+
+
+def plan(n: int) -> Coalitions:
+    """All ends, then pairs of complements of sizes in between, without repetition."""
+    rng, rows = np.random.default_rng(7), list(leave_out(n))
+    seen = {tuple(row) for row in rows}
+    while len(rows) < 2 * n + 2 * PAIRS:
+        stays = np.zeros(n, dtype=bool)
+        stays[rng.choice(n, int(rng.integers(2, n // 2 + 1)), replace=False)] = True
+        if tuple(stays) not in seen and tuple(~stays) not in seen:
+            seen |= {tuple(stays), tuple(~stays)}
+            rows += [stays, ~stays]
+    return np.array(rows)
+
+
+def utilities_of(of: Game, unlearner: Unlearner, coalitions: Coalitions) -> Floats:
+    """Measured in batches of similar size."""
+    order, out = np.argsort(coalitions.sum(axis=1), kind="stable"), np.zeros(len(coalitions))
+    size = 4 if isinstance(unlearner, RetrainUnlearner) else BATCH
+    for begin in range(0, len(order), size):
+        part = order[begin : begin + size]
+        out[part] = measure(of, unlearner, coalitions[part], UTILITIES)["log_likelihood"]
+    return out
+
+
+def load(name: str, seed: int, cache: Path) -> Truth:
+    """A game with its statistics, and what retraining gives, computed once."""
+    of = game(name, seed)
+    own = dict(zip(of.providers, parts(of), strict=True))
+    pretrained = replace(of.pretrained, test=(of.test_x, of.test_y))
+    of = replace(of, pretrained=with_text_statistics(pretrained, own))
+    chosen = plan(len(of.providers))
+    triples = targets(len(of.providers))
+    forgotten = np.array([~members for triple in triples for members in below(triple)])
+    file = cache / f"{name}_{seed}.npz"
+    if not file.is_file():
+        retrain = build_unlearner("retrain")
+        ends = measure_endpoints(of, retrain, UTILITIES).primary_utilities
+        again = chosen[2 * len(of.providers) :: 8][:AGAIN]
+        other = utilities_of(of, build_unlearner("retrain", {"seed": seed + 100}), again)
+        utilities = utilities_of(of, retrain, chosen)
+        partial = utilities_of(of, retrain, forgotten)
+        np.savez(file, ends=ends, utilities=utilities, partial=partial, again=again, other=other)
+    stored = np.load(file)
+    known = dict(zip(keys(chosen), stored["utilities"], strict=True))
+    known |= dict(zip(keys(forgotten), stored["partial"], strict=True))
+    truth = Truth(of, chosen, stored["ends"], known, 0.0)
+    apart = stored["other"] - truth.of(stored["again"])
+    truth.noise = float(np.sqrt(np.mean(apart**2) / 2))
+    return truth
+
+
+def targets(n: int) -> list[NDArray[np.bool_]]:
+    """Two triples, drawn once."""
+    rng = np.random.default_rng(3)
+    return [np.isin(np.arange(n), rng.choice(n, 3, replace=False)) for _ in range(2)]
+
+
+def below(triple: NDArray[np.bool_]) -> Iterator[NDArray[np.bool_]]:
+    """What is forgotten of a triple: each non-empty subset."""
+    members = np.flatnonzero(triple)
+    for size in (1, 2, 3):
+        for chosen in combinations(members, size):
+            yield np.isin(np.arange(len(triple)), chosen)
+
+
+def row(truth: Truth, method: str, utilities: Floats, cost: float, cpu: float) -> dict[str, object]:
+    """One line of the table."""
+    true, found = truth.of(truth.coalitions), truth.values(utilities)
+    out = scored(truth, method, found)
+    error = float(np.sqrt(np.mean((utilities - true) ** 2)))
+    return {**out, "noises": error / truth.noise, "cost": cost, "cpu_ms": 1000 * cpu}
+
+
+def scored(truth: Truth, method: str, found: Floats) -> dict[str, object]:
+    """Values against those of retraining."""
+    values = truth.values(truth.of(truth.coalitions))
+    error = float(np.linalg.norm(found - values) / np.linalg.norm(values))
+    pairs = list(combinations(range(len(values)), 2))
+    right = sum((found[a] - found[b]) * (values[a] - values[b]) > 0 for a, b in pairs)
+    rank = spearman(list(values), list(found))
+    return {"method": method, "spearman": rank, "rel_l2": error, "pairs": right / len(pairs)}
+
+
+def full(truth: Truth) -> Iterator[dict[str, object]]:
+    """Every method on the whole plan."""
+    of, chosen = truth.game, truth.coalitions
+    work = flop_of_coalitions(of, RetrainUnlearner(), chosen).sum()
+    for method, (name, options) in METHODS.items():
+        unlearner, begin = build_unlearner(name, options), time.process_time()
+        utilities = utilities_of(of, unlearner, chosen)
+        cost = float(flop_of_coalitions(of, unlearner, chosen).sum() / work)
+        yield row(truth, method, utilities, cost, (time.process_time() - begin) / len(chosen))
+    for method, score in SCORES.items():
+        found = score(of)
+        scale = (truth.ends[1] - truth.ends[0]) / found.sum()
+        yield scored(truth, f"{method} (score)", found * scale)
+    yield with_auto(truth, float(work))
+    yield alone(truth, float(work))
+
+
+def with_auto(truth: Truth, work: float) -> dict[str, object]:
+    """`auto`: smallest coalitions retrained, a candidate chosen, what it misses corrected."""
+    of, chosen = truth.game, truth.coalitions
+
+    def measured(unlearner: Unlearner, coalitions: Coalitions) -> Floats:
+        if isinstance(unlearner, RetrainUnlearner):
+            return truth.of(coalitions)
+        return utilities_of(of, unlearner, coalitions)
+
+    found = calibrate(of, AutoUnlearner(), chosen, chosen, CalibrationSettings(), measured)
+    staying = of.staying(chosen)
+    exact = found.unlearner.exact(of.pretrained, staying).numpy()
+    candidate = found.unlearner.candidate(of.pretrained)
+    utilities = truth.of(chosen)
+    utilities[~exact] = utilities_of(of, candidate, chosen[~exact])
+    shares = of.pretrained.share(staying).numpy()
+    cost = float(flop_of_coalitions(of, found.unlearner, chosen).sum() / work) + found.cost_share
+    retrained = found.rows, found.retrained
+    corrected = correct(chosen, shares, utilities, retrained, exact, 0).corrected
+    return row(truth, f"auto ({found.method})", corrected, cost, 0.0)
+
+
+def alone(truth: Truth, work: float) -> dict[str, object]:
+    """As many coalitions as a tenth of the work pays for, and the process on what is left."""
+    of, chosen = truth.game, truth.coalitions
+    clock = np.random.default_rng(0).exponential(size=len(chosen))
+    order = np.argsort(clock / value_weights(operator_by_size(chosen)))
+    paid = np.cumsum(flop_of_coalitions(of, RetrainUnlearner(), chosen)[order]) <= 0.1 * work
+    rows = np.sort(order[paid])
+    level = np.full(len(chosen), truth.ends[1])
+    shares = of.pretrained.share(of.staying(chosen)).numpy()
+    known = rows, truth.of(chosen[rows])
+    corrected = correct(chosen, shares, level, known, np.zeros(len(chosen), bool), 0).corrected
+    return row(truth, f"{len(rows)} retrained + process", corrected, 0.1, 0.0)
+
+
+def partial(truth: Truth) -> Iterator[dict[str, object]]:
+    """Each triple of targets, by what needs nobody's rows."""
+    n = truth.coalitions.shape[1]
+    for method in RETAIN_FREE:
+        name, options = METHODS[method]
+        errors, right, total = [], 0, 0
+        for triple in targets(n):
+            coalitions = np.array([~forgotten for forgotten in below(triple)])
+            true = _values_of(triple, coalitions, truth.of(coalitions), truth.ends[1])
+            utilities = utilities_of(truth.game, build_unlearner(name, options), coalitions)
+            found = _values_of(triple, coalitions, utilities, truth.ends[1])
+            errors.append(np.linalg.norm(found - true) / np.linalg.norm(true))
+            pairs = list(combinations(range(3), 2))
+            right += sum((found[a] - found[b]) * (true[a] - true[b]) > 0 for a, b in pairs)
+            total += len(pairs)
+        yield {"method": method, "rel_l2": errors, "pairs": f"{right} of {total}"}
+
+
+def _values_of(
+    triple: NDArray[np.bool_], coalitions: Coalitions, utilities: Floats, whole: float
+) -> Floats:
+    every = np.vstack([coalitions[:, triple], np.ones((1, 3), dtype=bool)])
+    return operator_by_size(every) @ np.append(utilities, whole)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--game", choices=list(GAMES), help="only this one")
+    parser.add_argument("--cache", type=Path, default=Path(".unshapley/language_models"))
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    options.cache.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(level=logging.WARNING)
+    torch.set_num_threads(1)
+    out = []
+    for name in [options.game] if options.game else GAMES:
+        for seed in range(options.seeds):
+            truth = load(name, seed, options.cache)
+            print(f"\n{name}, seed {seed}: {sizes(truth.game)}; U(none) {truth.ends[0]:.3f}, ")
+            print(f"U(all) {truth.ends[1]:.3f}, noise {truth.noise:.3f} nats a token")
+            for found in full(truth):
+                out.append({"game": name, "seed": seed, "kind": "full", **found})
+                print(_line(found), flush=True)
+            for found in partial(truth):
+                out.append({"game": name, "seed": seed, "kind": "partial", **found})
+                print(_line(found), flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(out, indent=1, default=list), encoding="utf-8")
+
+
+def _line(found: dict[str, object]) -> str:
+    cells = [
+        f"{key} {value:.3f}"
+        if isinstance(value, float)
+        else f"{key} {' '.join(f'{v:.2f}' for v in value)}"
+        if isinstance(value, list)
+        else f"{key} {value}"
+        for key, value in found.items()
+    ]
+    return " | ".join(cells)
+
+
+if __name__ == "__main__":
+    main()
