@@ -12,7 +12,8 @@ import pandas as pd
 
 from unshapley.config import ReadSettings
 from unshapley.data.columns import DATE, INDEX, LEADING_ZEROS, NUMBER, OR_MISSING, TEXTS, TRUTH
-from unshapley.data.reading import UNNAMED
+from unshapley.data.delimited import UNNAMED
+from unshapley.data.names import alike
 
 GAPS = (
     "?",
@@ -176,6 +177,8 @@ def _of_texts(kind: str, decision: str | None, known: pd.Series, read: ReadSetti
     kinds = known.map(lambda text: kind_of(text, read.decimal))
     others = known[~kinds.isin(("number", "zeros"))]
     reasons = _reasons(kind, decision, set())
+    if decision == "category":
+        reasons += [f"{one!r} and {other!r} look alike" for one, other in alike(known.unique())]
     if 0 < len(others) <= len(known) / 2:
         few = f"{len(others)} of {len(known)} cells are no numbers, as {_first(others)}"
         take = f"prepare.columns: {{{known.name}: {OR_MISSING}}} takes these as missing"

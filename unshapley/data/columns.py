@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from unshapley.config import PrepareSettings
-from unshapley.data.reading import UNNAMED, RawTable, with_missing
+from unshapley.data.delimited import UNNAMED
+from unshapley.data.reading import RawTable, with_missing
 from unshapley.errors import InputError
 
 log = logging.getLogger("unshapley.prepare")

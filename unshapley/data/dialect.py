@@ -10,7 +10,8 @@ from typing import Any
 
 from unshapley.config import PrepareSettings, ReadSettings, parse_params
 from unshapley.data.columns import NUMBER
-from unshapley.data.reading import SEPARATORS, TEXT, grouped_number, usual_separator
+from unshapley.data.delimited import grouped_number, separator_line, usual_separator
+from unshapley.data.reading import SEPARATORS, TEXT
 from unshapley.errors import InputError
 
 COMMA = r"^\s*[+-]?(\d+|\d{1,3}([. ']\d{3})+),\d+\s*$"
@@ -30,7 +31,9 @@ def dialect_of(paths: Sequence[Path], stated: Mapping[str, Any]) -> ReadSettings
         lines = [line.rstrip("\r\n") for _, line in zip(range(50), file, strict=False)]
     if not lines:
         raise InputError("is empty", where=texts[0], expected="a table")
-    separator = own.separator or max(SEPARATORS, key=lines[0].count)
+    named = separator_line(texts[0], own.encoding)
+    lines = lines[1:] if named and len(lines) > 1 else lines
+    separator = own.separator or named or max(SEPARATORS, key=lines[0].count)
     cells = list(csv.reader(lines, delimiter=separator))
     header = not any(re.match(NUMBER, cell.strip()) for cell in cells[0])
     below = [cell for row in cells[1:] for cell in row]

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from unshapley.config import PrepareSettings
 from unshapley.data.columns import LEADING_ZEROS, NUMBER, Columns, as_texts, numbers, renamed
+from unshapley.data.names import alike
 from unshapley.data.reading import RawTable, with_missing
 from unshapley.data.tables import Schema
 from unshapley.data.words import hashed
@@ -229,6 +230,16 @@ def _classes(labels: Mapping[str, pa.ChunkedArray], label: str, *, are_words: bo
             label,
             len(classes),
             rows,
+        )
+    for one, other in alike(count):
+        log.warning(
+            "label %r: classes %r and %r look alike; if they are one, prepare.label_classes: "
+            "{%r: %r}",
+            label,
+            one,
+            other,
+            other,
+            one,
         )
     _warn_of_rare(count, label, labels)
     return classes

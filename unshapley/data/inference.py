@@ -18,6 +18,7 @@ from unshapley.data.columns import as_texts, check_same_columns
 from unshapley.data.dialect import dialect_of, prepare_settings
 from unshapley.data.encoding import RARE
 from unshapley.data.leaks import FEW_CLASSES, with_leaks
+from unshapley.data.names import alike as alike_names
 from unshapley.data.names import meant, provider_name
 from unshapley.data.pictures import is_picture
 from unshapley.data.reading import SUFFIXES, RawTable, read_file, with_missing
@@ -247,6 +248,11 @@ def _task(
         rules.notes.append(
             f"classes of few rows: {', '.join(f'{n} ({r})' for n, r in rare.items())}"
         )
+    rules.notes += [
+        f"classes {one!r} and {other!r} look alike: if they are one, prepare.label_classes: "
+        f"{{{other!r}: {one!r}}}"
+        for one, other in alike_names(counts)
+    ]
     if len(counts) == 1:
         rules.notes.append(
             f"the label {label!r} has one class only: there is nothing to tell apart"

@@ -62,6 +62,19 @@ def meant(text: object, names: Mapping[str, str]) -> str:
     return names.get(str(text), str(text))
 
 
+def alike(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs of names that differ by case, spaces or forms of characters alone."""
+    seen: dict[str, str] = {}
+    pairs = []
+    for name in sorted(names):
+        look = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        if look in seen:
+            pairs.append((seen[look], name))
+        else:
+            seen[look] = name
+    return pairs
+
+
 def check_distinct(names: Iterable[str], where: object = None) -> None:
     """Raise `InputError` for two names that look alike (equal in Unicode NFKC)."""
     seen: dict[str, str] = {}

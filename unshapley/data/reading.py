@@ -17,18 +17,15 @@ import pyarrow.json
 import pyarrow.parquet
 
 from unshapley.config import ReadSettings
+from unshapley.data.delimited import read_text, whole_block
 from unshapley.errors import InputError, raise_if_no_memory
 
 TEXT = (".csv", ".tsv", ".data")
 SUFFIXES = (*TEXT, ".parquet", ".feather", ".arrow", ".jsonl")
 """Endings of tables, in any case."""
-UNNAMED = "Unnamed: {}"
-"""Name of a column without one, by its position from 0, as pandas writes and reads it."""
 CELL = 4
 """Bytes of a cell, at least, once it is read."""
 SEPARATORS = ",;\t|"
-SPACES = " \u00a0\u202f"
-"""All that looks like a space between the digits of a number."""
 STREAM = b"\xff\xff\xff\xff"
 """First bytes of a stream of Arrow record batches."""
 
@@ -56,7 +53,7 @@ def read_file(path: Path, settings: ReadSettings | None = None) -> RawTable:
     settings = settings or ReadSettings()
     suffix = path.suffix.lower()
     try:
-        rows = _read_text(path, settings) if suffix in TEXT else _read_typed(path, suffix)
+        rows = read_text(path, settings) if suffix in TEXT else _read_typed(path, suffix)
     except FileNotFoundError:
         raise InputError("file is missing", where=path) from None
     except UnicodeError as error:
@@ -94,73 +91,6 @@ def of_frame(frame: pd.DataFrame, where: str) -> RawTable:
     return RawTable(where, pa.table(columns))
 
 
-def _read_text(path: Path, settings: ReadSettings) -> pa.Table:
-    separator = settings.separator or usual_separator(path)
-    parse = pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
-    names = settings.names or _first_line(path, settings, separator)
-    if settings.names and settings.header:
-        given = len(_first_line(path, settings, separator))
-        if given != len(names):
-            raise InputError(
-                f"has {given} columns, prepare.read.names names {len(names)}",
-                where=path,
-                expected="a name for each column",
-            )
-    if not settings.header and not settings.names:
-        names = [f"column {i}" for i in range(len(names))]
-    unique = [f"{i}" for i in range(len(names))]  # names may stand twice as yet
-    read = pa.csv.ReadOptions(
-        column_names=unique, skip_rows=int(settings.header), encoding=settings.encoding
-    )
-    convert = pa.csv.ConvertOptions(
-        column_types=dict.fromkeys(unique, pa.string()),
-        null_values=[],
-        strings_can_be_null=False,
-    )
-    try:
-        rows = pa.csv.read_csv(path, read, parse, convert)
-    except pa.ArrowInvalid:  # on one thread it knows the row
-        read.use_threads = False
-        read.block_size = _whole(path)  # a cell may be longer than a block
-        rows = pa.csv.read_csv(path, read, parse, convert)
-    if settings.thousands:
-        columns = [_ungrouped(rows.column(i), settings) for i in range(rows.num_columns)]
-        rows = pa.table(columns, names=unique)
-    return rows.rename_columns([n or UNNAMED.format(i) for i, n in enumerate(names)])
-
-
-def grouped_number(thousands: str, decimal: str) -> str:
-    """Pattern of a number whose digits are in groups of three."""
-    mark = f"[{SPACES}]" if thousands == " " else f"[{thousands}]"
-    return rf"^\s*[+-]?\d{{1,3}}({mark}\d{{3}})+([{decimal}]\d+)?\s*$"
-
-
-def _ungrouped(texts: pa.ChunkedArray, settings: ReadSettings) -> pa.ChunkedArray:
-    """Numbers without what groups their digits; other cells as they are."""
-    assert settings.thousands is not None
-    grouped = pc.match_substring_regex(texts, grouped_number(settings.thousands, settings.decimal))
-    plain = texts
-    for mark in SPACES if settings.thousands == " " else settings.thousands:
-        plain = pc.replace_substring(plain, mark, "")
-    return pc.if_else(grouped, plain, texts)
-
-
-def usual_separator(path: Path) -> str:
-    """What separates columns where nothing is stated: a tabulator in .tsv files, else a comma."""
-    return "\t" if path.suffix.lower() == ".tsv" else ","
-
-
-def _first_line(path: Path, settings: ReadSettings, separator: str) -> list[str]:
-    import csv
-
-    encoding = "utf-8-sig" if settings.encoding.lower() in ("utf8", "utf-8") else settings.encoding
-    with path.open(encoding=encoding, newline="") as file:
-        names = next(csv.reader(file, delimiter=separator), [])
-    if not names:
-        raise InputError("is empty", where=path, expected="a table", do="add rows, or remove it")
-    return [name.strip() for name in names]
-
-
 def _read_typed(path: Path, suffix: str) -> pa.Table:
     if suffix == ".parquet":
         file = pa.parquet.ParquetFile(path)
@@ -180,12 +110,7 @@ def _read_json(path: Path) -> pa.Table:
     try:
         return pa.json.read_json(path)
     except pa.ArrowInvalid:  # a line may be longer than a block
-        return pa.json.read_json(path, pa.json.ReadOptions(block_size=_whole(path)))
-
-
-def _whole(path: Path) -> int:
-    """Size of a block that holds a whole file, in any encoding, as far as blocks may be large."""
-    return min(4 * path.stat().st_size + 1, 2**31 - 1)
+        return pa.json.read_json(path, pa.json.ReadOptions(block_size=whole_block(path)))
 
 
 def _read_arrow(path: Path) -> pa.Table:

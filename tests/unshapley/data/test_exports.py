@@ -172,3 +172,32 @@ def test_names_that_cannot_be_say_what_to_state(sites, names, message):
     with pytest.raises(InputError) as raised:
         prepared(sites, names)
     assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "SEP=;\r"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_a_line_that_states_the_separator_is_no_header(tmp_path, line, encoding):
+    rows = "\n".join(f"{i},5;{'ab'[i % 2]}" for i in range(20))
+    for name in "ab":
+        text = f"{line}\ngröße;label\n{rows}\n"
+        (tmp_path / f"{name}.csv").write_bytes(text.encode(encoding))
+    stated = {"read": {"encoding": encoding.removesuffix("-sig")}}
+    settings = inspect_files(tables_among([tmp_path]), "label", stated=stated).settings
+    schema, tables = encode(read_raw(tmp_path, settings), settings)
+    assert schema.features == ("größe",)
+    assert tables["b"]["größe"].tolist() == [i + 0.5 for i in range(20)]
+
+
+def test_names_that_look_alike_are_pointed_out(tmp_path, caplog):
+    frame = pd.DataFrame(
+        {"sex": ["f", "F", "m"] * 20, "n": range(60), "y": ["Yes", "no", "yes"] * 20}
+    )
+    for name in "ab":
+        frame.to_csv(tmp_path / f"{name}.csv", index=False)
+    inspection = inspect_files(tables_among([tmp_path]), "y")
+    assert "classes 'Yes' and 'yes' look alike" in " ".join(inspection.notes)
+    assert "'F' and 'f' look alike" in inspection.columns[0].notes
+    encode(read_raw(tmp_path, inspection.settings), inspection.settings)
+    assert "prepare.label_classes: {'yes': 'Yes'}" in caplog.text
+    one = inspection.settings.model_copy(update={"label_classes": {"yes": "Yes"}})
+    assert encode(read_raw(tmp_path, one), one)[0].classes == ("Yes", "no")
