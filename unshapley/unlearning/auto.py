@@ -133,8 +133,10 @@ class AutoUnlearner(Unlearner):
 
     def answers(self, pretrained: Pretrained, staying: Tensor) -> Tensor | None:
         exact = self.exact(pretrained, staying)
+        if exact.all():
+            return None
         predicted = self.candidate(pretrained).answers(pretrained, staying[~exact])
-        if predicted is None or exact.all():
+        if predicted is None:
             return None
         out = predicted.new_empty(len(staying), *predicted.shape[1:])
         out[~exact] = predicted
