@@ -5,7 +5,8 @@
 Of 8 providers 96 coalitions are retrained: all that keep one, all that forget one, 80 in pairs with
 their complements. A method is held against them: error of the utilities over the noise of
 retraining with another seed, and of the values that follow from them. Cost is counted work, in
-shares of retraining all 254 coalitions. Partial: three targets, the others always stay, nothing retrained.
+shares of retraining all 254 coalitions. Partial: three targets, the others always stay, and nothing
+is retrained.
 """
 
 from __future__ import annotations

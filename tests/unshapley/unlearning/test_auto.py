@@ -100,5 +100,7 @@ def test_retrained_and_predicted_coalitions_of_text_are_measured_in_one_chunk():
         measure(game, build_unlearner(name), plan[i : i + 1], utilities)
         for i, name in enumerate(("retrain", "ngram"))
     ]
+    only_small = measure(game, auto, plan[:1], utilities)
+    assert only_small["log_likelihood"] == pytest.approx(apart[0]["log_likelihood"], abs=1e-5)
     for column, values in measured.items():
         assert values == pytest.approx([found[column][0] for found in apart], abs=1e-5)
