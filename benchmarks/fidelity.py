@@ -39,7 +39,9 @@ Line = dict[str, Any]
 def unlearners(*, quick: bool) -> list[Unlearner]:
     """Every unlearner with its defaults, without the controls, which come by themselves."""
     return [
-        kind() for n, kind in UNLEARNERS.items() if not kind.control and (not quick or n in QUICK)
+        kind()
+        for n, kind in UNLEARNERS.items()
+        if not (kind.control or kind.of_text) and (not quick or n in QUICK)
     ]
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from unshapley.config import Params
 from unshapley.curvature.statistics import with_statistics
-from unshapley.data.tables import Schema
+from unshapley.curvature.text_store import with_text_statistics
+from unshapley.data.tables import TEXT, Schema
 from unshapley.errors import InputError
 from unshapley.estimators import make_plan
 from unshapley.fidelity.benchmark import UnlearnerRow, compare_unlearners
@@ -19,7 +20,7 @@ from unshapley.models.rows import read_rows
 from unshapley.models.store import ModelRecord
 from unshapley.progress import Progress, silent
 from unshapley.project import Project
-from unshapley.unlearning import UNLEARNERS, Unlearner, build_unlearner
+from unshapley.unlearning import UNLEARNERS, Unlearner, build_unlearner, check_task
 
 CONTROLS = 3
 """Measurements besides the unlearners: real retraining, no unlearning, truncated retraining."""
@@ -48,9 +49,14 @@ def benchmark_project(
             do="compare on this model: --seeds 1",
         )
     providers = tuple(sorted(record.partitions))
-    chosen = names or [name for name, kind in UNLEARNERS.items() if not kind.control]
+    schema = Schema.load(project.schema)
+    text = schema.task == TEXT
+    fitting = [n for n, kind in UNLEARNERS.items() if kind.of_text in (None, text)]
+    chosen = names or [name for name in fitting if not UNLEARNERS[name].control]
     unlearners = [_build(name, params) for name in dict.fromkeys(chosen)]
-    measured = _build_utility(utility or params.valuation.utilities[0], Schema.load(project.schema))
+    for unlearner in unlearners:
+        check_task(unlearner, text=text)
+    measured = _build_utility(utility or params.valuation.utilities[0], schema)
     _check_rows(project, providers)
     plan = make_plan("auto", len(providers), coalitions, params.valuation.seed)
     games = _games(project, params, record, seeds, unlearners)
@@ -108,12 +114,16 @@ def _games(
     x, y = (tensor.cpu() for tensor in first.pretrained.reference)
     schema = Schema.load(project.schema)
     partitions = {p: read_rows(project, schema, p) for p in providers}
+    test = first.test_x.cpu(), first.test_y.cpu()
     games: list[Game] = [first]
     for k in range(1, seeds):
         recipe = record.recipe.model_copy(update={"seed": record.recipe.seed + k})
         other = fit(recipe, partitions, (x, y), outputs=schema.outputs)
-        if needs:
+        other = replace(other, test=test)
+        if needs and schema.task == TEXT:
+            other = with_text_statistics(other, partitions)
+        elif needs:
             other = with_statistics(other, partitions, params.curvature)
-        other = replace(other, test=first.pretrained.test).to(device)
+        other = other.to(device)
         games.append(replace(first, pretrained=other))
     return games

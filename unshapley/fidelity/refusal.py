@@ -33,7 +33,8 @@ def refusal(fidelity: Fidelity, place: str, unlearner: str, compare: str = COMPA
             f"  do: {compare}set valuation.unlearner to another or to retrain, or raise "
             "correction.coalitions"
         )
-    others = [n for n, kind in UNLEARNERS.items() if not kind.control and n != unlearner]
+    fitting = [n for n, kind in UNLEARNERS.items() if not kind.control and kind.of_text is None]
+    others = [name for name in fitting if name != unlearner]
     return (
         "unlearning predicts retraining no better than leaving the model as it is\n"
         f"  root mean squared error {fidelity.rmse:.4f}, without unlearning "
