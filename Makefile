@@ -60,7 +60,8 @@ valuation-text-faulty: FAULTS := --set 'faults.duplicate={xml: email}' --set 'fa
 valuation-text valuation-text-faulty: setup
 	@test -e $(TEXT)/params.yaml || { rm -rf $(TEXT)-corpus && \
 	  $(BIN)/python examples/standard_library.py $(TEXT)-corpus && \
-	  $(BIN)/unshapley init $(TEXT) --data $(TEXT)-corpus --yes $(FAULTS); }
+	  $(BIN)/unshapley init $(TEXT) --data $(TEXT)-corpus --yes \
+	  --set valuation.budget=256 $(FAULTS); }
 	$(BIN)/unshapley run --project $(TEXT)
 	$(BIN)/unshapley report --project $(TEXT)
 

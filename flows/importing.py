@@ -19,6 +19,8 @@ from unshapley.game.model_source import CONSTANT, Source
 from unshapley.models.checkpoints import kind_of
 from unshapley.models.exported import ARCHITECTURE
 from unshapley.models.exported_reading import read_program
+from unshapley.models.huggingface_folders import ARCHITECTURE as OF_HUGGINGFACE
+from unshapley.models.huggingface_folders import arguments_of, weights_of
 from unshapley.progress import Phases, silent_phases
 from unshapley.project import Project
 
@@ -35,10 +37,11 @@ def source_of(
     none: str | None = None,
     recipe: str | None = None,
     accept_score: bool = False,
+    text: bool = False,
 ) -> Source:
     """What the options of a command say of a model; `InputError` for one that is wrong.
 
-    stated: section pretrain, which holds for what is not said.
+    stated: section pretrain, which holds for what is not said; text: whether rows are text.
     """
     if recipe not in (None, "project"):
         raise InputError(f"{recipe!r} is no recipe", where="--recipe", expected="project, or none")
@@ -50,6 +53,17 @@ def source_of(
             f"{none!r} stands for nothing", where="--none", expected="fresh:SEED, or constant"
         )
     arguments = _arguments(kwargs, stated.kwargs if architecture is None else {})
+    if text and checkpoint.is_dir():
+        arguments = arguments_of(checkpoint, _arguments(kwargs, {}))
+        if arguments["adapters"] is None and initial is None:
+            raise InputError(
+                "the weights before training are not stated, and U(none) is the model with them",
+                where="--initial",
+                expected="the folder of the model that was fine-tuned",
+                do="name it: --initial FOLDER",
+            )
+        checkpoint, architecture = weights_of(checkpoint), OF_HUGGINGFACE
+        initial = weights_of(initial) if initial is not None and initial.is_dir() else initial
     if kind_of(checkpoint) == "torch.export":
         if architecture is not None or kwargs is not None:
             raise InputError(

@@ -12,7 +12,7 @@ from flows.runtime.progress import phases
 from tasks.expectations.suites import KINDS, save_suites
 from unshapley.config import Params
 from unshapley.data.preparation import check_prepared, prepare, source_hashes
-from unshapley.data.tables import Schema
+from unshapley.data.tables import Schema, unit
 from unshapley.errors import InputError
 from unshapley.models.staleness import changed_rows, check_imported
 from unshapley.models.store import ModelRecord
@@ -45,7 +45,7 @@ def make_tables_ready(project: Project, params: Params, say: Say) -> None:
     if reason := _why_prepare(project, params):
         say(f"preparing: {reason}")
         for provider, rows in prepare(project, params).items():
-            say(f"  {provider}: {rows} training rows")
+            say(f"  {provider}: {rows} training {unit(params.prepare.task)}")
     if not all((project.expectations / f"{kind}.json").is_file() for kind in KINDS):
         say("writing expectation suites: there are none")
         save_suites(project.expectations, Schema.load(project.schema), params.validation)

@@ -25,7 +25,8 @@ def import_model(
         Path,
         typer.Argument(
             help="Its weights: .safetensors, or .pt or .pth of a state_dict; or a .pt2 of "
-            "torch.export, which has an architecture too."
+            "torch.export, which has an architecture too; of text also a folder of Hugging Face, "
+            "of a model or of LoRA adapters."
         ),
     ],
     project: ProjectOption = Path(),
@@ -75,6 +76,7 @@ def import_model(
     from flows.readiness import make_tables_ready
     from flows.runtime.locks import only_run
     from flows.runtime.progress import phases
+    from unshapley.data.tables import TEXT
 
     source = source_of(
         path,
@@ -85,6 +87,7 @@ def import_model(
         none=none,
         recipe=recipe,
         accept_score=accept_score,
+        text=params.prepare.task == TEXT,
     )
     given = {"pretrain.architecture": "--architecture"} if architecture else {}
     given |= {"pretrain.kwargs": "--kwargs"} if architecture or kwargs else {}

@@ -38,11 +38,12 @@ def prepare(project: ProjectOption = Path()) -> None:
     from flows.preflight import Step, preflight
     from flows.runtime.locks import only_run
     from unshapley.data.preparation import prepare as write
+    from unshapley.data.tables import unit
 
     with only_run(paths):
         preflight(paths, params, Step.PREPARE)
         for provider, rows in write(paths, params).items():
-            print(f"{provider}: {rows} training rows")
+            print(f"{provider}: {rows} training {unit(params.prepare.task)}")
 
 
 @reported

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -84,7 +85,10 @@ def read_documents(folder: Path, settings: PrepareSettings) -> tuple[Frames, Fra
 
 
 def _sorted(frames: Mapping[str, pd.DataFrame]) -> Frames:
-    return {n: frame.sort_values(DOCUMENT, ignore_index=True) for n, frame in frames.items()}
+    return {
+        name: frame.astype({DOCUMENT: "str", BODY: "str"}).sort_values(DOCUMENT, ignore_index=True)
+        for name, frame in frames.items()
+    }
 
 
 def _files(path: Path) -> list[Path]:
@@ -96,8 +100,8 @@ def _own_sets(folder: Path, settings: PrepareSettings) -> dict[str, Path]:
     named = {name: getattr(settings, name) for name in SETS}
     paths = {name: folder / text for name, text in named.items() if text is not None}
     for name, path in paths.items():
-        inside = path.parent.resolve() == folder.resolve()
-        if not inside or not (path.is_dir() or is_of_text(path.name)):
+        is_name = PurePath(named[name]).name == named[name] != ".."
+        if not is_name or not (path.is_dir() or is_of_text(path.name)):
             raise InputError(
                 f"{named[name]!r} is no file of text, table or folder in {folder}",
                 where=f"prepare.{name}",
@@ -114,15 +118,30 @@ def _read(
     """The documents of one file."""
     table = transformed(read_raw_text(path, settings), settings)
     _check_columns(table, settings, aside)
-    column = strings(table, settings.documents.column)
-    rows, place = len(column), path.relative_to(folder).as_posix()
-    single = rows == 1 and is_document(path.name)
-    width = len(str(rows - 1))
-    names = [place] if single else [f"{place}:{row:0{width}}" for row in range(rows)]
-    frame = pd.DataFrame({DOCUMENT: names, BODY: pd.Series(column.to_pylist(), dtype="str")})
+    texts = strings(table, settings.documents.column)
+    place = _place(path, folder)
+    width = len(str(len(texts) - 1))
+    names = [f"{place}:{row:0{width}}" for row in range(len(texts))]
+    if is_document(path.name) and len(texts) == 1:
+        names = [place]
+    kept = _usable(texts, names, path, settings)
+    columns: dict[str, Any] = {DOCUMENT: names, BODY: texts}
     for name in aside:
-        frame[name] = with_missing(table.column(name), settings.read).to_pandas()
-    return _whole(frame, path, single, settings)
+        columns[name] = with_missing(table.column(name), settings.read).to_pandas()
+    frame = pd.DataFrame(columns)
+    return frame if len(kept) == len(texts) else frame.iloc[kept].reset_index(drop=True)
+
+
+def _place(path: Path, folder: Path) -> str:
+    """Name of the documents of a file; `InputError` where its characters are none."""
+    place = path.relative_to(folder).as_posix()
+    try:
+        place.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{place!r} is no name in UTF-8", where=folder, do="rename the file or folder"
+        ) from None
+    return place
 
 
 def read_raw_text(path: Path, settings: PrepareSettings) -> RawTable:
@@ -175,36 +194,46 @@ def _check_columns(table: RawTable, settings: PrepareSettings, aside: tuple[str,
         )
 
 
-def strings(table: RawTable, name: str) -> pa.ChunkedArray:
+def strings(table: RawTable, name: str) -> list[str | None]:
     """The cells of a column of text; `InputError` where they are no texts."""
     column = table.column(name)
-    if pa.types.is_null(column.type):
-        return column.cast(pa.string())
-    if not pa.types.is_string(column.type):
+    if not (pa.types.is_string(column.type) or pa.types.is_null(column.type)):
         raise InputError(
             f"column {name!r} holds cells of type {column.type}",
             where=table.where,
             expected="texts",
             do="name the column of the text: prepare.documents.column",
         )
-    return column
+    try:
+        texts: list[str | None] = column.to_pylist()
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"column {name!r} is binary: {error}", where=table.where, expected="text in UTF-8"
+        ) from None
+    return texts
 
 
-def _whole(
-    frame: pd.DataFrame, path: Path, single: bool, settings: PrepareSettings
-) -> pd.DataFrame:
-    """Without empty documents, where these are left out; `InputError` for one, or a binary one."""
-    empty = (frame[BODY].isna() | (frame[BODY].str.strip() == "")).to_numpy(dtype=bool)
-    binary = frame[BODY].str.contains("\0", regex=False, na=False).to_numpy(dtype=bool)
-    if settings.incomplete == "drop" and empty.any():
-        log.warning("%s: %d of %d documents are empty and left out", path, empty.sum(), len(frame))
-        frame, binary, empty = frame[~empty], binary[~empty], empty[~empty]
-    for mask, problem, do in (
+def _usable(
+    texts: Sequence[str | None], names: Sequence[str], path: Path, settings: PrepareSettings
+) -> list[int]:
+    """Rows of documents without empty ones, where these are left out; `InputError` for an empty
+    or a binary one.
+    """
+    empty = [row for row, text in enumerate(texts) if not (text and text.strip())]
+    if settings.incomplete == "drop" and empty:
+        log.warning("%s: %d of %d documents are empty and left out", path, len(empty), len(texts))
+        left_out = set(empty)
+    else:
+        left_out = set()
+    binary = [row for row, text in enumerate(texts) if text and "\0" in text]
+    for rows, problem, do in (
         (empty, "empty", "remove it, or set prepare.incomplete: drop to leave out empty ones"),
         (binary, "binary: it holds NUL characters", "remove it"),
     ):
-        if mask.any():
-            row = int(mask.argmax())
-            where = path if single else f"{path}, column {settings.documents.column!r}, row {row}"
+        bad = next((row for row in rows if row not in left_out), None)
+        if bad is not None:
+            single = len(names) == 1 and is_document(path.name)
+            column = settings.documents.column
+            where = path if single else f"{path}, column {column!r}, row {bad}"
             raise InputError(f"is {problem}", where=where, expected="text", do=do)
-    return frame.reset_index(drop=True)
+    return [row for row in range(len(texts)) if row not in left_out]

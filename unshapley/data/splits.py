@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from unshapley.config import PrepareSettings
 from unshapley.data.chance import collision_rate
-from unshapley.data.tables import TEXT, fingerprints
+from unshapley.data.tables import TEXT, fingerprints, unit
 from unshapley.data.windows import text_prints
 from unshapley.errors import InputError
 
@@ -58,7 +58,7 @@ def divide(
     unreadable time, and a set or a provider that is left without rows.
     """
     splits = _split_all(tables, settings, features, given)
-    row = "document" if settings.task == TEXT else "row"
+    row = unit(settings.task)[:-1]
     for name, part in splits.items():
         if part.train.empty:
             raise InputError(
@@ -115,9 +115,9 @@ def _split_all(
     if len(shared):
         rows = sum(int(np.isin(of_table, shared).sum()) for of_table in units.values())
         log.warning(
-            "%d %ss stand with several providers: they are trained on, not tested on",
+            "%d %s stand with several providers: they are trained on, not tested on",
             rows,
-            "document" if settings.task == TEXT else "row",
+            unit(settings.task),
         )
     reference = 0.0 if "reference" in given else settings.reference_share
     splits = {}

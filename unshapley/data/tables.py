@@ -24,6 +24,11 @@ TEXT = "language-model"
 """The task whose rows are text; its tables are described in `data.windows`."""
 
 
+def unit(task: str) -> str:
+    """What the rows of a table are called."""
+    return "documents" if task == TEXT else "rows"
+
+
 @dataclass(frozen=True)
 class Schema:
     """Columns and classes that every table of a project shares."""

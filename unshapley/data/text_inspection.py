@@ -167,7 +167,7 @@ def _read(place: str, path: Path, settings: PrepareSettings) -> Iterator[_Docume
                 expected=f"one of {', '.join(table.rows.column_names[:12])}",
                 do="name it: --provider, or --set prepare.documents.column=…",
             )
-    texts = strings(table, settings.documents.column).to_pylist()
+    texts = strings(table, settings.documents.column)
     owners = [name] * len(texts)
     if settings.provider is not None:
         owners = table.column(settings.provider).to_pylist()

@@ -27,6 +27,20 @@ def constant_answer(game: Game) -> Tensor:
     return ((counts + 0.5) / (counts + 0.5).sum()).log()
 
 
+def constant_scores(game: Game, y: Tensor) -> Tensor:
+    """What a model that knows the tokens' shares in the game's rows, and nothing of their order,
+    answers on tokens y `(rows, positions)`, as `token_scores` gives it `(1, rows, positions, 2)`.
+    """
+    known = game.test_y[game.test_y >= 0].long()
+    with torch.no_grad():
+        vocabulary = game.pretrained.model(game.test_x[:1]).shape[-1]
+    counts = torch.bincount(known, minlength=vocabulary).double() + 0.5
+    log_p = (counts / counts.sum()).log()
+    present = (y >= 0).double()
+    hits = (y == log_p.argmax()).double()
+    return torch.stack([log_p[y.clamp(min=0).long()] * present, hits * present], dim=-1)[None]
+
+
 def constant_state(pretrained: Pretrained) -> State:
     """New weights below a last layer that answers every row alike."""
     rows, outer = pretrained.rows, pretrained.model

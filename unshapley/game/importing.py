@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import nn
 
 from unshapley.config import Params, PretrainSettings
-from unshapley.data.tables import Schema
+from unshapley.data.tables import TEXT, Schema
 from unshapley.errors import InputError
 from unshapley.files import sha256
 from unshapley.game.adopting import adopt, fresh_words, misses
@@ -82,8 +82,7 @@ def _loaded(source: Source, schema: Schema) -> tuple[nn.Module, list[str]]:
 
 
 def _made(source: Source, schema: Schema, seed: int) -> nn.Module:
-    features = len(schema.features)
-    return make(source.architecture, features, schema.outputs, source.kwargs, seed)
+    return make(source.architecture, schema.inputs, schema.outputs, source.kwargs, seed)
 
 
 def _adopted(
@@ -98,7 +97,8 @@ def _adopted(
     """The pretrained model, and what stands for U(none), in words."""
 
     def ready(module: nn.Module) -> nn.Module:
-        return usable(module, source.architecture, len(schema.features), schema.outputs)
+        text = schema.task == TEXT
+        return usable(module, source.architecture, schema.inputs, schema.outputs, text=text)
 
     model = ready(module)
     trained = model.state_dict()
@@ -142,6 +142,8 @@ def _check_score(
         return
     reasons = "another order of columns or classes, and inputs that were scaled outside of it"
     do = "put the scaling into the module as buffers"
+    if schema.task == TEXT:
+        reasons, do = "another tokenizer", "set prepare.documents.tokenizer to the model's own"
     if order := better_order(pretrained, schema.classes):
         do = f"reorder its outputs: they suit the rows better as {', '.join(order)}"
     raise InputError(
@@ -156,6 +158,8 @@ def _check_score(
 
 def _rows_as(schema: Schema) -> str:
     """Columns and classes in their order, shortened."""
+    if schema.task == TEXT:
+        return f"windows of {schema.context} tokens, by data/tokenizer.json"
     names = list(schema.features)
     shown = ", ".join(names if len(names) <= 6 else [*names[:4], "…", names[-1]])
     if schema.task == "regression":

@@ -8,8 +8,8 @@ from itertools import permutations
 
 import torch
 
-from unshapley.data.tables import Schema
-from unshapley.game.constants import constant_answer
+from unshapley.data.tables import TEXT, Schema
+from unshapley.game.constants import constant_answer, constant_scores
 from unshapley.game.game import Game
 from unshapley.game.utilities import evaluate, scores_of
 from unshapley.models.batching import batch_of_one
@@ -53,7 +53,10 @@ def score_model(pretrained: Pretrained, schema: Schema) -> list[ModelScore]:
     models = {n: torch.stack([t, pretrained.initial[n]]) for n, t in pretrained.trained.items()}
     outputs, labels = on_test.outputs(models)
     test = evaluate(utilities, outputs, labels)
-    answer = constant_answer(on_training).expand(1, len(labels), -1)
+    if schema.task == TEXT:
+        answer = constant_scores(on_training, labels)
+    else:
+        answer = constant_answer(on_training).expand(1, len(labels), -1)
     constant = evaluate(utilities, answer, labels)
     training = evaluate(utilities, *on_training.outputs(batch_of_one(pretrained.trained)))
     return [

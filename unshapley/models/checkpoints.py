@@ -39,9 +39,9 @@ def kind_of(path: Path) -> Kind:
         raise InputError("there is no such file", where=path, expected=EXPECTED)
     if path.is_dir():
         raise InputError(
-            "is a folder; those of Hugging Face hold models of texts, and rows here are tables",
+            "is a folder",
             where=path,
-            expected=EXPECTED,
+            expected=f"{EXPECTED}; a folder of Hugging Face where prepare.task is language-model",
         )
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(
@@ -110,6 +110,8 @@ def load_weights(module: nn.Module, path: Path) -> list[str]:
     Raises `InputError` naming the first tensor that does not fit, with both shapes.
     """
     state, notes = read_weights(path), []
+    if (own_names := getattr(module, "own_names", None)) is not None:
+        state = own_names(state)
     expected = module.state_dict()
     for prefix in PREFIXES:
         if all(name.startswith(prefix) for name in state) and not set(state) <= set(expected):

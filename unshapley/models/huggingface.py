@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -14,6 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from unshapley.errors import InputError
+from unshapley.models.batching import State
 
 log = logging.getLogger("unshapley.models")
 
@@ -40,6 +42,20 @@ class CausalModel(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.inner(input_ids=x.long(), use_cache=False).logits
         return logits[..., : self.vocabulary]
+
+    def own_names(self, state: State) -> State:
+        """Tensors of a file of transformers or peft under the names that they have here; a head
+        that shares the weights of the tokens gets a copy.
+        """
+        left, out = dict(state), State()
+        for name in self.state_dict():
+            plain = name.removeprefix("inner.").replace(".default.", ".")
+            tied = plain.replace("lm_head.", "model.embed_tokens.")
+            source = next((n for n in (name, plain, tied) if n in state), None)
+            if source is not None:
+                out[name] = state[source]
+                left.pop(source, None)
+        return {**left, **out}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         memo.update({id(tensor): tensor for tensor in self._base})
@@ -84,7 +100,8 @@ def huggingface(
         task_type="CAUSAL_LM",
     )
     try:
-        return CausalModel(get_peft_model(model, config), classes)
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # peft's own
+            return CausalModel(get_peft_model(model, config), classes)
     except ValueError as error:
         raise InputError(
             f"no adapters can be added: {error}", where="pretrain.kwargs.layers"

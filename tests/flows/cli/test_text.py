@@ -32,7 +32,7 @@ def test_init_makes_a_project_that_can_be_prepared_and_validated(tmp_path):
     assert "next: `unshapley run --project '" in done.stdout
     project = Project(folder)
     assert load_params(project.params).prepare.test == "judge"
-    assert unshapley("prepare", "--project", folder).returncode == 0
+    assert "a: 27 training documents" in unshapley("prepare", "--project", folder).stdout
     assert read_table(project.test)["document"].tolist() == ["judge/x.txt"]
     assert Schema.load(project.schema).providers == ("a", "b", "c")
     assert unshapley("suites", "--project", folder).returncode == 0

@@ -251,7 +251,12 @@ def test_empty_documents_are_left_out_where_that_is_asked_for(tmp_path, caplog):
     assert "b/list.jsonl: 2 of 4 documents are empty and left out" in caplog.text
 
 
-UTF16 = text_of(1).encode("utf-16")
+def not_utf8() -> bytes:
+    """A column of strings whose bytes are none."""
+    buffers = [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe")]
+    sink = pa.BufferOutputStream()
+    pa.parquet.write_table(pa.table({"text": pa.Array.from_buffers(pa.string(), 1, buffers)}), sink)
+    return sink.getvalue().to_pybytes()
 
 
 @pytest.mark.parametrize(
@@ -267,6 +272,11 @@ UTF16 = text_of(1).encode("utf-16")
         ({"a/bad.csv": "text\n"}, {}, "holds no rows"),
         ({}, {"provider": "site"}, "has no column 'site', being a file of text"),
         ({}, {"test": "no.txt"}, "no.txt: holds no documents"),
+        ({"a/bad.parquet": tables("parquet", {"text": [b"\xff\xfe"]})["all.parquet"]}, {}, "column 'text' holds cells of type binary"),
+        ({"a/bad.parquet": not_utf8()}, {}, "column 'text' is binary: 'utf-8' codec can't decode"),
+        ({"a/bad.jsonl": '{"text": "a \\ud800 b"}'}, {}, "not readable as jsonl"),
+        ({os.fsdecode(b"a/caf\xe9.txt"): "text"}, {}, "is no name in UTF-8"),
+        ({}, {"test": ".."}, "is no file of text, table or folder"),
         ({}, {"test": "../x.txt"}, "is no file of text, table or folder"),
         ({}, {"source": "digits"}, "prepare.source is digits, which holds no text"),
         ({}, {"documents": {"context": 5000}}, r"the longest document has \d+ tokens, and a row 5000"),

@@ -20,8 +20,6 @@ from unshapley.unlearning import build_unlearner
 transformers = pytest.importorskip("transformers", reason="needs unshapley[llm]")
 pytest.importorskip("peft", reason="needs unshapley[llm]")
 NAME = "unshapley.models:huggingface"
-# transformers warns of its own next version
-pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*")
 
 
 @pytest.fixture(scope="module")
