@@ -42,7 +42,7 @@ def make_tables_ready(project: Project, params: Params, say: Say) -> None:
     if _is_of_dvc(project):
         return
     preflight(project, params, Step.PREPARE)
-    if reason := _why_prepare(project, params):
+    if reason := why_prepare(project, params):
         say(f"preparing: {reason}")
         for provider, rows in prepare(project, params).items():
             say(f"  {provider}: {rows} training {unit(params.prepare.task)}")
@@ -57,7 +57,7 @@ def _is_of_dvc(project: Project) -> bool:
     return bool({"prepare", "pretrain"} & set((content or {}).get("stages", {})))
 
 
-def _why_prepare(project: Project, params: Params) -> str:
+def why_prepare(project: Project, params: Params) -> str:
     """Why tables must be prepared; empty if they need not be."""
     if not project.schema.is_file():
         return "nothing is prepared"

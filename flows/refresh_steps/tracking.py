@@ -10,13 +10,12 @@ from typing import Any
 
 import yaml
 
+from flows.readiness import why_prepare
 from flows.refresh_steps.imported import DVC_FILES
 from flows.refresh_steps.rawtables import dvc_file
 from flows.refresh_steps.repository import Repository
 from unshapley.config import Params
-from unshapley.data.preparation import check_prepared, source_hashes
 from unshapley.data.sources import table_files
-from unshapley.data.tables import Schema
 from unshapley.errors import InputError
 from unshapley.files import read_json, written_whole
 from unshapley.models.staleness import changed_rows
@@ -151,22 +150,10 @@ def _append(path: Path, lines: tuple[str, ...]) -> None:
 def _why_stale(project: Project, params: Params, record: ModelRecord | None) -> dict[str, str]:
     """Why the outputs of each stage cannot be recorded as they are; empty where they can."""
     return {
-        "prepare": _prepared(project, params),
+        "prepare": why_prepare(project, params),
         "pretrain": _pretrained(project, params, record),
         "valuation": _valued(project),
     }
-
-
-def _prepared(project: Project, params: Params) -> str:
-    if not project.schema.is_file():
-        return "nothing is prepared"
-    schema = Schema.load(project.schema)
-    try:
-        check_prepared(schema, params, project.schema)
-    except InputError as error:
-        return error.what
-    files_now = source_hashes(project, params.prepare) if params.prepare.source == "files" else {}
-    return "" if files_now == schema.sources else "tables in data/raw changed since"
 
 
 def _pretrained(project: Project, params: Params, record: ModelRecord | None) -> str:

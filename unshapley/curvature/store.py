@@ -8,7 +8,7 @@ data/curvature/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -134,14 +134,29 @@ def add_providers(
     advance: Advance = lambda _count: None,
 ) -> CurvatureRecord:
     """Write statistics of further providers in the coordinates of the recorded basis."""
-    entries = dict(record.providers)
-    for provider, (rows, partition) in partitions.items():
+
+    def statistics(rows: Rows) -> State:
         gradient, hessian = provider_statistics(model, trained, record.parameters, basis, rows)
         state = {"gradient": gradient, "hessian": hessian}
         if record.layer is not None:
             _, state["gram"], state["moment"] = head_moments(model, rows)
+        return state
+
+    return write_providers(folder, record, statistics, partitions, advance)
+
+
+def write_providers(
+    folder: Path,
+    record: CurvatureRecord,
+    statistics: Callable[[Rows], State],
+    partitions: Mapping[str, tuple[Rows, str]],
+    advance: Advance,
+) -> CurvatureRecord:
+    """Write what `statistics` makes of the rows of each provider, then the record with them."""
+    entries = dict(record.providers)
+    for provider, (rows, partition) in partitions.items():
         path = provider_file(folder, provider)
-        save_state(state, path)
+        save_state(statistics(rows), path)
         entries[provider] = ProviderStatistics(
             partition=partition, file=sha256(path), rows=len(rows[1])
         )

@@ -22,11 +22,10 @@ from unshapley.curvature.store import (
     BASIS,
     RENEW,
     CurvatureRecord,
-    ProviderStatistics,
     check_checkpoint,
     files,
     load_provider,
-    provider_file,
+    write_providers,
 )
 from unshapley.errors import InputError
 from unshapley.files import sha256
@@ -93,17 +92,11 @@ def add_text(
     advance: Advance = lambda _count: None,
 ) -> CurvatureRecord:
     """Write statistics of further providers in the recorded basis."""
-    entries = dict(record.providers)
-    for provider, (rows, partition) in partitions.items():
-        path = provider_file(folder, provider)
-        save_state(_statistics(model, trained, basis, rows, test), path)
-        entries[provider] = ProviderStatistics(
-            partition=partition, file=sha256(path), rows=len(rows[1])
-        )
-        advance(1)
-    record = record.model_copy(update={"providers": dict(sorted(entries.items()))})
-    record.save(folder)
-    return record
+
+    def statistics(rows: Rows) -> State:
+        return _statistics(model, trained, basis, rows, test)
+
+    return write_providers(folder, record, statistics, partitions, advance)
 
 
 def load_text_statistics(
