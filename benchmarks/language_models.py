@@ -1,6 +1,6 @@
 """Values of text for a small language model, against really retrained ones: two games of our own.
 
-    python benchmarks/language_models.py --seeds 3 [--game NAME] [--cache FOLDER] [--json FILE]
+    python -m benchmarks.language_models [--seeds 3] [--game NAME] [--quick] [--cache FOLDER]
 
 Of 8 providers 96 coalitions are retrained: all that keep one, all that forget one, 80 in pairs with
 their complements. A method is held against them: error of the utilities over the noise of
@@ -166,17 +166,19 @@ def scored(truth: Truth, method: str, found: Floats) -> dict[str, object]:
     return {"method": method, "spearman": rank, "rel_l2": error, "pairs": right / len(pairs)}
 
 
-def full(truth: Truth) -> Iterator[dict[str, object]]:
-    """Every method on the whole plan."""
+def full(truth: Truth, *, quick: bool = False) -> Iterator[dict[str, object]]:
+    """Every method on the whole plan; quick: those that train nothing, and `auto`."""
     of, chosen = truth.game, truth.coalitions
     every = all_coalitions(len(of.providers))
     work = float(flop_of_coalitions(of, RetrainUnlearner(), every).sum())
     for method, (name, options) in METHODS.items():
+        if quick and method not in RETAIN_FREE:
+            continue
         unlearner, begin = build_unlearner(name, options), time.process_time()
         utilities = utilities_of(of, unlearner, chosen)
         cost = float(flop_of_coalitions(of, unlearner, every).sum() / work)
         yield row(truth, method, utilities, cost, (time.process_time() - begin) / len(chosen))
-    for method, score in SCORES.items():
+    for method, score in () if quick else SCORES.items():
         found = score(of)
         scale = (truth.ends[1] - truth.ends[0]) / found.sum()
         yield scored(truth, f"{method} (score)", found * scale)
@@ -252,6 +254,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--game", choices=list(GAMES), help="only this one")
+    parser.add_argument("--quick", action="store_true", help="only what trains nothing, and auto")
     parser.add_argument("--cache", type=Path, default=Path(".unshapley/language_models"))
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -264,7 +267,7 @@ def main() -> None:
             truth = load(name, seed, options.cache)
             print(f"\n{name}, seed {seed}: {sizes(truth.game)}; U(none) {truth.ends[0]:.3f}, ")
             print(f"U(all) {truth.ends[1]:.3f}, noise {truth.noise:.3f} nats a token")
-            for found in full(truth):
+            for found in full(truth, quick=options.quick):
                 out.append({"game": name, "seed": seed, "kind": "full", **found})
                 print(_line(found), flush=True)
             for found in partial(truth):
