@@ -5,7 +5,8 @@
 Of 8 providers 96 coalitions are retrained: all that keep one, all that forget one, 80 in pairs with
 their complements. A method is held against them: error of the utilities over the noise of
 retraining with another seed, and of the values that follow from them. Cost is counted work, in
-shares of retraining the 96. Partial: three targets, the others always stay, nothing retrained.
+shares of retraining all 254 coalitions. Partial: three targets, the others always stay, and nothing
+is retrained.
 """
 
 from __future__ import annotations
@@ -91,6 +92,11 @@ def plan(n: int) -> Coalitions:
     return np.array(rows)
 
 
+def all_coalitions(n: int) -> Coalitions:
+    """All but nobody and everybody `(2^n − 2, n)`."""
+    return (np.arange(1, 2**n - 1)[:, None] >> np.arange(n) & 1).astype(bool)
+
+
 def utilities_of(of: Game, unlearner: Unlearner, coalitions: Coalitions) -> Floats:
     """Measured in batches of similar size."""
     order, out = np.argsort(coalitions.sum(axis=1), kind="stable"), np.zeros(len(coalitions))
@@ -163,21 +169,23 @@ def scored(truth: Truth, method: str, found: Floats) -> dict[str, object]:
 def full(truth: Truth) -> Iterator[dict[str, object]]:
     """Every method on the whole plan."""
     of, chosen = truth.game, truth.coalitions
-    work = flop_of_coalitions(of, RetrainUnlearner(), chosen).sum()
+    every = all_coalitions(len(of.providers))
+    work = float(flop_of_coalitions(of, RetrainUnlearner(), every).sum())
     for method, (name, options) in METHODS.items():
         unlearner, begin = build_unlearner(name, options), time.process_time()
         utilities = utilities_of(of, unlearner, chosen)
-        cost = float(flop_of_coalitions(of, unlearner, chosen).sum() / work)
+        cost = float(flop_of_coalitions(of, unlearner, every).sum() / work)
         yield row(truth, method, utilities, cost, (time.process_time() - begin) / len(chosen))
     for method, score in SCORES.items():
         found = score(of)
         scale = (truth.ends[1] - truth.ends[0]) / found.sum()
         yield scored(truth, f"{method} (score)", found * scale)
-    yield with_auto(truth, float(work))
-    yield alone(truth, float(work))
+    by_auto = with_auto(truth, every, work)
+    yield by_auto
+    yield alone(truth, float(by_auto["cost"]) * work, float(by_auto["cost"]))
 
 
-def with_auto(truth: Truth, work: float) -> dict[str, object]:
+def with_auto(truth: Truth, every: Coalitions, work: float) -> dict[str, object]:
     """`auto`: smallest coalitions retrained, a candidate chosen, what it misses corrected."""
     of, chosen = truth.game, truth.coalitions
 
@@ -193,24 +201,26 @@ def with_auto(truth: Truth, work: float) -> dict[str, object]:
     utilities = truth.of(chosen)
     utilities[~exact] = utilities_of(of, candidate, chosen[~exact])
     shares = of.pretrained.share(staying).numpy()
-    cost = float(flop_of_coalitions(of, found.unlearner, chosen).sum() / work) + found.cost_share
+    retraining = flop_of_coalitions(of, RetrainUnlearner(), chosen)
+    spent = found.cost_share * retraining.sum() + retraining[exact].sum()
+    cost = float((spent + flop_of_coalitions(of, candidate, every).sum()) / work)
     retrained = found.rows, found.retrained
     corrected = correct(chosen, shares, utilities, retrained, exact, 0).corrected
     return row(truth, f"auto ({found.method})", corrected, cost, 0.0)
 
 
-def alone(truth: Truth, work: float) -> dict[str, object]:
-    """As many coalitions as a tenth of the work pays for, and the process on what is left."""
+def alone(truth: Truth, work: float, cost: float) -> dict[str, object]:
+    """As many coalitions as `auto`'s work pays for, and the process on what is left."""
     of, chosen = truth.game, truth.coalitions
     clock = np.random.default_rng(0).exponential(size=len(chosen))
     order = np.argsort(clock / value_weights(operator_by_size(chosen)))
-    paid = np.cumsum(flop_of_coalitions(of, RetrainUnlearner(), chosen)[order]) <= 0.1 * work
+    paid = np.cumsum(flop_of_coalitions(of, RetrainUnlearner(), chosen)[order]) <= work
     rows = np.sort(order[paid])
     level = np.full(len(chosen), truth.ends[1])
     shares = of.pretrained.share(of.staying(chosen)).numpy()
     known = rows, truth.of(chosen[rows])
     corrected = correct(chosen, shares, level, known, np.zeros(len(chosen), bool), 0).corrected
-    return row(truth, f"{len(rows)} retrained + process", corrected, 0.1, 0.0)
+    return row(truth, f"{len(rows)} retrained + process", corrected, cost, 0.0)
 
 
 def partial(truth: Truth) -> Iterator[dict[str, object]]:

@@ -54,7 +54,7 @@ METHODS: Mapping[str, Unlearner] = {**CANDIDATES, **CANDIDATES_OF_TEXT}
 LONGEST = 0.05
 """Most steps of a candidate, in shares of the full-batch steps that cost as much as the recipe:
 more would cost more than they save where the model was trained for a few steps only."""
-WITHOUT_ROWS, WITHOUT_TEXT = "newton", "ekfac_ngram"
+WITHOUT_ROWS, WITHOUT_TEXT = "newton", "ngram"
 """Where rows are out of reach, or text, nothing can be retrained to choose by, and this is used: it
 had the smallest errors of those that need no retained rows (benchmarks/README.md)."""
 
@@ -67,7 +67,7 @@ class AutoUnlearner(Unlearner):
     (`unshapley.fidelity.calibration`); by itself this unlearner cannot be called before that. What
     the chosen candidate misses is learnt from the same coalitions and added to the utilities.
     Where the rows of a provider are out of reach, nothing can be retrained, and the method is
-    `newton`, or `ekfac_ngram` where the rows are text. Reads retained rows otherwise.
+    `newton`, or `ngram` where the rows are text. Reads retained rows otherwise.
     """
 
     name: ClassVar[str] = "auto"
@@ -133,8 +133,10 @@ class AutoUnlearner(Unlearner):
 
     def answers(self, pretrained: Pretrained, staying: Tensor) -> Tensor | None:
         exact = self.exact(pretrained, staying)
+        if exact.all():
+            return None
         predicted = self.candidate(pretrained).answers(pretrained, staying[~exact])
-        if predicted is None or exact.all():
+        if predicted is None:
             return None
         out = predicted.new_empty(len(staying), *predicted.shape[1:])
         out[~exact] = predicted

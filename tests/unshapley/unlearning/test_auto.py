@@ -1,13 +1,18 @@
 """`auto` retrains the smallest coalitions, and forgets as its method does for the others."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from tests.unshapley.games import digits_game
+from tests.unshapley.games import digits_game, text_game
+from unshapley.config import CalibrationSettings
 from unshapley.errors import InputError, UnshapleyError
+from unshapley.fidelity.calibration import calibrate
 from unshapley.game.coalitions import everybody
-from unshapley.game.measuring import unlearn
+from unshapley.game.measuring import measure, unlearn
+from unshapley.game.utilities import build_utilities
 from unshapley.unlearning import build_unlearner
 from unshapley.unlearning.auto import CANDIDATES, LONGEST, AutoUnlearner, candidates, rows_kept
 from unshapley.unlearning.retrain import RetrainUnlearner
@@ -69,3 +74,33 @@ def test_it_does_nothing_before_calibration():
 def test_an_unknown_method_names_the_candidates():
     with pytest.raises(InputError, match="method = 'magic'.*the candidates are no_unlearning"):
         build_unlearner("auto", {"method": "magic"})
+
+
+def test_where_rows_of_text_are_out_of_reach_it_is_the_proxy():
+    game = text_game()
+    rows = game.pretrained.rows
+    near = rows.owner < 2
+    reached = replace(rows, x=rows.x[near], y=rows.y[near], owner=rows.owner[near])
+    partial = replace(game, players=("p0", "p1"), pretrained=replace(game.pretrained, rows=reached))
+    plan = np.array([[True, False], [False, True]])
+    found = calibrate(partial, AutoUnlearner(), plan, plan, CalibrationSettings(), None)
+    assert found.method == "ngram"
+    utilities = build_utilities(["log_likelihood"], "language-model")
+    by_auto = measure(partial, found.unlearner, plan, utilities)
+    assert by_auto == measure(partial, build_unlearner("ngram"), plan, utilities)
+
+
+def test_retrained_and_predicted_coalitions_of_text_are_measured_in_one_chunk():
+    game = text_game()
+    auto = AutoUnlearner(method="ngram", retrain_below=0.3)
+    plan = np.array([[True, False, False, False], [True, True, True, False]])
+    utilities = build_utilities(["log_likelihood", "token_accuracy"], "language-model")
+    measured = measure(game, auto, plan, utilities)
+    apart = [
+        measure(game, build_unlearner(name), plan[i : i + 1], utilities)
+        for i, name in enumerate(("retrain", "ngram"))
+    ]
+    only_small = measure(game, auto, plan[:1], utilities)
+    assert only_small["log_likelihood"] == pytest.approx(apart[0]["log_likelihood"], abs=1e-5)
+    for column, values in measured.items():
+        assert values == pytest.approx([found[column][0] for found in apart], abs=1e-5)
