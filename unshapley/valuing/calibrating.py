@@ -12,7 +12,7 @@ from unshapley.fidelity.calibration import Calibration, calibrate
 from unshapley.game.coalitions import Coalitions
 from unshapley.game.measuring import Measured
 from unshapley.unlearning import Unlearner
-from unshapley.unlearning.auto import AutoUnlearner
+from unshapley.unlearning.auto import METHODS, AutoUnlearner
 from unshapley.unlearning.retrain import RetrainUnlearner
 from unshapley.valuing.execution import RETRAINED, TRIED, Execution, Series
 from unshapley.valuing.planning import MeasuringPlan, with_chunk_size
@@ -58,6 +58,10 @@ def _measure(
 
 def _tell(found: Calibration) -> None:
     log.info("auto: %s, %s", found.method, found.reason)
+    if METHODS[found.method].predicts:
+        log.info(
+            "  %s is a proxy: it predicts what models would answer, none forgets", found.method
+        )
     for trial in found.trials:
         if trial.error is None:
             log.info("  %s: left out, %s", trial.method, trial.reason)

@@ -23,6 +23,8 @@ from unshapley.results.report.sections import (
     value_rows,
 )
 from unshapley.results.valuation import Valuation
+from unshapley.unlearning import UNLEARNERS
+from unshapley.unlearning.auto import METHODS
 
 MOST_ROWS = 10_000
 """Of a table that the page carries to be saved; a larger one lies beside the page."""
@@ -52,6 +54,7 @@ def render_report(
         "report.html.j2",
         valuation=valuation,
         metrics=figures,
+        by_proxy=_by_proxy(valuation),
         rows=rows,
         digits=digits(table["value"]),
         findings=[FINDINGS[f] for f in FINDINGS if any(row["finding"] == f for row in rows)],
@@ -83,6 +86,14 @@ def render_report(
         scripts=scripts,
         policy=" ".join(f"'{fingerprint(text)}'" for text in scripts),
     )
+
+
+def _by_proxy(valuation: Valuation) -> bool:
+    """Whether utilities were predicted, by the unlearner or by the method that `auto` chose."""
+    name, *options = valuation.unlearner or ("",)
+    method = options[0].get("method") if options else None
+    kinds = [METHODS.get(str(method)), UNLEARNERS.get(name)]
+    return any(kind is not None and kind.predicts for kind in kinds)
 
 
 def _pictures(tables: Mapping[str, pd.DataFrame], utility: str) -> Iterator[Chart]:
