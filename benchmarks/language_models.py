@@ -74,9 +74,17 @@ class Truth:
         return np.array([self.known[key] for key in keys(coalitions)])
 
     def values(self, utilities: Floats) -> Floats:
+        return self.operator() @ np.array([self.ends[0], *utilities, self.ends[1]])
+
+    def operator(self) -> Floats:
         n = self.coalitions.shape[1]
         every = np.vstack([np.zeros((1, n), bool), self.coalitions, np.ones((1, n), bool)])
-        return operator_by_size(every) @ np.array([self.ends[0], *utilities, self.ends[1]])
+        return operator_by_size(every)
+
+    def ceiling(self) -> float:
+        """Relative error of the values expected of retraining the same with another seed."""
+        variance = 2 * self.noise**2 * (self.operator()[:, 1:-1] ** 2).sum()
+        return float(np.sqrt(variance) / np.linalg.norm(self.values(self.of(self.coalitions))))
 
 
 def plan(n: int) -> Coalitions:
@@ -266,7 +274,8 @@ def main() -> None:
         for seed in range(options.seeds):
             truth = load(name, seed, options.cache)
             print(f"\n{name}, seed {seed}: {sizes(truth.game)}; U(none) {truth.ends[0]:.3f}, ")
-            print(f"U(all) {truth.ends[1]:.3f}, noise {truth.noise:.3f} nats a token")
+            print(f"U(all) {truth.ends[1]:.3f}, noise {truth.noise:.3f} nats a token; ", end="")
+            print(f"another seed would be off by rel_l2 {truth.ceiling():.3f}")
             for found in full(truth, quick=options.quick):
                 out.append({"game": name, "seed": seed, "kind": "full", **found})
                 print(_line(found), flush=True)
