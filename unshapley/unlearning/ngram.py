@@ -67,9 +67,8 @@ class NgramProxy(Unlearner):
 class EkfacNgramUnlearner(EkfacUnlearner):
     """The mean of what `ekfac`'s models and the proxy `ngram` answer.
 
-    One forgets too little where few rows are kept, the other knows nothing of the network: their
-    errors have opposite signs often enough that the mean had half of either's
-    (benchmarks/README.md). Retain-free: statistics alone.
+    One forgets too much, the other knows nothing of the network. Where both rank well the mean was
+    nearer than either, else it was not (benchmarks/README.md). Retain-free: statistics alone.
     """
 
     name: ClassVar[str] = "ekfac_ngram"
