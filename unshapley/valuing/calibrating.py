@@ -58,7 +58,8 @@ def _measure(
 
 def _tell(found: Calibration) -> None:
     log.info("auto: %s, %s", found.method, found.reason)
-    if METHODS[found.method].predicts:
+    kind = METHODS.get(found.method)  # none where everything is retrained
+    if kind is not None and kind.predicts:
         log.info(
             "  %s is a proxy: it predicts what models would answer, none forgets", found.method
         )
