@@ -11,6 +11,7 @@ from flows.valuation_steps.loading import OpenedGame
 from flows.valuation_steps.run import ValuationRun
 from flows.valuation_steps.validating import ValidatedTables
 from tasks.publish import publish
+from unshapley.data.tables import TEXT
 from unshapley.errors import UntrustedError
 from unshapley.fidelity.gate import may_publish
 from unshapley.fidelity.refusal import refusal
@@ -33,8 +34,8 @@ def publish_values(
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in summary["seconds"].items())
     log.info("seconds: %s", seconds)
     if not may_publish(valuation.fidelity, run.params.fidelity):
-        unlearner = run.params.valuation.unlearner
-        why = refusal(valuation.fidelity, f"the values are in {folder}", unlearner)
+        unlearner, text = run.params.valuation.unlearner, run.params.prepare.task == TEXT
+        why = refusal(valuation.fidelity, f"the values are in {folder}", unlearner, text=text)
         raise UntrustedError(f"not published: {why}")
     return {"folder": str(folder), "metrics": metrics(valuation), "run": summary}
 

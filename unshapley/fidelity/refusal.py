@@ -13,11 +13,13 @@ REMEDIES = {
 COMPARE = "run `unshapley fidelity`, which compares the unlearners on this project, and "
 
 
-def refusal(fidelity: Fidelity, place: str, unlearner: str, compare: str = COMPARE) -> str:
+def refusal(
+    fidelity: Fidelity, place: str, unlearner: str, compare: str = COMPARE, *, text: bool = False
+) -> str:
     """Why the gate refuses values, and what to do.
 
     place: says where the values are; unlearner: the one that was asked for; compare: how others can
-    be compared with it, if there is a way.
+    be compared with it, if there is a way; text: whether rows are text.
     """
     if fidelity.status == "unchecked":
         why = fidelity.reason or "no coalition was retrained to check the values"
@@ -33,8 +35,10 @@ def refusal(fidelity: Fidelity, place: str, unlearner: str, compare: str = COMPA
             f"  do: {compare}set valuation.unlearner to another or to retrain, or raise "
             "correction.coalitions"
         )
-    fitting = [n for n, kind in UNLEARNERS.items() if not kind.control and kind.of_text is None]
-    others = [name for name in fitting if name != unlearner]
+    fitting = {n for n, kind in UNLEARNERS.items() if kind.of_text in (None, text)}
+    others = [
+        n for n, kind in UNLEARNERS.items() if n in fitting and not kind.control and n != unlearner
+    ]
     return (
         "unlearning predicts retraining no better than leaving the model as it is\n"
         f"  root mean squared error {fidelity.rmse:.4f}, without unlearning "

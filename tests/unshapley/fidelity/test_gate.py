@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from tests.unshapley.games import from_masks
-from unshapley.fidelity.gate import ALL_RETRAINED, ROWS_ABSENT, check_fidelity
+from unshapley.fidelity.gate import ALL_RETRAINED, ROWS_ABSENT, check_fidelity, leave_one_out
 from unshapley.fidelity.implied import ImpliedErrors, Interval
+from unshapley.fidelity.refusal import refusal
 from unshapley.game.measuring import measure
 from unshapley.game.utilities import build_utilities
 from unshapley.unlearning import build_unlearner
@@ -82,3 +83,13 @@ def test_what_is_no_better_than_no_unlearning_has_no_grade_but_none():
     fidelity = check_fidelity(TWO, [0.5, 0.4], [0.9, 1.4], 0.9, implied=good)
     assert (fidelity.grade, fidelity.status) == ("none", "untrusted")
     assert check_fidelity(TWO, [0.5, 0.4], [0.52, 0.41], 0.9).grade is None
+
+
+@pytest.mark.parametrize(
+    ("text", "named", "absent"), [(False, "newton", "ngram"), (True, "ngram", "newton")]
+)
+def test_a_refusal_names_unlearners_that_fit_the_rows(text, named, absent):
+    bad = check_fidelity(leave_one_out(3), [1.0, 2.0, 3.0], [9.0, 9.0, 9.0], 2.0)
+    words = refusal(bad, "here", "auto", text=text)
+    assert named in words
+    assert absent not in words
