@@ -71,6 +71,7 @@ def checkout(imported, tmp_path, monkeypatch):
         yield copied(imported, tmp_path)
 
 
+@pytest.mark.drill
 def test_it_is_valued_once_and_a_clone_reproduces_it(checkout):
     assert not refresh_project(checkout, never).changed
     colleague = checkout.clone("colleague")
@@ -80,6 +81,7 @@ def test_it_is_valued_once_and_a_clone_reproduces_it(checkout):
     assert not refresh_project(colleague, never).changed
 
 
+@pytest.mark.drill
 def test_rows_that_it_was_not_trained_on_are_not_valued_with_it(checkout, tmp_path):
     before = sha256(checkout.model / "model.json"), checkout.log()
     drop = deliver(tmp_path / "drop", "form-03.csv", forms()["form-03"]).parent
@@ -93,6 +95,7 @@ def test_rows_that_it_was_not_trained_on_are_not_valued_with_it(checkout, tmp_pa
     assert checkout.published()
 
 
+@pytest.mark.drill
 def test_a_model_that_dvc_does_not_hold_is_neither_valued_nor_lost(checkout):
     import_into(checkout, 0.1)
     mine = sha256(checkout.model / "model.json")
@@ -106,6 +109,7 @@ def test_a_model_that_dvc_does_not_hold_is_neither_valued_nor_lost(checkout):
         refresh_project(checkout, lambda *_: (_ for _ in ()).throw(CommandError("valued")))
 
 
+@pytest.mark.drill
 def test_a_stage_that_would_train_over_it_is_refused(checkout):
     (checkout.root / "dvc.yaml").write_text(yaml.safe_dump(stages()))
     checkout.commit("all stages")

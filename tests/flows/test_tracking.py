@@ -27,6 +27,7 @@ def test_its_stages_are_those_of_this_repository():
     assert tracking.stages() == stages()["stages"]
 
 
+@pytest.mark.drill
 def test_what_is_up_to_date_is_taken_over_and_a_refresh_has_nothing_to_do(published, monkeypatch):
     for name, text in NAMED.items():
         monkeypatch.setenv(name, text)
