@@ -130,12 +130,10 @@ def fit_layers(
     sums: list[tuple[Tensor, Tensor]] = [(torch.zeros(()), torch.zeros(()))] * len(layers)
     for rows in partitions:
         for parts in _derivatives(model, state, layers, rows):
-            sums = [
-                (a + _gram(x), g + _gram(d)) for (a, g), (x, d) in zip(sums, parts, strict=True)
-            ]
+            sums = [(a + gram(x), g + gram(d)) for (a, g), (x, d) in zip(sums, parts, strict=True)]
         advance(1)
     for layer, (of_inputs, of_outputs) in zip(layers, sums, strict=True):
-        layer.inputs, layer.outputs = _eigenvectors(of_inputs), _eigenvectors(of_outputs)
+        layer.inputs, layer.outputs = eigenvectors(of_inputs), eigenvectors(of_outputs)
     for rows in partitions:
         for parts in _derivatives(model, state, layers, rows):
             for layer, (x, d) in zip(layers, parts, strict=True):
@@ -150,12 +148,14 @@ def _squares(x: Tensor, d: Tensor) -> Tensor:
     return torch.einsum("crpo,rpi->croi", d, x).square().sum(dim=(0, 1))
 
 
-def _gram(x: Tensor) -> Tensor:
+def gram(x: Tensor) -> Tensor:
+    """Σ x xᵀ over all but the last dimension."""
     flat = x.flatten(0, -2)
     return flat.T @ flat
 
 
-def _eigenvectors(matrix: Tensor) -> Tensor:
+def eigenvectors(matrix: Tensor) -> Tensor:
+    """Eigenvectors of a symmetric matrix, as columns, found in double precision."""
     vectors: Tensor = torch.linalg.eigh(matrix.double()).eigenvectors
     return vectors.to(matrix.dtype)
 

@@ -16,7 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from unshapley.curvature.eigenbasis import Layer, layers_of, outside_of, watched
+from unshapley.curvature.eigenbasis import (
+    Layer,
+    eigenvectors,
+    gram,
+    layers_of,
+    outside_of,
+    watched,
+)
 from unshapley.models.batching import State
 from unshapley.models.losses import token_loss
 from unshapley.models.rows import Rows
@@ -39,14 +46,14 @@ def kronecker_basis(
         for x, sampled in _sampled(model, state, rows):
             parts = _derivatives(model, state, layers, x, sampled)
             sums = [
-                (a + _gram(inputs), g + _gram(d))
+                (a + gram(inputs), g + gram(d))
                 for (a, g), (inputs, d) in zip(sums, parts, strict=True)
             ]
         advance(1)
     basis: State = {}
     for layer, (of_inputs, of_outputs) in zip(layers, sums, strict=True):
-        basis[f"{layer.name}.inputs"] = _eigenvectors(of_inputs)
-        basis[f"{layer.name}.outputs"] = _eigenvectors(of_outputs)
+        basis[f"{layer.name}.inputs"] = eigenvectors(of_inputs).contiguous()
+        basis[f"{layer.name}.outputs"] = eigenvectors(of_outputs).contiguous()
     return basis
 
 
@@ -154,13 +161,3 @@ def _gradient(model: nn.Module, state: State, names: Sequence[str], rows: Rows) 
         outputs = functional_call(model, {**state, **theta}, (x[begin : begin + size],))
         token_loss(outputs, y[begin : begin + size]).sum().backward()  # type: ignore[no-untyped-call]
     return {n: torch.zeros_like(t) if t.grad is None else t.grad for n, t in theta.items()}
-
-
-def _gram(x: Tensor) -> Tensor:
-    flat = x.flatten(0, -2)
-    return flat.T @ flat
-
-
-def _eigenvectors(matrix: Tensor) -> Tensor:
-    vectors: Tensor = torch.linalg.eigh(matrix.double()).eigenvectors
-    return vectors.to(matrix.dtype).contiguous()
