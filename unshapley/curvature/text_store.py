@@ -33,6 +33,7 @@ from unshapley.models.batching import State
 from unshapley.models.pretrained import KroneckerStatistics, Pretrained
 from unshapley.models.rows import Rows
 from unshapley.models.tensors import load_state, save_state
+from unshapley.models.tokens import vocabulary_of
 from unshapley.models.training import trainable
 from unshapley.numerics import deterministic
 from unshapley.progress import Advance, Progress, silent
@@ -135,8 +136,7 @@ def with_text_statistics(pretrained: Pretrained, partitions: Mapping[str, Rows])
 
 def _statistics(model: nn.Module, trained: State, basis: State, rows: Rows, test: Rows) -> State:
     gradient, squares = kronecker_statistics(model, trained, basis, rows)
-    with torch.no_grad():
-        vocabulary = model(test[0][:1]).shape[-1]
+    vocabulary = vocabulary_of(model, test[0])
     return {
         **{f"gradient.{name}": tensor for name, tensor in gradient.items()},
         **{f"squares.{name}": tensor for name, tensor in squares.items()},

@@ -11,6 +11,7 @@ from unshapley.models.adapting import TwoLogits
 from unshapley.models.batching import State, batch_of_one
 from unshapley.models.layers import last_layer
 from unshapley.models.pretrained import Pretrained
+from unshapley.models.tokens import vocabulary_of
 
 CONSTANT_WORDS = "the best constant: class shares of the training rows, or the mean of their label"
 
@@ -32,8 +33,7 @@ def constant_scores(game: Game, y: Tensor) -> Tensor:
     answers on tokens y `(rows, positions)`, as `token_scores` gives it `(1, rows, positions, 2)`.
     """
     known = game.test_y[game.test_y >= 0].long()
-    with torch.no_grad():
-        vocabulary = game.pretrained.model(game.test_x[:1]).shape[-1]
+    vocabulary = vocabulary_of(game.pretrained.model, game.test_x)
     counts = torch.bincount(known, minlength=vocabulary).double() + 0.5
     log_p = (counts / counts.sum()).log()
     present = (y >= 0).double()

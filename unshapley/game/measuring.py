@@ -26,6 +26,7 @@ from unshapley.game.coalitions import (
 from unshapley.game.game import Game
 from unshapley.game.utilities import Utility, constant_models, evaluate
 from unshapley.models.batching import State, batch_of_one
+from unshapley.models.pretrained import Pretrained
 from unshapley.numerics import deterministic
 from unshapley.unlearning import Unlearner
 
@@ -113,9 +114,7 @@ CachedUtilities = Mapping[bytes, CachedUtility]
 @deterministic()
 def unlearn(game: Game, unlearner: Unlearner, coalitions: Coalitions) -> State:
     """The models of a batch: tensors that differ from the pretrained model `(m, …)`."""
-    # functional_call swaps tensors in and out of the module it runs: threads must not share one
-    pretrained = replace(game.pretrained, model=deepcopy(game.pretrained.model))
-    return unlearner(pretrained, game.staying(coalitions))
+    return unlearner(_with_own_module(game.pretrained), game.staying(coalitions))
 
 
 @deterministic()
@@ -123,8 +122,7 @@ def predicted(game: Game, unlearner: Unlearner, coalitions: Coalitions) -> Tenso
     """What an unlearner predicts of the answers on the test set without models; None if it gives
     models.
     """
-    pretrained = replace(game.pretrained, model=deepcopy(game.pretrained.model))
-    return unlearner.answers(pretrained, game.staying(coalitions))
+    return unlearner.answers(_with_own_module(game.pretrained), game.staying(coalitions))
 
 
 @deterministic()
@@ -135,9 +133,13 @@ def evaluate_batch(
 
     A model that answers every test row alike is scored, and named in the log by its coalition.
     """
-    pretrained = replace(game.pretrained, model=deepcopy(game.pretrained.model))
-    outputs, _ = replace(game, pretrained=pretrained).outputs(batch)
+    outputs, _ = replace(game, pretrained=_with_own_module(game.pretrained)).outputs(batch)
     return evaluate_answers(game, outputs, utilities, coalitions)
+
+
+def _with_own_module(pretrained: Pretrained) -> Pretrained:
+    """A copy whose module no other thread runs: functional_call swaps tensors in and out of it."""
+    return replace(pretrained, model=deepcopy(pretrained.model))
 
 
 def evaluate_answers(

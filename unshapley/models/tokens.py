@@ -29,6 +29,12 @@ def token_scores(model: nn.Module, batch: State, shared: State, x: Tensor, y: Te
     return torch.cat(parts, dim=1)
 
 
+def vocabulary_of(model: nn.Module, x: Tensor) -> int:
+    """Number of tokens that a model of text knows; x: rows that it can read."""
+    with torch.no_grad():
+        return int(model(x[:1]).shape[-1])
+
+
 def tokens_of(y: Tensor) -> Tensor:
     """How many tokens each row predicts `(rows,)`, float64."""
     return (y != NONE).sum(dim=-1).double()

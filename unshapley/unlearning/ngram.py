@@ -11,7 +11,7 @@ from unshapley.curvature.ngrams import ngram_log_probabilities
 from unshapley.errors import InputError, UnshapleyError
 from unshapley.models.batching import State, batch_of_one
 from unshapley.models.pretrained import Pretrained
-from unshapley.models.tokens import token_scores
+from unshapley.models.tokens import token_scores, vocabulary_of
 from unshapley.unlearning.base import Unlearner
 from unshapley.unlearning.ekfac import EkfacUnlearner
 
@@ -46,7 +46,7 @@ class NgramProxy(Unlearner):
     def answers(self, pretrained: Pretrained, staying: Tensor) -> Tensor:
         counts, (_, y) = _known(pretrained, self.name)
         before, after = _ends(pretrained)
-        vocabulary = vocabulary_of(pretrained)
+        vocabulary = vocabulary_of(pretrained.model, pretrained.reference[0])
         everybody = torch.ones_like(staying[:1])
         who = torch.cat([staying, everybody, ~everybody]).to(counts.dtype)
         summed = (who @ counts.flatten(1)).view(-1, *counts.shape[1:])
@@ -102,9 +102,3 @@ def _known(pretrained: Pretrained, unlearner: str) -> tuple[Tensor, tuple[Tensor
             do="set valuation.unlearner to auto or newton",
         )
     return pretrained.ngrams, pretrained.test
-
-
-def vocabulary_of(pretrained: Pretrained) -> int:
-    """Number of tokens that the model knows."""
-    with torch.no_grad():
-        return int(pretrained.model(pretrained.reference[0][:1]).shape[-1])
