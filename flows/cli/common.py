@@ -32,6 +32,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 CLOSED = {errno.EACCES, errno.EPERM}
 """What keeps a file from being written and is for the user to mend."""
+LESS_MEMORY = (
+    "; if it fails again, lower run.workers or valuation.memory_mb, where it trained a model "
+    "pretrain.batch_size"
+)
+"""What may be lowered where memory is out; what was measured in chunks of another size counts."""
 
 
 def reported(command: Callable[..., None]) -> Callable[..., None]:
@@ -55,7 +60,8 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
             failure = failure_of_the_machine(error)
             if not failure:
                 raise
-            _print_error(f"{failure}\n  finished chunks are kept\n  do: run the same command again")
+            do = f"run the same command again{LESS_MEMORY if 'memory' in failure else ''}"
+            _print_error(f"{failure}\n  finished chunks are kept\n  do: {do}")
             raise typer.Exit(UnshapleyError.exit_code) from None
         except Stopped as stopped:
             # no way back: Prefect would deliver its last events to a server that may be gone
