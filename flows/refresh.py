@@ -11,6 +11,7 @@ from prefect.runtime import flow_run
 from flows.refresh_steps.job import refusal
 from flows.refresh_steps.repository import DEFAULT_SECONDS
 from flows.refresh_steps.steps import refresh_project
+from flows.runtime.observing.observed import observed
 from flows.valuation import valuation
 from unshapley.config import Params
 from unshapley.project import Project
@@ -37,7 +38,8 @@ def refresh(
 
     """
     limit = limit_minutes * 60
-    outcome = refresh_project(Project(project), value, drop=drop, push=push, limit=limit)
+    with observed("refresh", project):
+        outcome = refresh_project(Project(project), value, drop=drop, push=push, limit=limit)
     if outcome.refused:
         raise refusal(outcome)
     return outcome.summary()

@@ -15,6 +15,7 @@ from flows.audit_steps.revision import Revision, find_revision
 from flows.audit_steps.worktree import work_tree
 from flows.refresh_steps.repository import Repository
 from flows.runtime.locks import only_audit
+from flows.runtime.observing.observed import observed
 from flows.runtime.runners import make_runner
 from flows.runtime.tracking import Tracker
 from flows.valuation_steps.run import ValuationRun
@@ -97,8 +98,11 @@ def running_audit(
             manifest = read_json(path, do="audit another revision, or restore the history of git")
             check_schema(manifest, path.relative_to(tree))
             params = parse_params({**manifest["config"], "run": _run(user)}, where=path)
-            with make_runner(params.run) as runner:
-                yield AuditRun(user, project, repo, tree, found, settings, manifest, params, runner)
+            tracker = Tracker({"project": user.root.name})
+            with make_runner(params.run) as runner, observed("audit", user.root):
+                yield AuditRun(
+                    user, project, repo, tree, found, settings, manifest, params, runner, tracker
+                )
 
 
 def _run(user: Project) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from flows.cli import (
+    alerts,
     analysis,
     audit,
     beginning,
@@ -43,6 +44,7 @@ for group in (
     refresh,
     analysis,
     fidelity,
+    alerts,
     clean,
 ):
     for command in group.COMMANDS:

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.runtime.observing.logs import log_as_json, wants_json
 from flows.runtime.stopping import Stopped, end, ending_on_signals, ending_without_memory, said
 from unshapley.errors import InputError, UnshapleyError, lacks_memory
 from unshapley.extensions import look_in
@@ -102,6 +103,9 @@ def _print_error(message: str) -> None:
 
 def warn(message: str) -> None:
     """Print a line for people, apart from what a command gives."""
+    if wants_json():
+        logging.getLogger("unshapley.cli").info(message.strip())
+        return
     print(message, file=sys.stderr)
 
 
@@ -124,6 +128,7 @@ def start(project: Path, *, verbose: bool = False) -> None:
     configure(project, verbose=verbose)
     logger = logging.getLogger("unshapley")
     logger.setLevel(logging.INFO)
+    log_as_json()
     if not verbose and not logger.handlers:
         logger.addHandler(_Messages())
 

@@ -11,6 +11,7 @@ from typing import Any
 from prefect.task_runners import TaskRunner
 
 from flows.runtime.locks import only_run
+from flows.runtime.observing.observed import observed
 from flows.runtime.runners import make_runner
 from flows.runtime.tracking import Tracker
 from unshapley.config import Params, load_params
@@ -35,4 +36,6 @@ def running_valuation(folder: Path, params: Params | None) -> Iterator[Valuation
     look_in(project.root)
     params = params or load_params(project.params)
     with only_run(project), make_runner(params.run) as runner:
-        yield ValuationRun(project, params, runner, Tracker())
+        labels = {"project": project.root.name}
+        with observed("valuation", project.root):
+            yield ValuationRun(project, params, runner, Tracker(labels))
