@@ -1,6 +1,6 @@
 """Events of a valuation, as Prefect's server and its automations see them.
 
-Their resource is the project: `unshapley.project.NAME`.
+Their resource is the project: `unshapley.project.` and its folder.
 """
 
 from __future__ import annotations
@@ -17,12 +17,23 @@ from unshapley.analysis.moved import Moved
 log = logging.getLogger("unshapley.run")
 
 PUBLISHED, UNTRUSTED = "unshapley.valuation.published", "unshapley.valuation.untrusted"
+TAGGED = "unshapley.valuation.tagged"
 QUARANTINED, MOVED = "unshapley.provider.quarantined", "unshapley.value.moved"
+
+
+def project_resource(project: Path) -> str:
+    """How events name a project."""
+    return f"unshapley.project.{project.resolve()}"
 
 
 def published(project: Path, folder: Path, figures: Mapping[str, Any]) -> None:
     """Values stand in `folder`."""
     _emit(PUBLISHED, project, {"folder": str(folder), "figures": dict(figures)})
+
+
+def tagged(project: Path, outcome: dict[str, Any]) -> None:
+    """A refresh has committed and tagged a valuation."""
+    _emit(TAGGED, project, outcome)
 
 
 def untrusted(project: Path, folder: Path, reason: str) -> None:
@@ -46,6 +57,8 @@ def moved(project: Path, values: Sequence[Moved]) -> None:
 
 
 def _emit(event: str, project: Path, payload: dict[str, Any]) -> None:
-    name = project.resolve().name
-    resource = {"prefect.resource.id": f"unshapley.project.{name}", "prefect.resource.name": name}
-    emit_event(event, resource, payload=payload)
+    named = {
+        "prefect.resource.id": project_resource(project),
+        "prefect.resource.name": project.resolve().name,
+    }
+    emit_event(event, named, payload=payload)
