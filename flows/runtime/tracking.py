@@ -25,6 +25,8 @@ log = logging.getLogger("unshapley.run")
 class Tracker:
     """The content of run.json; nothing in it influences a result."""
 
+    workers: int = 1
+    """how many chunks are measured at a time"""
     start: datetime = field(default_factory=lambda: datetime.now(UTC))
     seconds: dict[str, float] = field(default_factory=dict)
     computed: int = 0
@@ -71,11 +73,11 @@ class Tracker:
         for name, elapsed in result["seconds"].items():
             self.measuring[name] = self.measuring.get(name, 0.0) + elapsed
 
-    def orchestration_share(self, workers: int) -> float | None:
+    def orchestration_share(self) -> float | None:
         """Share of the workers' time while measuring in which they worked on no chunk; None where
         none was computed.
         """
-        available = workers * self.seconds.get("measure", 0.0)
+        available = self.workers * self.seconds.get("measure", 0.0)
         if not self.computed or not available:
             return None
         return round(max(0.0, 1 - sum(self.measuring.values()) / available), 3)
@@ -93,7 +95,7 @@ class Tracker:
             "seconds_in_chunks": {
                 name: round(elapsed, 3) for name, elapsed in self.measuring.items()
             },
-            "orchestration_share": self.orchestration_share(run.workers),
+            "orchestration_share": self.orchestration_share(),
             "chunks": {"computed": self.computed, "resumed": self.resumed},
             "coalitions_recalled": self.recalled.total(),
             "recalled_from": dict(self.recalled),
