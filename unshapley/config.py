@@ -19,6 +19,9 @@ LARGEST = 3.4028235e38
 """Largest number in float32, which models compute with."""
 Share = Annotated[float, Field(gt=0, lt=1)]
 
+CLUSTERS = ("dask", "ray")
+"""Runners that are clusters of their own."""
+
 RENAMED = {
     "fidelity.retrain": "correction.coalitions",
     "curvature.rank": "curvature.directions",
@@ -477,9 +480,39 @@ class CorrectionSettings(Section):
 class RunSettings(Section):
     """How the work is distributed; the values do not depend on it."""
 
-    runner: Literal["threads", "processes"] = "threads"
-    workers: int = Field(2, ge=1, description="number of tasks that run at the same time")
+    runner: Literal["threads", "processes", "dask", "ray"] = Field(
+        "threads",
+        description="threads or processes of this machine, or a cluster, docs/distribution.md",
+    )
+    workers: int = Field(
+        2,
+        ge=1,
+        description="number of tasks that run at the same time; a cluster at an address "
+        "has its own",
+    )
+    address: str | None = Field(
+        None,
+        description="of a Dask scheduler (tcp://host:8786) or Ray cluster (ray://host:10001) that "
+        "runs already; none: one is started on this machine for the run",
+    )
+    cluster: dict[str, Any] = Field(
+        {},
+        description="how a cluster is started: keyword arguments of prefect-dask's "
+        "DaskTaskRunner, or of ray.init",
+    )
     retries: int = Field(2, ge=0, description="retries of a failed task, with exponential backoff")
+
+    @model_validator(mode="after")
+    def _check_cluster(self) -> RunSettings:
+        given = [name for name in ("address", "cluster") if getattr(self, name)]
+        if given and self.runner not in CLUSTERS:
+            raise ValueError(
+                f"{given[0]} is of a cluster, and runner is {self.runner}; set run.runner to "
+                f"{' or '.join(CLUSTERS)}, or remove it"
+            )
+        if len(given) == 2:
+            raise ValueError("address is of a cluster that runs, cluster of one to start: set one")
+        return self
 
     @property
     def tasks_in_process(self) -> int:

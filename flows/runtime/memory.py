@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
-WORKER = "multiprocessing.spawn"
-"""What the command of a worker process of ours names."""
+WORKERS = ("multiprocessing.spawn", "ray::")
+"""What the command of a worker process of ours names: of Python and Dask, and of Ray."""
 
 
 def peak_mb() -> float:
@@ -43,7 +43,8 @@ def worker_peaks_mb() -> list[float]:
     peaks = []
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
-            if WORKER in " ".join(process.cmdline()):
+            command = " ".join(process.cmdline())
+            if any(name in command for name in WORKERS):
                 peak = _peak_of(str(process.pid))
                 peaks.append(process.memory_info().rss / 2**20 if peak is None else peak)
     return sorted(peaks, reverse=True)

@@ -26,10 +26,12 @@ log = logging.getLogger("unshapley.run")
 class Tracker:
     """The content of run.json, and what telemetry is told; nothing in it influences a result.
 
-    labels: of the run's spans and metrics, with `project` among them.
+    labels: of the run's spans and metrics, with `project` among them; workers: how many chunks are
+    measured at a time.
     """
 
     labels: Labels = field(default_factory=lambda: {"project": ""})
+    workers: int = 1
     start: datetime = field(default_factory=lambda: datetime.now(UTC))
     seconds: dict[str, float] = field(default_factory=dict)
     computed: int = 0
@@ -79,11 +81,11 @@ class Tracker:
         for name, elapsed in result["seconds"].items():
             self.measuring[name] = self.measuring.get(name, 0.0) + elapsed
 
-    def orchestration_share(self, workers: int) -> float | None:
+    def orchestration_share(self) -> float | None:
         """Share of the workers' time while measuring in which they worked on no chunk; None where
         none was computed.
         """
-        available = workers * self.seconds.get("measure", 0.0)
+        available = self.workers * self.seconds.get("measure", 0.0)
         if not self.computed or not available:
             return None
         return round(max(0.0, 1 - sum(self.measuring.values()) / available), 3)
@@ -101,7 +103,7 @@ class Tracker:
             "seconds_in_chunks": {
                 name: round(elapsed, 3) for name, elapsed in self.measuring.items()
             },
-            "orchestration_share": self.orchestration_share(run.workers),
+            "orchestration_share": self.orchestration_share(),
             "chunks": {"computed": self.computed, "resumed": self.resumed},
             "coalitions_recalled": self.recalled.total(),
             "recalled_from": dict(self.recalled),

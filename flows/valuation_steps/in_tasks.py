@@ -19,9 +19,9 @@ from flows.valuation_steps.run import ValuationRun
 from tasks.aggregate import aggregate
 from tasks.check_fidelity import check_fidelity
 from tasks.correct import correct
-from tasks.load import GameSource
 from tasks.measure import measure
 from tasks.recall import recall, result_name
+from tasks.worker import GameSource
 from unshapley import environment
 from unshapley.config import Params
 from unshapley.estimators import Estimate, Plan
@@ -93,7 +93,7 @@ class InTasks:
                     advance()
 
             results = run_kept(
-                measure, calls, run.project.results, run.params.run, run.runner, done
+                measure, calls, run.project.results, run.params.run, run.workers.runner, done
             )
         contents = [results[i]["content"] for i in calls]
         return chunks.joined(
@@ -144,6 +144,7 @@ class InTasks:
         for i, part in enumerate(parts):
             forgotten = forgotten_of(part, row_hashes)
             calls[i] = {
+                "engine": self.run.workers.engine,
                 "source": self.source,
                 "unlearner": unlearner,
                 "coalitions": part,
