@@ -95,8 +95,8 @@ def _trust(fidelity: Mapping[str, Any]) -> str:
     if grade == "values" and other > UNSTEADY:
         return (
             "The values are as near to retraining as another training would be, but that is not "
-            f"near: the same training with another seed moves them by about {100 * other:.0f} %. Train "
-            "longer or at a lower rate before you pay by them."
+            f"near: the same training with another seed moves them by about {100 * other:.0f} %. "
+            "Train longer or at a lower rate before you pay by them."
         )
     return {
         "ranks": "The order can be relied on, the amounts less so.",
