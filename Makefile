@@ -1,6 +1,6 @@
 # make valuation   set up, then value the providers (or see that nothing changed)
 # make test        set up, then run all tests
-.PHONY: help setup valuation valuation-faulty valuation-text valuation-text-faulty test test-fast drill check site benchmark clean
+.PHONY: help setup valuation valuation-faulty valuation-text valuation-text-faulty serve test test-fast drill check site benchmark clean
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -15,6 +15,7 @@ help:
 	@echo "make valuation-faulty   the same with three planted faults, in .faulty"
 	@echo "make valuation-text  whose text is worth what to a small language model, in .text"
 	@echo "make valuation-text-faulty  the same with a planted copy and planted garbage, in .text-faulty"
+	@echo "make serve      Prefect's server and UI, a worker, and the deployments of this project"
 	@echo "make test-fast  those without a flow or a process of their own"
 	@echo "make drill      long tests: every moment of a kill, every step of a refresh"
 	@echo "make check      lint, types and the import contracts"
@@ -40,6 +41,10 @@ endif
 valuation: setup
 	$(BIN)/dvc repro
 	$(BIN)/unshapley report
+
+# a server with UI, worker and deployments of this project; Ctrl-C ends it
+serve: setup
+	@$(BIN)/unshapley serve
 
 valuation-faulty: setup
 	rm -rf .faulty

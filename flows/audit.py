@@ -17,6 +17,7 @@ from flows.audit_steps.recording import check_record
 from flows.audit_steps.retraining import retrain_again
 from flows.audit_steps.revision import Revision
 from flows.audit_steps.run import running_audit
+from flows.runtime.guard import check_allowed
 from unshapley.audit.settings import AuditSettings
 
 
@@ -39,6 +40,7 @@ def audit(
         settings: how much is measured again, and by which seed it is drawn.
 
     """
+    check_allowed(project, revision=revision if isinstance(revision, str) else None)
     with running_audit(project, revision, settings or AuditSettings()) as run:
         fetch_inputs(run)
         opened = open_record(run) if check_record(run) else None

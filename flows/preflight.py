@@ -25,6 +25,7 @@ from unshapley.errors import InputError
 from unshapley.fidelity.gate import NO_RECIPE, ROWS_ABSENT
 from unshapley.game.utilities import build_utilities
 from unshapley.models.building import build
+from unshapley.models.rows import read_set
 from unshapley.models.store import ModelRecord
 from unshapley.project import Project
 from unshapley.unlearning import Unlearner, build_unlearner
@@ -113,6 +114,8 @@ def check_architecture(params: Params, schema: Schema) -> None:
 def check_labels(project: Project, params: Params, schema: Schema) -> None:
     """Raise `InputError` for a utility that the labels of the test set do not define."""
     utilities = build_utilities(params.valuation.utilities, schema.task)
+    if any(utility.asks for utility in utilities):
+        check_defined(utilities, read_set(project, schema, "test")[1])
     if any(utility.varied for utility in utilities):  # else no table need be read
         labels = read_table(project.test).get(schema.label, pd.Series(dtype=float))
         y = torch.tensor(pd.to_numeric(labels, errors="coerce").to_numpy(dtype=float))

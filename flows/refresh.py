@@ -8,9 +8,12 @@ from typing import Any
 from prefect import flow
 from prefect.runtime import flow_run
 
+from flows.alerts import events
 from flows.refresh_steps.job import refusal
 from flows.refresh_steps.repository import DEFAULT_SECONDS
 from flows.refresh_steps.steps import refresh_project
+from flows.runtime.guard import check_allowed
+from flows.runtime.observing.observed import observed
 from flows.valuation import valuation
 from unshapley.config import Params
 from unshapley.project import Project
@@ -36,8 +39,12 @@ def refresh(
         limit_minutes: stop a DVC command that takes longer (a git command: 10 minutes at most).
 
     """
+    check_allowed(project, drop=drop)
     limit = limit_minutes * 60
-    outcome = refresh_project(Project(project), value, drop=drop, push=push, limit=limit)
+    with observed("refresh", project):
+        outcome = refresh_project(Project(project), value, drop=drop, push=push, limit=limit)
+    if outcome.changed:
+        events.tagged(project, outcome.summary())
     if outcome.refused:
         raise refusal(outcome)
     return outcome.summary()

@@ -8,11 +8,12 @@ from typing import Any
 from prefect import flow
 from prefect.runtime import flow_run
 
+from flows.runtime.guard import check_allowed
+from flows.runtime.stored import Stated
 from flows.valuation_steps.loading import open_game
 from flows.valuation_steps.publishing import publish_values
 from flows.valuation_steps.run import running_valuation
 from flows.valuation_steps.validating import validate_tables
-from unshapley.config import Params
 from unshapley.valuing.assembling import value_game
 
 
@@ -21,7 +22,7 @@ def _run_name() -> str:
 
 
 @flow(name="valuation", flow_run_name=_run_name)
-def valuation(project: Path = Path(), params: Params | None = None) -> dict[str, Any]:
+def valuation(project: Path = Path(), params: Stated | None = None) -> dict[str, Any]:
     """Value every provider of a project folder.
 
     Args:
@@ -29,6 +30,7 @@ def valuation(project: Path = Path(), params: Params | None = None) -> dict[str,
         params: the configuration; left out, params.yaml is read.
 
     """
+    check_allowed(project, params=params)
     with running_valuation(project, params) as run:
         tables = validate_tables(run)
         opened = open_game(run, tables)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from prefect import task
+from prefect.runtime import task_run
 
 from tasks.engine import Engine
 from tasks.worker import GameSource, measure_chunk
@@ -47,4 +48,5 @@ def measure(
         **measured,
     }
     plans = Counter(entry.plan for entry in recalled.values())
-    return {**seal(content), "recalled": dict(plans), "seconds": seconds}
+    attempts = task_run.run_count or 1
+    return {**seal(content), "recalled": dict(plans), "seconds": seconds, "attempts": attempts}

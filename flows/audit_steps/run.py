@@ -13,6 +13,7 @@ from flows.audit_steps.revision import Revision, find_revision
 from flows.audit_steps.worktree import work_tree
 from flows.refresh_steps.repository import Repository
 from flows.runtime.locks import only_audit
+from flows.runtime.observing.observed import observed
 from flows.runtime.runners import Workers, opened_workers
 from flows.runtime.tracking import Tracker
 from flows.valuation_steps.run import ValuationRun
@@ -95,12 +96,11 @@ def running_audit(
             manifest = read_json(path, do="audit another revision, or restore the history of git")
             check_schema(manifest, path.relative_to(tree))
             params = parse_params({**manifest["config"], "run": _run(user)}, where=path)
-            with opened_workers(params) as workers:
-                run = AuditRun(
-                    user, project, repo, tree, found, settings, manifest, params, workers
+            with opened_workers(params) as workers, observed("audit", user.root):
+                tracker = Tracker({"project": user.root.name}, workers.count)
+                yield AuditRun(
+                    user, project, repo, tree, found, settings, manifest, params, workers, tracker
                 )
-                run.tracker.workers = workers.count
-                yield run
 
 
 def _run(user: Project) -> dict[str, Any]:

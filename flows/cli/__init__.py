@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from flows.cli import (
+    alerts,
     analysis,
     audit,
     beginning,
@@ -15,6 +16,7 @@ from flows.cli import (
     plan,
     project,
     refresh,
+    serve,
     tracking,
     valuation,
     verify,
@@ -41,8 +43,10 @@ for group in (
     history,
     tracking,
     refresh,
+    serve,
     analysis,
     fidelity,
+    alerts,
     clean,
 ):
     for command in group.COMMANDS:

@@ -53,6 +53,13 @@ def only_audit(project: Project) -> Iterator[int]:
 
 
 @contextmanager
+def only_server(home: Path) -> Iterator[None]:
+    """Hold the lock of a server's home: two servers on one SQLite file lock each other out."""
+    with _locked(home / "serve.lock", f"{home}: another `unshapley serve` works here"):
+        yield
+
+
+@contextmanager
 def _locked(path: Path, busy: str) -> Iterator[int]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -27,6 +27,17 @@ def resident_mb() -> float:
     return float(psutil.Process().memory_info().rss) / 2**20
 
 
+def family_mb() -> float:
+    """Resident memory of this process and of all that it started, in MiB; shared pages count in
+    each.
+    """
+    total = resident_mb()
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            total += process.memory_info().rss / 2**20
+    return total
+
+
 def worker_peaks_mb() -> list[float]:
     """Largest resident memory of each worker process that lives, in MiB, the largest first."""
     peaks = []

@@ -68,7 +68,7 @@ class EmbeddedServer:
             env={**os.environ, **SHORT},
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for us: the last states are still delivered
-            preexec_fn=_end_with_parent,  # noqa: PLW1509 (no other thread runs as yet)
+            preexec_fn=ends_with_parent,  # noqa: PLW1509 (no other thread runs as yet)
         )
         os.environ["PREFECT_API_URL"] = self.url
         atexit.register(self.stop)
@@ -148,5 +148,6 @@ def _end_without(url: str) -> None:
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def _end_with_parent() -> None:
+def ends_with_parent() -> None:
+    """Have the kernel end this process with the one that started it; for `preexec_fn`."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

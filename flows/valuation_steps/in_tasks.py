@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from flows.runtime.arguments import unvisited
 from flows.runtime.kept_tasks import chunk_progress, run_kept
 from flows.runtime.memory import resident_mb
+from flows.runtime.observing.instruments import PENDING, chunk_done
 from flows.valuation_steps.run import ValuationRun
 from tasks.aggregate import aggregate
 from tasks.check_fidelity import check_fidelity
@@ -80,9 +81,13 @@ class InTasks:
         chunks = in_chunks(setup, coalitions, series, run.params.valuation, unlearner, size)
         parts = chunks.parts
         calls = self._calls(setup, parts, series, chunks)
+        labels = {**run.tracker.labels, "series": series.kind, "unlearner": chunks.unlearner.name}
+        PENDING.add(len(calls), {"project": labels["project"]})
         with chunk_progress(len(calls), chunks.size) if tracked else nullcontext() as advance:
 
             def done(result: dict[str, Any], resumed: bool) -> None:
+                measured = len(result["content"]["forgotten"])
+                chunk_done(result, measured, resumed=resumed, labels=labels)
                 if advance:
                     run.tracker.chunk(result, resumed=resumed)
                     advance()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.runtime.locks import only_run
+from flows.runtime.observing.observed import observed
 from flows.runtime.runners import Workers, opened_workers
 from flows.runtime.tracking import Tracker
 from unshapley.config import Params, load_params
@@ -31,5 +32,10 @@ def running_valuation(folder: Path, params: Params | None) -> Iterator[Valuation
     project = Project(folder.resolve())
     look_in(project.root)
     params = params or load_params(project.params)
-    with only_run(project), opened_workers(params) as workers:
-        yield ValuationRun(project, params, workers, Tracker(workers.count))
+    labels = {"project": project.root.name}
+    with (
+        only_run(project),
+        observed("valuation", project.root),
+        opened_workers(params) as workers,
+    ):
+        yield ValuationRun(project, params, workers, Tracker(labels, workers.count))

@@ -15,7 +15,7 @@ from unshapley.data.language_drift import Counts, distances, token_counts
 from unshapley.data.near_copies import Copy, NearCopies, Shingles, shingles
 from unshapley.data.row_index import SETS, RowIndex
 from unshapley.data.tables import Schema
-from unshapley.data.windows import BODY, COLUMNS, DOCUMENT, TOKENS, text_prints
+from unshapley.data.windows import BODY, CHOICE, COLUMNS, DOCUMENT, TOKENS, text_prints
 
 LOST = "\ufffd"
 """The character that decoders write for what they cannot read."""
@@ -37,7 +37,9 @@ def summarise_text(frame: pd.DataFrame, name: str, schema: Schema, *, near: bool
 
     near: whether near-copies will be looked for.
     """
-    columns = columns_facts(frame, COLUMNS)
+    asks = name == "test" and CHOICE in frame
+    columns = columns_facts(frame, (*COLUMNS, CHOICE) if asks else COLUMNS)
+    wrong = frame[CHOICE].lt(0).tolist() if asks else [False] * len(frame)
     frame = frame.reindex(columns=list(COLUMNS))
     texts = texts_of(frame)
     lengths = texts.str.len()
@@ -58,7 +60,10 @@ def summarise_text(frame: pd.DataFrame, name: str, schema: Schema, *, near: bool
         pd.DataFrame({"table": [], "column": []}),
         text_prints(frame.assign(**{BODY: texts})),
         0.0,
-        tuple(map(shingles, texts)) if near else (),
+        # options of one question are alike by nature
+        tuple(shingles("" if skip else text) for text, skip in zip(texts, wrong, strict=True))
+        if near
+        else (),
         counts,
     )
 

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 import psutil
 
-from flows.runtime.server import _end_with_parent
+from flows.runtime.server import ends_with_parent
 from flows.runtime.stopping import end_children
 
 CODE = "from flows.cli import main; main()"
@@ -96,7 +96,7 @@ def start(
 
 def _become(words: list[str], log: Path, env: Mapping[str, str], fresh: bool) -> NoReturn:
     os.setsid()
-    _end_with_parent()
+    ends_with_parent()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     nothing = os.open(os.devnull, os.O_RDONLY)

@@ -17,11 +17,26 @@ from pathlib import Path
 
 import psutil
 
-from flows.runtime.server import APP, SHORT, _end_with_parent, answers
+from flows.runtime.server import APP, SHORT, answers, ends_with_parent
 
 HOME = Path(__file__).resolve().parents[2]
 STARTS_WITHIN = 120.0
 CLOCK = Path(__file__).with_name("clock.c")
+DEPLOY = """
+import sys
+from pathlib import Path
+from prefect.client.orchestration import get_client
+from flows.runtime.projects import Registered
+from flows.serving.deploying import deploy, make_pool
+from flows.serving.deployments import deployments_of
+from flows.serving.pools import template_of
+
+folder = Path(sys.argv[1])
+with get_client(sync_client=True) as client:
+    make_pool(client, "process", template_of("process"))
+    for deployment in deployments_of(Registered(folder.name, folder)):
+        deploy(client, deployment)
+"""
 
 
 class NotHereError(Exception):
@@ -67,7 +82,7 @@ class ApiServer:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 (no other thread runs)
+                preexec_fn=ends_with_parent,  # noqa: PLW1509 (no other thread runs)
             )
         until = time.monotonic() + STARTS_WITHIN
         while not answers(self.url):
@@ -92,10 +107,6 @@ class Worker:
     def __init__(self, server: ApiServer) -> None:
         self.server = server.running()
         self.process: subprocess.Popen[bytes] | None = None
-        self._prefect("work-pool", "create", "valuations", "--type", "process").wait()
-        file = ("--prefect-file", "deployments/prefect.yaml")
-        if self._prefect("--no-prompt", "deploy", "--all", *file).wait():
-            raise RuntimeError(f"cannot be deployed: {self.server.home / 'log'}")
 
     def start(self) -> psutil.Process:
         self.process = self._prefect("worker", "start", "--pool", "valuations")
@@ -103,8 +114,9 @@ class Worker:
 
     def ask_for(self, project: Path) -> None:
         """Let the worker value a project."""
-        where = ("--param", f"project={project}")
-        if self._prefect("deployment", "run", "valuation/on-demand", *where).wait():
+        if self._python("-c", DEPLOY, str(project)).wait():
+            raise RuntimeError(f"cannot be deployed: {self.server.home / 'log'}")
+        if self._prefect("deployment", "run", f"valuation/{project.name}").wait():
             raise RuntimeError(f"no run was made: {self.server.home / 'log'}")
 
     def kill(self) -> None:
@@ -113,15 +125,18 @@ class Worker:
             self.process.wait()
 
     def _prefect(self, *words: str) -> subprocess.Popen[bytes]:
+        return self._python("-m", "prefect", *words)
+
+    def _python(self, *words: str) -> subprocess.Popen[bytes]:
         with (self.server.home / "log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "prefect", *words],
-                env={**os.environ, **self.server.env, "UNSHAPLEY_HOME": str(HOME)},
+                [sys.executable, *words],
+                env={**os.environ, **self.server.env},
                 cwd=HOME,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 (no other thread runs)
+                preexec_fn=ends_with_parent,  # noqa: PLW1509 (no other thread runs)
             )
 
 

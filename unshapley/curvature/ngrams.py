@@ -14,6 +14,7 @@ from torch import Tensor
 
 from unshapley.data.windows import NONE
 from unshapley.models.rows import Rows
+from unshapley.models.tokens import asked_tokens
 
 ORDERS = 3
 """Length of the longest n-gram, with the token that is predicted."""
@@ -27,13 +28,13 @@ def ngram_counts(rows: Rows, test: Rows, vocabulary: int) -> Tensor:
     """Counts of the context of each test token and of both together
     `(ORDERS, 2, test rows, positions)`, float32.
     """
-    counts = []
+    counts, tokens_asked = [], asked_tokens(test[1]).numpy()
     for order in range(ORDERS):
         contexts, present = _contexts(rows[0], rows[1], order, vocabulary)
         asked, answerable = _contexts(test[0], test[1], order, vocabulary)
         words = (contexts * vocabulary + rows[1].numpy())[present]
         of_context = _occurrences(contexts[present], asked)
-        of_both = _occurrences(words, asked * vocabulary + test[1].numpy())
+        of_both = _occurrences(words, asked * vocabulary + tokens_asked)
         counts.append(np.stack([of_context, of_both]) * answerable)
     return torch.from_numpy(np.stack(counts).astype(np.float32))
 

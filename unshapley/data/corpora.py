@@ -12,12 +12,13 @@ import pandas as pd
 
 from unshapley.config import Params, PrepareSettings
 from unshapley.data import faults, near_copies
+from unshapley.data.choices import QUESTION, bytes_counted, choice_tokens
 from unshapley.data.documents import read_documents
 from unshapley.data.language_drift import FAR, distances, token_counts
 from unshapley.data.splits import Sets, divide
 from unshapley.data.tables import TEXT, Schema
 from unshapley.data.tokenizing import Tokenizer, check_library, tokenizer_of
-from unshapley.data.windows import BODY, COLUMNS, DOCUMENT, TOKENS, windows_of
+from unshapley.data.windows import BODY, CHOICE, COLUMNS, DOCUMENT, TOKENS, windows_of
 from unshapley.errors import InputError
 from unshapley.project import Project
 
@@ -63,7 +64,8 @@ def prepare_corpus(project: Project, params: Params) -> Corpus:
             log.warning(
                 "%s: its language is unlike that of the others (distance %.2f of 1)", name, distance
             )
-    test = _with_tokens(sets.test, tokenizer)
+    test = _test_with_tokens(sets.test, tokenizer, context)
+    test_bytes = bytes_counted(sets.test)
     sets = Sets(
         train,
         test,
@@ -80,6 +82,7 @@ def prepare_corpus(project: Project, params: Params) -> Corpus:
         tokenizer=hashlib.sha256(tokenizer.content.encode()).hexdigest(),
         boundary=tokenizer.boundary,
         unknown=tokenizer.unknown,
+        test_bytes=test_bytes,
     )
     return Corpus(replace(schema, test_sources=sets.test_sources), sets, tokenizer)
 
@@ -110,6 +113,15 @@ def _with_tokens(frame: pd.DataFrame, tokenizer: Tokenizer) -> pd.DataFrame:
     return frame.assign(**{TOKENS: pd.Series(tokens, index=frame.index, dtype=object)})[
         list(COLUMNS)
     ]
+
+
+def _test_with_tokens(frame: pd.DataFrame, tokenizer: Tokenizer, context: int) -> pd.DataFrame:
+    """As `_with_tokens`; options of questions also have the column `choice`."""
+    if QUESTION not in frame:
+        return _with_tokens(frame, tokenizer)
+    tokens, choice = choice_tokens(frame, tokenizer, context)
+    made = frame.assign(**{TOKENS: pd.Series(tokens, dtype=object), CHOICE: pd.Series(choice)})
+    return made[[*COLUMNS, CHOICE]]
 
 
 def _check_context(train: Mapping[str, pd.DataFrame], context: int) -> None:

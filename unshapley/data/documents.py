@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from unshapley.config import PrepareSettings
+from unshapley.data.choices import holds_questions, read_questions
 from unshapley.data.providers import by_provider
 from unshapley.data.reading import SUFFIXES as TABLES
 from unshapley.data.reading import RawTable, read_file, with_missing
@@ -71,7 +72,7 @@ def read_documents(folder: Path, settings: PrepareSettings) -> tuple[Frames, Fra
         more = f" and {len(others) - NAMED} more" * (len(others) > NAMED)
         log.warning("files that are no documents by their ending are not read: %s%s", names, more)
     sets = {
-        name: pd.concat([_read(file, folder, settings, ()) for file in _files(path)])
+        name: pd.concat([_read_own(file, folder, settings, name) for file in _files(path)])
         for name, path in own.items()
     }
     parts = {name: _read(path, folder, settings, settings.aside) for name, path in paths.items()}
@@ -110,6 +111,15 @@ def _own_sets(folder: Path, settings: PrepareSettings) -> dict[str, Path]:
         if not path.exists() or not _files(path):
             raise InputError("holds no documents", where=path, do=f"put them there: prepare.{name}")
     return paths
+
+
+def _read_own(path: Path, folder: Path, settings: PrepareSettings, name: str) -> pd.DataFrame:
+    """A file of the user's own test or reference set; a test set may be of questions."""
+    if name == "test" and is_table(path.name):
+        table = transformed(read_raw_text(path, settings), settings)
+        if holds_questions(table):
+            return read_questions(table, _place(path, folder))
+    return _read(path, folder, settings, ())
 
 
 def _read(

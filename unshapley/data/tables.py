@@ -67,6 +67,8 @@ class Schema:
     """of text: token before and after every document"""
     unknown: int = -1
     """of text: token of what the tokenizer does not know; −1: it knows everything"""
+    test_bytes: int = 0
+    """of text: bytes in UTF-8 of what is to be predicted of the test set; 0: not known"""
 
     @property
     def inputs(self) -> int:
@@ -107,6 +109,7 @@ class Schema:
                 content.get("tokenizer", ""),
                 content.get("boundary", 0),
                 content.get("unknown", -1),
+                content.get("test_bytes", 0),
             )
         except (KeyError, TypeError, AttributeError):
             raise InputError(

@@ -19,6 +19,7 @@ from unshapley.game.utilities import UTILITIES, Utility, build_utilities, evalua
 from unshapley.models.pretrained import Pretrained, TrainingRows
 from unshapley.models.rows import read_set
 from unshapley.models.store import CHECKPOINT, ModelRecord, load_files, read_recorded_rows
+from unshapley.models.tokens import tokens_of
 from unshapley.numerics import deterministic
 from unshapley.project import Project
 
@@ -117,7 +118,14 @@ def as_game(
 ) -> LoadedGame:
     """The game of a model that holds its test set; arguments as in `LoadedGame`."""
     assert pretrained.test is not None
-    measured, test_y = build_utilities(utilities, schema.task), pretrained.test[1]
+    test_y = pretrained.test[1]
+    per_token = (
+        schema.test_bytes / max(1.0, float(tokens_of(test_y).sum())) if record.text else None
+    )
+    measured = build_utilities(utilities, schema.task, per_token)
+    for utility in measured:
+        if utility.asks:
+            utility.check_defined(test_y)
     return LoadedGame(
         players=tuple(players),
         providers=tuple(sorted(record.partitions)),

@@ -20,6 +20,7 @@ from unshapley.game.game import Game
 from unshapley.game.loading import LoadedGame
 from unshapley.game.measuring import Measured, Utilities, measure
 from unshapley.game.test_sources import rows_of
+from unshapley.models.choices import questions_of
 from unshapley.models.tokens import tokens_of
 from unshapley.unlearning import Unlearner
 
@@ -35,7 +36,16 @@ ROWS = 2
 """Test rows of a model that may change sides, for a utility that counts them."""
 FLIPS = 0.05
 """Largest share of the coalitions of which rows may change sides. Seen: none of 300."""
-LOSSES = ("neg_log_loss", "neg_brier", "neg_mse", "neg_mae", "r2", "log_likelihood")
+LOSSES = (
+    "neg_log_loss",
+    "neg_brier",
+    "neg_mse",
+    "neg_mae",
+    "r2",
+    "log_likelihood",
+    "neg_bits_per_byte",
+    "choice_log_likelihood",
+)
 """Utilities that change little with a model's outputs; all others count rows, or may."""
 OF_ALL_ROWS = ("accuracy", "auroc")
 """Those of the others in which a row counts as any other; in the rest it may count in its class."""
@@ -100,7 +110,8 @@ def of_flipped_rows(game: LoadedGame, column: str) -> float:
         return 0.0
     y = game.test_y[rows_of(game.utilities, column)]
     if game.task == TEXT:
-        return ROWS / float(tokens_of(y).sum())
+        counted = questions_of(y) if name == "choice_accuracy" else tokens_of(y)
+        return ROWS / float(counted.sum())
     rows = len(y)
     if game.task == "classification" and name not in OF_ALL_ROWS:
         counts = y.bincount()

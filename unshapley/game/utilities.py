@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,13 +17,15 @@ from unshapley.errors import InputError
 from unshapley.extensions import find, is_import_path, source_of
 from unshapley.game import scores
 from unshapley.game.own_utility import OwnScore, check_signature
-from unshapley.models import tokens
+from unshapley.models import choices, tokens
 
 RESAMPLES = 60
 """Bootstrap samples of the test rows, by which the noise of a finite test set is measured."""
 UNDEFINED = 0.25
 """Largest share of them on which the primary utility may be undefined; the others would tell too
 little of its noise. Two test rows of the rarer class leave 14 % undefined on average, one 37 %."""
+QUESTIONS = 10
+"""Fewest questions on which accuracy means anything, and of which each bootstrap sample has one."""
 WHERE = "valuation.utilities"
 _SHARE, _NATS = "share of test rows, 0 to 1", "nats a test row, negated"
 ANY = "any"
@@ -41,7 +43,9 @@ class Utility:
 
     score: (outputs `(models, rows, classes)`, labels `(rows,)`) → one number a model `(models,)`,
     or one a class `(models, classes)` if `per_class`; task: that of params.yaml, or any;
-    varied: not defined where all test rows have the same label; rows: what each test row adds
+    varied: not defined where all test rows have the same label; asks: defined on questions with
+    options alone; per_byte: counted by the bytes of the test set, which `build_utilities` is told;
+    rows: what each test row adds
     `(models, rows)`, for a utility that is the mean of it; weights: of the rows `(rows,)`, for one
     that is the sum of it over the sum of these; source: hash of the source of a function
     of the user's own.
@@ -53,6 +57,8 @@ class Utility:
     score: Callable[[Tensor, Tensor], Tensor]
     per_class: bool = False
     varied: bool = False
+    asks: bool = False
+    per_byte: bool = False
     rows: Callable[[Tensor, Tensor], Tensor] | None = None
     weights: Callable[[Tensor], Tensor] | None = None
     source: str | None = None
@@ -80,6 +86,14 @@ class Utility:
                 f"{self.name} is not defined where all test rows have the same label",
                 where=WHERE,
                 do="leave it out, or use a test set with different labels",
+            )
+        if self.asks and choices.questions_of(y).sum() < QUESTIONS:
+            raise InputError(
+                f"{self.name} is not defined on a test set with "
+                f"{choices.questions_of(y).sum():.0f} questions",
+                where=WHERE,
+                expected=f"{QUESTIONS} questions with options, or more",
+                do="name a table of questions in prepare.test (docs/language-models.md)",
             )
 
     def resampled(self, outputs: Tensor, y: Tensor) -> Tensor | None:
@@ -188,6 +202,33 @@ _BUILT_IN = (
         rows=tokens.hits,
         weights=tokens.tokens_of,
     ),
+    Utility(
+        "neg_bits_per_byte",
+        TEXT,
+        "bits a byte of the test set, negated",
+        tokens.log_likelihood,
+        per_byte=True,
+        rows=tokens.bits,
+        weights=tokens.tokens_of,
+    ),
+    Utility(
+        "choice_accuracy",
+        TEXT,
+        "share of questions, 0 to 1",
+        choices.accuracy,
+        asks=True,
+        rows=choices.hits,
+        weights=choices.questions_of,
+    ),
+    Utility(
+        "choice_log_likelihood",
+        TEXT,
+        "nats a question",
+        choices.log_likelihood,
+        asks=True,
+        rows=choices.log_probabilities,
+        weights=choices.questions_of,
+    ),
 )
 UTILITIES: Mapping[str, Utility] = {utility.name: utility for utility in _BUILT_IN}
 
@@ -208,13 +249,19 @@ def build_utility(name: str, task: str | None = None) -> Utility:
     )
 
 
-def build_utilities(names: Sequence[str], task: str | None = None) -> tuple[Utility, ...]:
+def build_utilities(
+    names: Sequence[str], task: str | None = None, bytes_per_token: float | None = None
+) -> tuple[Utility, ...]:
     """The utilities of these names, the first of which is the primary one.
 
-    Raises `InputError` for a utility that does not exist, does not fit the task or is named twice,
-    and for a primary one that is not one number a model.
+    bytes_per_token: mean over what is predicted of a test set of text that is going to be measured,
+    0 if not known. Raises `InputError` for a utility that does not exist, does not fit the task or
+    is named twice, for a primary one that is not one number a model, and for one by bytes where
+    these are not known.
     """
     utilities = tuple(build_utility(name, task) for name in names)
+    if bytes_per_token is not None:
+        utilities = tuple(_by_bytes(u, bytes_per_token) if u.per_byte else u for u in utilities)
     own = [utility.name for utility in utilities if utility.source is not None]
     if task == TEXT and own:
         raise InputError(
@@ -245,13 +292,34 @@ def build_utilities(names: Sequence[str], task: str | None = None) -> tuple[Util
     return utilities
 
 
+def _by_bytes(utility: Utility, bytes_per_token: float) -> Utility:
+    if not bytes_per_token:
+        raise InputError(
+            f"{utility.name} needs the bytes of the test set, which schema.json does not state",
+            where=WHERE,
+            do="run `unshapley prepare` (or `dvc repro`), or take log_likelihood",
+        )
+
+    def weights(y: Tensor) -> Tensor:
+        return tokens.tokens_of(y) * bytes_per_token
+
+    def score(scores: Tensor, y: Tensor) -> Tensor:
+        return tokens.bits(scores, y).sum(dim=-1) / weights(y).sum()
+
+    return replace(utility, score=score, weights=weights)
+
+
 def scores_of(task: str, y: Tensor | None = None) -> tuple[Utility, ...]:
-    """All utilities of a task that are one number a model, and defined on labels `y`."""
+    """All utilities of a task that are one number a model, and defined on any rows with labels
+    like `y`.
+    """
     same = y is not None and not _vary(y)
     return tuple(
         utility
         for utility in UTILITIES.values()
-        if utility.task == task and not utility.per_class and not (utility.varied and same)
+        if utility.task == task
+        and not (utility.per_class or utility.asks or utility.per_byte)
+        and not (utility.varied and same)
     )
 
 

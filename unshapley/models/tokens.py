@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
-from unshapley.data.windows import NONE
+from unshapley.data.windows import NONE, WRONG
 from unshapley.models.batching import State, batched_outputs
 from unshapley.models.losses import token_loss
 from unshapley.models.training import rows_of_block
@@ -18,6 +20,7 @@ def token_scores(model: nn.Module, batch: State, shared: State, x: Tensor, y: Te
 
     x, y: `(rows, positions)`; the rows go through the models in blocks, so that memory is bounded.
     """
+    y = asked_tokens(y)
     one = {name: tensor[:1] for name, tensor in batch.items()}
     block = rows_of_block(model, {**{n: t[None] for n, t in shared.items()}, **one}, x[None])
     parts = []
@@ -35,19 +38,24 @@ def vocabulary_of(model: nn.Module, x: Tensor) -> int:
         return int(model(x[:1]).shape[-1])
 
 
+def asked_tokens(y: Tensor) -> Tensor:
+    """The token that each position is asked for, those of wrong options too; `NONE` elsewhere."""
+    return torch.where(y <= WRONG, WRONG - y, y)
+
+
 def tokens_of(y: Tensor) -> Tensor:
-    """How many tokens each row predicts `(rows,)`, float64."""
-    return (y != NONE).sum(dim=-1).double()
+    """How many tokens each row is to predict `(rows,)`, float64; those of wrong options are not."""
+    return (y >= 0).sum(dim=-1).double()
 
 
 def log_probabilities(scores: Tensor, y: Tensor) -> Tensor:
     """Sum over the tokens of each row in nats `(models, rows)`, float64."""
-    return scores[..., 0].double().sum(dim=-1)
+    return (scores[..., 0].double() * (y >= 0)).sum(dim=-1)
 
 
 def hits(scores: Tensor, y: Tensor) -> Tensor:
     """Tokens of each row that were the most probable ones `(models, rows)`, float64."""
-    return scores[..., 1].double().sum(dim=-1)
+    return (scores[..., 1].double() * (y >= 0)).sum(dim=-1)
 
 
 def log_likelihood(scores: Tensor, y: Tensor) -> Tensor:
@@ -58,3 +66,8 @@ def log_likelihood(scores: Tensor, y: Tensor) -> Tensor:
 def token_accuracy(scores: Tensor, y: Tensor) -> Tensor:
     """Share of the tokens that were the most probable ones `(models,)`."""
     return hits(scores, y).sum(dim=-1) / tokens_of(y).sum()
+
+
+def bits(scores: Tensor, y: Tensor) -> Tensor:
+    """Minus the bits that the tokens of each row take `(models, rows)`, float64."""
+    return log_probabilities(scores, y) / math.log(2)

@@ -11,7 +11,7 @@ from unshapley.curvature.ngrams import ngram_log_probabilities
 from unshapley.errors import InputError, UnshapleyError
 from unshapley.models.batching import State, batch_of_one
 from unshapley.models.pretrained import Pretrained
-from unshapley.models.tokens import token_scores, vocabulary_of
+from unshapley.models.tokens import asked_tokens, token_scores, vocabulary_of
 from unshapley.unlearning.base import Unlearner
 from unshapley.unlearning.ekfac import EkfacUnlearner
 
@@ -52,16 +52,16 @@ class NgramProxy(Unlearner):
         summed = (who @ counts.flatten(1)).view(-1, *counts.shape[1:])
         p = ngram_log_probabilities(summed, vocabulary)
         gained, all_gained = p[:-2] - p[-1], p[-2] - p[-1]
-        tokens = (y >= 0).to(p.dtype)
+        tokens, asked = (y >= 0).to(p.dtype), (asked_tokens(y) >= 0).to(p.dtype)
         total = (all_gained * tokens).sum()
         if not total > 0:
             raise UnshapleyError(
                 "counts of n-grams of all providers predict the test set no better than none do\n"
                 "  do: set valuation.unlearner to ekfac"
             )
-        scale = (after - before).sum(dim=(0, 1)) / total
+        scale = ((after - before) * tokens.unsqueeze(-1)).sum(dim=(0, 1)) / total
         scores = before + gained.unsqueeze(-1) * scale
-        return scores * tokens.unsqueeze(-1)
+        return scores * asked.unsqueeze(-1)
 
 
 class EkfacNgramUnlearner(EkfacUnlearner):

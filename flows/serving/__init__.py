@@ -1,0 +1,1 @@
+"""A server with a worker, and the deployments of all projects on it."""

@@ -1,0 +1,197 @@
+"""Bring up server, work pool, deployments and worker, keep them up, and end them in order."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flows.runtime.locks import only_server
+from flows.runtime.projects import Registered, Registry, check_drop_folder, check_project
+from flows.runtime.server import PATIENCE, answers, named_url
+from flows.runtime.settings import names_server
+from flows.serving.addresses import check_server
+from flows.serving.database import check_database
+from flows.serving.pools import template_of
+from flows.serving.settings import (
+    PREFECT,
+    Settings,
+    check_port,
+    server_environment,
+    worker_environment,
+)
+from flows.serving.supervisor import Part, Supervisor
+from unshapley.errors import InputError
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+    from flows.serving.deployments import Deployment, Schedule
+
+BETWEEN_LOOKS, ALONE = 10.0, 60.0
+"""Seconds between two looks at the pool, and after which a pool without a worker is told."""
+INTERRUPTED = "interrupted.json"
+
+
+@dataclass(frozen=True)
+class Served:
+    """What stands: address, whether the server is ours, schedule by deployment, runs that go on."""
+
+    api: str
+    own: bool
+    schedules: dict[str, Schedule | None]
+    resumed: list[str]
+    removed: list[str]
+
+
+def serve(
+    settings: Settings,
+    registry: Registry,
+    tell: Callable[[str], None],
+    ready: Callable[[Served], None],
+    switch_on: Sequence[str] = (),
+) -> None:
+    """Serve all registered projects until a signal ends it.
+
+    tell: gets what a person should know; ready: is called once, when all stands; switch_on:
+    projects whose refresh is switched on.
+
+    Raises `InputError` for what is amiss before anything is started, and `UnshapleyError` when a
+    process does not stay up.
+    """
+    projects = registry.projects()
+    _check(projects)
+    own = not names_server()
+    with ExitStack() as stack:
+        if own:
+            stack.enter_context(only_server(settings.home))
+            check_port(settings)
+            check_database(settings.database)
+        supervisor = stack.enter_context(Supervisor(settings.logs, tell))
+        server = Part(
+            "server",
+            [*PREFECT, "server", "start", "--host", settings.host, "--port", str(settings.port)],
+            server_environment(settings),
+            ready=lambda: answers(settings.api),
+        )
+        if own:
+            supervisor.start(server)
+            os.environ["PREFECT_API_URL"] = settings.api
+        else:
+            check_server(named_url())
+        deployments = _deployments(projects)  # imports for seconds; the server starts
+        if own:
+            supervisor.wait(server, PATIENCE)
+        from prefect.client.orchestration import get_client
+
+        client = stack.enter_context(get_client(sync_client=True))
+        from flows.serving.interrupted import note_running
+
+        served = _put(client, settings, projects, deployments, tell, own=own, switch_on=switch_on)
+        if settings.pool == "process":
+            supervisor.start(_worker(settings))
+        if own:
+            path = settings.home / INTERRUPTED
+            stack.callback(_if_possible, lambda: note_running(client, path))
+        ready(served)
+        supervisor.watch(_PoolWatch(client, tell).look)
+
+
+def _check(projects: Sequence[Registered]) -> None:
+    if not projects:
+        raise InputError(
+            "no project is named or registered",
+            do="name its folder (`unshapley serve ../hospitals`), or make one: `unshapley init`",
+        )
+    for project in projects:
+        check_project(project.folder)
+        if project.drop:
+            check_drop_folder(project.drop)
+
+
+def _deployments(projects: Sequence[Registered]) -> list[Deployment]:
+    from flows.serving.deployments import deployments_of
+
+    return [d for project in projects for d in deployments_of(project)]
+
+
+def _put(
+    client: SyncPrefectClient,
+    settings: Settings,
+    projects: Sequence[Registered],
+    deployments: Sequence[Deployment],
+    tell: Callable[[str], None],
+    *,
+    own: bool,
+    switch_on: Sequence[str],
+) -> Served:
+    from flows.serving.deploying import deploy, make_pool, withdraw
+    from flows.serving.interrupted import resume
+
+    make_pool(
+        client,
+        settings.pool,
+        template_of(settings.pool, settings.image, projects, settings.template),
+    )
+    removed = withdraw(client, projects) if own else []
+    schedules = {}
+    for deployment in deployments:
+        on = deployment.flow == "refresh" and deployment.name in switch_on
+        schedules[deployment.full_name], problems = deploy(client, deployment, switch_on=on)
+        for problem in problems:
+            tell(f"warning: {problem}")
+    resumed = resume(client, settings.home / INTERRUPTED) if own else []
+    return Served(
+        os.environ.get("PREFECT_API_URL") or named_url(), own, schedules, resumed, removed
+    )
+
+
+def _worker(settings: Settings) -> Part:
+    from flows.serving.deployments import POOL
+
+    start = [*PREFECT, "worker", "start", "--pool", POOL, "--type", "process"]
+    limit = ["--limit", str(settings.runs), "--install-policy", "never"]
+    return Part("worker", [*start, *limit], worker_environment(os.environ))
+
+
+class _PoolWatch:
+    """Tells once when no worker has asked the pool for a while, and once when one is back."""
+
+    def __init__(self, client: SyncPrefectClient, tell: Callable[[str], None]) -> None:
+        self.client, self.tell = client, tell
+        self.last = self.looked = time.monotonic()
+        self.told = False
+
+    def look(self) -> None:
+        now = time.monotonic()
+        if now - self.looked < BETWEEN_LOOKS:
+            return
+        self.looked = now
+        from flows.serving.deployments import POOL
+
+        status: list[object] = []
+        _if_possible(lambda: status.append(self.client.read_work_pool(POOL).status))
+        if not status or status[0] == "READY":  # of a server that is away its part tells
+            if self.told:
+                self.tell(f"a worker asks the work pool {POOL} again")
+            self.last, self.told = now, False
+        elif now - self.last >= ALONE and not self.told:
+            self.told = True
+            self.tell(
+                f"no worker has asked the work pool {POOL} for a minute, so runs wait\n"
+                f"  do: start one: prefect worker start --pool {POOL}"
+            )
+
+
+def _if_possible(call: Callable[[], None]) -> None:
+    """Do it if the server answers: it may be starting again, or be on its way out."""
+    import httpx
+    from prefect.exceptions import PrefectException
+
+    try:
+        call()
+    except (httpx.HTTPError, PrefectException):
+        return

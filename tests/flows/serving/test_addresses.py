@@ -1,0 +1,112 @@
+"""Who answers at an address and at a database's: one clear error for each that is no use."""
+
+import http.server
+import json
+import os
+import socket
+import threading
+
+import pytest
+
+from flows.serving import database
+from flows.serving.addresses import check_server
+from flows.serving.database import check_database, database_url
+from flows.serving.settings import Settings, check_host, check_port, worker_environment
+from unshapley.errors import InputError
+
+
+@pytest.fixture
+def answering():
+    """A function that starts a server with one answer, and gives its address."""
+    servers = []
+
+    def start(status, content):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_):
+                pass
+
+        server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}/api"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "message"),
+    [
+        (200, json.dumps("2.19.0"), "the server there is Prefect 2.19.0, and this is 3."),
+        (200, "<html>", "no Prefect server: it answers something else"),
+        (404, "", "no Prefect server: it answers 404"),
+        (401, "", "the server asks for credentials"),
+    ],
+)
+def test_a_server_of_no_use_is_said(answering, status, content, message):
+    with pytest.raises(InputError, match=message):
+        check_server(answering(status, content.encode()))
+
+
+def test_an_address_that_answers_nothing_is_said():
+    with pytest.raises(InputError, match="nothing answers there"):
+        check_server("http://127.0.0.1:9/api")
+
+
+def test_a_port_that_is_taken_is_said(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(InputError, match="cannot be had: Address already in use"):
+            check_port(Settings(tmp_path, port=taken.getsockname()[1]))
+
+
+def test_without_authentication_only_this_machine_is_listened_to():
+    check_host("127.0.0.1")
+    with pytest.raises(InputError, match="could run what they like"):
+        check_host("0.0.0.0")
+
+
+def test_a_password_comes_from_the_environment_only(monkeypatch):
+    monkeypatch.setenv("DB_PASSWORD", "s3cr:t")
+    assert (
+        database_url("postgresql://me:$DB_PASSWORD@h/d") == "postgresql+asyncpg://me:s3cr%3At@h/d"
+    )
+    for given, message in (
+        ("postgresql://me:secret@h/d", "a password stands on the command line"),
+        ("postgresql://me:$MISSING@h/d", "the environment holds no MISSING"),
+        ("mysql://h/d", "mysql does not carry a server"),
+        ("nonsense", "is no address of a database"),
+    ):
+        with pytest.raises(InputError, match=message):
+            database_url(given)
+
+
+def test_a_database_that_does_not_answer_is_said(monkeypatch):
+    monkeypatch.setattr(database, "SECONDS", 0.5)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"postgresql+asyncpg://me:secret@127.0.0.1:{silent.getsockname()[1]}/d"
+        with pytest.raises(InputError, match="has not answered for") as caught:
+            check_database(url)
+        assert "secret" not in str(caught.value)
+    with pytest.raises(InputError, match="the database cannot be used"):
+        check_database("postgresql+asyncpg://me@127.0.0.1:9/d")
+
+
+def test_a_worker_does_not_know_what_only_the_server_needs():
+    secret = {
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": "postgresql://a:b@c/d",
+        "PREFECT_API_AUTH_STRING": "u:p",
+    }
+    known = worker_environment({**os.environ, **secret})
+    assert "PREFECT_SERVER_DATABASE_CONNECTION_URL" not in known
+    assert known["PREFECT_API_AUTH_STRING"] == "u:p"
