@@ -29,14 +29,18 @@ def measure(
     recalled: CachedUtilities,
     forgotten: Sequence[Forgotten],
     plan: str,
+    own_code: str,
 ) -> dict[str, Any]:
     """Unlearn the coalitions of a chunk as one batch of models, and measure their utilities.
 
     engine: carries it out; key: names the stored result; recalled: utilities that other plans have
     measured, which are not measured again; forgotten: the forgotten providers of each coalition, by
-    which later runs find its utilities; plan: description of the plan in words.
+    which later runs find its utilities; plan: description of the plan in words; own_code: as
+    `own_code_of` gives it.
     """
-    measured, seconds = engine.call(measure_chunk, source, unlearner, coalitions, recalled)
+    measured, seconds = engine.call(
+        measure_chunk, source, unlearner, coalitions, recalled, own_code
+    )
     content = {
         "asked": list(source.utilities),
         "plan": plan,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -17,14 +17,17 @@ from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from tasks.inputs import Inputs, place
 from unshapley.environment import check_numerics, numerics
-from unshapley.errors import InputError
+from unshapley.errors import InputError, OwnCodeError
 from unshapley.extensions import look_in
+from unshapley.files import digest
 from unshapley.game.coalitions import Coalitions
 from unshapley.game.loading import LoadedGame, load_game
 from unshapley.game.measuring import CachedUtilities, measure_missing, packed
+from unshapley.game.utilities import Utility, sources_of
 from unshapley.project import Project
-from unshapley.unlearning import Unlearner
+from unshapley.unlearning import Unlearner, source_of_unlearner
 
 T = TypeVar("T")
 PACKAGES = ("numpy", "scipy", "pandas", "pyarrow", "safetensors")
@@ -53,7 +56,8 @@ class GameSource:
 
     needs: the stored statistics that the unlearner needs; utilities: names of the utilities to
     measure; state: hash of the files, so that a long-lived worker loads changed files again;
-    likeness: what the worker must be like.
+    likeness: what the worker must be like; inputs: the files by content, for workers that may not
+    see `root`; None where all do.
     """
 
     root: Path
@@ -63,6 +67,7 @@ class GameSource:
     utilities: tuple[str, ...]
     state: str
     likeness: Likeness = Likeness()
+    inputs: Inputs | None = None
 
 
 class GameLoader:
@@ -76,13 +81,16 @@ class GameLoader:
         return "WORKER"  # in another process, a task uses the loader of that process
 
     def load(self, source: GameSource) -> LoadedGame:
-        """The game of this source; raises as `check_likeness` and `load_game` do."""
+        """The game of this source; raises as `check_likeness`, `place` and `load_game`
+        do.
+        """
         with self._lock:
             if self._kept is None or self._kept[0] != source:
                 check_likeness(source.likeness, source.device)
-                look_in(source.root)
+                root = place(source.inputs, source.root) if source.inputs else source.root
+                look_in(root)
                 game = load_game(
-                    Project(source.root),
+                    Project(root),
                     source.players,
                     source.needs,
                     source.device,
@@ -113,14 +121,32 @@ def load_here(source: GameSource) -> None:
 
 
 def measure_chunk(
-    source: GameSource, unlearner: Unlearner, coalitions: Coalitions, recalled: CachedUtilities
+    source: GameSource,
+    unlearner: Unlearner,
+    coalitions: Coalitions,
+    recalled: CachedUtilities,
+    own_code: str,
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Utilities of coalitions `(m, n)` by column, the primary one's bootstrap samples as text, and
     the seconds of each step. As small as it is stored, since it may travel.
+
+    own_code: what `own_code_of` gives where the run was started; raises `OwnCodeError` where this
+    machine has another.
     """
     game = WORKER.load(source)
+    if own_code_of(unlearner, game.utilities) != own_code:
+        raise OwnCodeError(
+            "an unlearner or utility of your own has another source on this machine",
+            where="valuation.unlearner or valuation.utilities",
+            do="install the same version of it on every worker, and start them again",
+        )
     measured, seconds = measure_missing(game, unlearner, coalitions, game.utilities, recalled)
     return {"utilities": measured.utilities, "resampled": packed(measured.resampled)}, seconds
+
+
+def own_code_of(unlearner: Unlearner, utilities: Sequence[Utility]) -> str:
+    """Hash of the sources of the user's own that measuring runs."""
+    return digest([source_of_unlearner(unlearner), sources_of(utilities)])
 
 
 def facts(device: str) -> dict[str, Any]:

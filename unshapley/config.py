@@ -521,6 +521,11 @@ class RunSettings(Section):
         return self
 
     @property
+    def elsewhere(self) -> bool:
+        """Whether workers may be on machines that do not see the project's folder."""
+        return bool(self.address or self.cluster)
+
+    @property
     def tasks_in_process(self) -> int:
         """Tasks that one process runs at the same time."""
         return self.workers if self.runner == "threads" else 1

@@ -21,7 +21,7 @@ from tasks.check_fidelity import check_fidelity
 from tasks.correct import correct
 from tasks.measure import measure
 from tasks.recall import recall, result_name
-from tasks.worker import GameSource
+from tasks.worker import GameSource, own_code_of
 from unshapley import environment
 from unshapley.config import Params
 from unshapley.estimators import Estimate, Plan
@@ -138,6 +138,7 @@ class InTasks:
         numerics = environment.numerics(self.source.device)
         game = game_key(setup.game, unlearner, setup.game.utilities, numerics)
         row_hashes = hashes_of_forgotten_rows(setup.game, unlearner)
+        own_code = own_code_of(unlearner, setup.game.utilities)
         # other chunks, another plan
         tag = digest([series.name, series.seed, row_hashes, chunks.size])[:8]
         calls: dict[int, dict[str, Any]] = {}
@@ -145,6 +146,7 @@ class InTasks:
             forgotten = forgotten_of(part, row_hashes)
             calls[i] = {
                 "engine": self.run.workers.engine,
+                "own_code": own_code,
                 "source": self.source,
                 "unlearner": unlearner,
                 "coalitions": part,

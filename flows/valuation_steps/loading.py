@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from flows.valuation_steps.in_tasks import InTasks
 from flows.valuation_steps.run import ValuationRun
 from flows.valuation_steps.validating import ValidatedTables
+from tasks.inputs import list_inputs
 from tasks.keeping import retried
 from tasks.load import load
 from tasks.worker import WORKER, GameSource, Likeness
@@ -54,4 +55,5 @@ def name_source(run: ValuationRun, tables: ValidatedTables, needs: str | None) -
         tuple(settings.utilities),
         digest(contents),
         Likeness.of_this_process(settings.numerics, settings.device),
+        list_inputs(run.project, needs) if run.params.run.elsewhere else None,
     )
