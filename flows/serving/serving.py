@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from flows.runtime.locks import only_server
 from flows.runtime.projects import Registered, Registry, check_drop_folder, check_project
-from flows.runtime.server import PATIENCE, named_url
+from flows.runtime.server import PATIENCE, SERVED, named_url
 from flows.runtime.settings import names_server
 from flows.serving.addresses import check_server
 from flows.serving.pools import template_of
@@ -89,9 +89,18 @@ def serve(
         if settings.pool == "process":
             supervisor.start(_worker(settings, worker))
         if own:
+            _announce(stack, settings)
             stack.callback(_if_possible, lambda: _note(client, settings))
         ready(served)
         supervisor.watch(_PoolWatch(client, tell).look)
+
+
+def _announce(stack: ExitStack, settings: Settings) -> None:
+    """Let commands on the same home use this server, as long as it runs."""
+    if not settings.team:
+        path = settings.home / SERVED
+        path.write_text(settings.api, encoding="utf-8")
+        stack.callback(path.unlink, missing_ok=True)
 
 
 def _note(client: SyncPrefectClient, settings: Settings) -> None:
