@@ -34,7 +34,7 @@ def test_a_server_that_is_kept_up_on_the_same_home_is_used(tmp_path, monkeypatch
     (tmp_path / "serve" / "api").write_text("http://127.0.0.1:9/api")  # of one that was killed
     with embedded_server():
         assert len(started) == 1
-    monkeypatch.setattr("flows.runtime.server.answers", lambda url: True)
+    monkeypatch.setattr("flows.runtime.server.answers", lambda _: True)
     with embedded_server():
         assert os.environ["PREFECT_API_URL"] == "http://127.0.0.1:9/api"
     assert len(started) == 1
