@@ -138,7 +138,7 @@ def _put(
     switch_on: Sequence[str],
 ) -> Served:
     from flows.serving.deploying import deploy, make_pool, withdraw
-    from flows.serving.interrupted import resume
+    from flows.serving.interrupted import resume, skip_missed
 
     make_pool(
         client,
@@ -152,6 +152,8 @@ def _put(
         schedules[deployment.full_name], problems = deploy(client, deployment, switch_on=on)
         for problem in problems:
             tell(f"warning: {problem}")
+    if own:
+        skip_missed(client)
     # of a team's server workers elsewhere may go on with what runs
     path = settings.home / INTERRUPTED
     resumed = resume(client, path, only_noted=settings.team) if own else []
