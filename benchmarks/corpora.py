@@ -153,14 +153,14 @@ RECIPE = {
     "optimizer": "adamw",
     "schedule": "cosine",
     "warmup": 0.1,
-    "learning_rate": 0.005,
+    "learning_rate": 0.002,
     "weight_decay": 0.1,
     "batch_size": 16,
 }
 
 
 def game(
-    name: str, seed: int, *, vocabulary: int = 384, context: int = 64, epochs: int = 8
+    name: str, seed: int, *, vocabulary: int = 384, context: int = 64, epochs: int = 12
 ) -> Game:
     """A pretrained model of one of `GAMES` and the rows that it needs."""
     corpus = GAMES[name](seed)

@@ -12,6 +12,7 @@ from enum import IntEnum
 import pandas as pd
 import torch
 
+from flows.runtime.clusters import check_cluster
 from tasks.expectations.suites import check_columns, check_suites
 from tasks.expectations.validation import check_complete
 from unshapley.config import Params
@@ -54,6 +55,8 @@ def preflight(project: Project, params: Params, step: Step = Step.RUN) -> None:
     check_parameters(params, importing=step is not Step.INIT)
     if step >= Step.PRETRAIN:
         check_numerics(params.valuation.numerics)
+    if step is Step.RUN:
+        check_cluster(params.run)
     if step <= Step.PREPARE:
         return
     schema = Schema.load(project.schema)

@@ -12,6 +12,7 @@ from flows.preflight import Step, preflight
 from flows.pretrain import pretrain as train
 from flows.runtime.guard import check_allowed
 from flows.runtime.locks import only_run
+from flows.runtime.observing.observed import observed
 from unshapley.config import load_params
 from unshapley.extensions import look_in
 from unshapley.project import Project
@@ -34,7 +35,7 @@ def pretrain(project: Path = Path(), replace: bool = False) -> dict[str, Any]:
     paths = Project(project.resolve())
     look_in(paths.root)
     params = load_params(paths.params)
-    with only_run(paths):
+    with observed("pretrain", paths.root), only_run(paths):
         preflight(paths, params, Step.PRETRAIN)
         record = train(paths, params, replace=replace)
     return {"score": record.score, "steps": record.steps, "quarantined": record.quarantined}

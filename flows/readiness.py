@@ -8,6 +8,7 @@ import yaml
 
 from flows.preflight import Step, preflight
 from flows.pretrain import pretrain
+from flows.runtime.clusters import check_cluster
 from flows.runtime.progress import phases
 from tasks.expectations.suites import KINDS, save_suites
 from unshapley.config import Params
@@ -25,8 +26,9 @@ def make_ready(project: Project, params: Params, say: Say) -> None:
     """Prepare, write suites and pretrain where that is missing or stale; `say` is told why.
 
     Nothing is done in a project whose dvc.yaml names the stages: there DVC does it, and a run says
-    what is stale.
+    what is stale. Raises `InputError` where the cluster that is to value it does not answer.
     """
+    check_cluster(params.run)
     if _is_of_dvc(project):
         return
     make_tables_ready(project, params, say)

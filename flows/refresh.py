@@ -6,24 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow
-from prefect.events import emit_event
 from prefect.runtime import flow_run
 
+from flows.alerts import events
 from flows.refresh_steps.job import refusal
 from flows.refresh_steps.repository import DEFAULT_SECONDS
 from flows.refresh_steps.steps import refresh_project
 from flows.runtime.guard import check_allowed
+from flows.runtime.observing.observed import observed
 from flows.valuation import valuation
 from unshapley.config import Params
 from unshapley.project import Project
-
-VALUED = "unshapley.valuation.published"
-"""Event of a refresh that made a valuation; its payload is the outcome."""
-
-
-def project_resource(project: Path) -> str:
-    """How events name a project."""
-    return f"unshapley.project.{project.resolve()}"
 
 
 def _run_name() -> str:
@@ -48,10 +41,10 @@ def refresh(
     """
     check_allowed(project, drop=drop)
     limit = limit_minutes * 60
-    outcome = refresh_project(Project(project), value, drop=drop, push=push, limit=limit)
+    with observed("refresh", project):
+        outcome = refresh_project(Project(project), value, drop=drop, push=push, limit=limit)
     if outcome.changed:
-        named = {"prefect.resource.id": project_resource(project)}
-        emit_event(VALUED, resource=named, payload=outcome.summary())
+        events.tagged(project, outcome.summary())
     if outcome.refused:
         raise refusal(outcome)
     return outcome.summary()

@@ -12,7 +12,7 @@ from prefect import task
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from tasks.load import WORKER, GameSource
+from tasks.worker import WORKER, GameSource
 from unshapley.config import Params
 from unshapley.project import Project
 from unshapley.results.publishing import publish_valuation

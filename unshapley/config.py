@@ -19,6 +19,9 @@ LARGEST = 3.4028235e38
 """Largest number in float32, which models compute with."""
 Share = Annotated[float, Field(gt=0, lt=1)]
 
+CLUSTERS = ("dask", "ray")
+"""Runners that are clusters of their own."""
+
 RENAMED = {
     "fidelity.retrain": "correction.coalitions",
     "curvature.rank": "curvature.directions",
@@ -116,13 +119,15 @@ class PrepareSettings(Section):
         {}, description="text in the files: class that it means; others stay as they are written"
     )
     columns: dict[
-        str, Literal["number", "number_or_missing", "category", "text", "tfidf"] | list[str]
+        str,
+        Literal["number", "number_or_missing", "category", "text", "tfidf", "embedding"]
+        | list[str],
     ] = Field(
         {},
         description="column: what it holds, where that cannot be told from all files; in "
         "number_or_missing other cells count as missing; text: words, hashed; tfidf: words of the "
-        "reference set, by their frequency; a list names its values in ascending order, which "
-        "become 0, 1, 2 …",
+        "reference set, by their frequency; embedding: by the model of prepare.embedding; a list "
+        "names its values in ascending order, which become 0, 1, 2 …",
     )
     text_features: int = Field(
         256,
@@ -130,6 +135,10 @@ class PrepareSettings(Section):
         le=65536,
         description="features of a column of text: as many as words are hashed to; of tfidf the "
         "most frequent words and pairs",
+    )
+    embedding: str | None = Field(
+        None,
+        description="local folder of a sentence-embedding model, for columns of that kind",
     )
     pictures: PictureSettings = PictureSettings()
     documents: DocumentSettings = DocumentSettings()
@@ -477,9 +486,44 @@ class CorrectionSettings(Section):
 class RunSettings(Section):
     """How the work is distributed; the values do not depend on it."""
 
-    runner: Literal["threads", "processes"] = "threads"
-    workers: int = Field(2, ge=1, description="number of tasks that run at the same time")
+    runner: Literal["threads", "processes", "dask", "ray"] = Field(
+        "threads",
+        description="threads or processes of this machine, or a cluster, docs/distribution.md",
+    )
+    workers: int = Field(
+        2,
+        ge=1,
+        description="number of tasks that run at the same time; a cluster at an address "
+        "has its own",
+    )
+    address: str | None = Field(
+        None,
+        description="of a Dask scheduler (tcp://host:8786) or Ray cluster (ray://host:10001) that "
+        "runs already; none: one is started on this machine for the run",
+    )
+    cluster: dict[str, Any] = Field(
+        {},
+        description="how a cluster is started: keyword arguments of prefect-dask's "
+        "DaskTaskRunner, or of ray.init",
+    )
     retries: int = Field(2, ge=0, description="retries of a failed task, with exponential backoff")
+
+    @model_validator(mode="after")
+    def _check_cluster(self) -> RunSettings:
+        given = [name for name in ("address", "cluster") if getattr(self, name)]
+        if given and self.runner not in CLUSTERS:
+            raise ValueError(
+                f"{given[0]} is of a cluster, and runner is {self.runner}; set run.runner to "
+                f"{' or '.join(CLUSTERS)}, or remove it"
+            )
+        if len(given) == 2:
+            raise ValueError("address is of a cluster that runs, cluster of one to start: set one")
+        return self
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether workers may be on machines that do not see the project's folder."""
+        return bool(self.address or self.cluster)
 
     @property
     def tasks_in_process(self) -> int:

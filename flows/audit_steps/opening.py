@@ -15,8 +15,9 @@ from flows.valuation_steps.loading import name_source
 from flows.valuation_steps.validating import ValidatedTables
 from tasks.expectations.validation import state_of, verdict
 from tasks.keeping import retried
-from tasks.load import WORKER, load
+from tasks.load import load
 from tasks.validate import validate
+from tasks.worker import WORKER
 from unshapley.audit.derivation import derive
 from unshapley.audit.recorded import RecordedValuation, check_plan, read_recorded
 from unshapley.audit.statements import check_statements
@@ -106,7 +107,7 @@ def _setup(
     unlearner = build_unlearner(run.params.valuation.unlearner, options)
     source = name_source(run.valuation_run, tables, unlearner.needs)
     source = replace(source, players=recorded.players)
-    load.with_options(**retried(run.params.run))(source)
+    load.with_options(**retried(run.params.run))(source, run.workers.engine)
     fitting = fitting_coalitions(run.params.valuation, recorded.plan.n)
     setup = MeasuringPlan(WORKER.load(source), unlearner, recorded.plan, fitting)
     execution = InTasks(run.valuation_run, source)

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prefect.task_runners import TaskRunner
-
 from flows.audit_steps.revision import Revision, find_revision
 from flows.audit_steps.worktree import work_tree
 from flows.refresh_steps.repository import Repository
 from flows.runtime.locks import only_audit
-from flows.runtime.runners import make_runner
+from flows.runtime.observing.observed import observed
+from flows.runtime.runners import Workers, opened_workers
 from flows.runtime.tracking import Tracker
 from flows.valuation_steps.run import ValuationRun
 from unshapley.audit.settings import AuditSettings
@@ -48,7 +47,7 @@ class AuditRun:
     settings: AuditSettings
     manifest: dict[str, Any]
     params: Params
-    runner: TaskRunner[Any]
+    workers: Workers
     tracker: Tracker = field(default_factory=Tracker)
     missing: dict[str, str] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
@@ -73,7 +72,7 @@ class AuditRun:
     @property
     def valuation_run(self) -> ValuationRun:
         """The same for steps of the valuation flow; its results are kept in the work tree."""
-        return ValuationRun(self.project, self.params, self.runner, self.tracker)
+        return ValuationRun(self.project, self.params, self.workers, self.tracker)
 
 
 @contextmanager
@@ -97,8 +96,11 @@ def running_audit(
             manifest = read_json(path, do="audit another revision, or restore the history of git")
             check_schema(manifest, path.relative_to(tree))
             params = parse_params({**manifest["config"], "run": _run(user)}, where=path)
-            with make_runner(params.run) as runner:
-                yield AuditRun(user, project, repo, tree, found, settings, manifest, params, runner)
+            with opened_workers(params) as workers, observed("audit", user.root):
+                tracker = Tracker({"project": user.root.name}, workers.count)
+                yield AuditRun(
+                    user, project, repo, tree, found, settings, manifest, params, workers, tracker
+                )
 
 
 def _run(user: Project) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from flows.cli import (
+    alerts,
     analysis,
     audit,
     beginning,
@@ -45,6 +46,7 @@ for group in (
     serve,
     analysis,
     fidelity,
+    alerts,
     clean,
 ):
     for command in group.COMMANDS:

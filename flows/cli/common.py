@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.runtime.observing.logs import log_as_json, wants_json
 from flows.runtime.stopping import Stopped, end, ending_on_signals, ending_without_memory, said
 from unshapley.errors import InputError, UnshapleyError, lacks_memory
 from unshapley.extensions import look_in
@@ -32,6 +33,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 CLOSED = {errno.EACCES, errno.EPERM}
 """What keeps a file from being written and is for the user to mend."""
+LESS_MEMORY = (
+    "; if it fails again, lower run.workers or valuation.memory_mb, where it trained a model "
+    "pretrain.batch_size"
+)
+"""What may be lowered where memory is out; what was measured in chunks of another size counts."""
 
 
 def reported(command: Callable[..., None]) -> Callable[..., None]:
@@ -55,7 +61,8 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
             failure = failure_of_the_machine(error)
             if not failure:
                 raise
-            _print_error(f"{failure}\n  finished chunks are kept\n  do: run the same command again")
+            do = f"run the same command again{LESS_MEMORY if 'memory' in failure else ''}"
+            _print_error(f"{failure}\n  finished chunks are kept\n  do: {do}")
             raise typer.Exit(UnshapleyError.exit_code) from None
         except Stopped as stopped:
             # no way back: Prefect would deliver its last events to a server that may be gone
@@ -96,6 +103,9 @@ def _print_error(message: str) -> None:
 
 def warn(message: str) -> None:
     """Print a line for people, apart from what a command gives."""
+    if wants_json():
+        logging.getLogger("unshapley.cli").info(message.strip())
+        return
     print(message, file=sys.stderr)
 
 
@@ -118,6 +128,7 @@ def start(project: Path, *, verbose: bool = False) -> None:
     configure(project, verbose=verbose)
     logger = logging.getLogger("unshapley")
     logger.setLevel(logging.INFO)
+    log_as_json()
     if not verbose and not logger.handlers:
         logger.addHandler(_Messages())
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
-WORKER = "multiprocessing.spawn"
-"""What the command of a worker process of ours names."""
+WORKERS = ("multiprocessing.spawn", "ray::")
+"""What the command of a worker process of ours names: of Python and Dask, and of Ray."""
 
 
 def peak_mb() -> float:
@@ -27,12 +27,24 @@ def resident_mb() -> float:
     return float(psutil.Process().memory_info().rss) / 2**20
 
 
+def family_mb() -> float:
+    """Resident memory of this process and of all that it started, in MiB; shared pages count in
+    each.
+    """
+    total = resident_mb()
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            total += process.memory_info().rss / 2**20
+    return total
+
+
 def worker_peaks_mb() -> list[float]:
     """Largest resident memory of each worker process that lives, in MiB, the largest first."""
     peaks = []
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
-            if WORKER in " ".join(process.cmdline()):
+            command = " ".join(process.cmdline())
+            if any(name in command for name in WORKERS):
                 peak = _peak_of(str(process.pid))
                 peaks.append(process.memory_info().rss / 2**20 if peak is None else peak)
     return sorted(peaks, reverse=True)

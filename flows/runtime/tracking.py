@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flows.runtime.memory import peak_mb, worker_peaks_mb
+from flows.runtime.observing.instruments import STEP_SECONDS, TRACER, Labels
 from unshapley.config import RunSettings
 from unshapley.files import write_json
 from unshapley.project import Project
@@ -23,8 +24,14 @@ log = logging.getLogger("unshapley.run")
 
 @dataclass
 class Tracker:
-    """The content of run.json; nothing in it influences a result."""
+    """The content of run.json, and what telemetry is told; nothing in it influences a result.
 
+    labels: of the run's spans and metrics, with `project` among them; workers: how many chunks are
+    measured at a time.
+    """
+
+    labels: Labels = field(default_factory=lambda: {"project": ""})
+    workers: int = 1
     start: datetime = field(default_factory=lambda: datetime.now(UTC))
     seconds: dict[str, float] = field(default_factory=dict)
     computed: int = 0
@@ -42,9 +49,12 @@ class Tracker:
         """Measure the time of one step of the flow."""
         start = time.perf_counter()
         try:
-            yield
+            with TRACER.start_as_current_span(name, attributes=dict(self.labels)):
+                yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+            elapsed = time.perf_counter() - start
+            self.seconds[name] = self.seconds.get(name, 0.0) + elapsed
+            STEP_SECONDS.record(elapsed, {**self.labels, "step": name})
 
     def memory_mb(self, run: RunSettings) -> dict[str, Any]:
         """The peak of this process and of its workers so far, beside the estimate, in MiB.
@@ -71,11 +81,11 @@ class Tracker:
         for name, elapsed in result["seconds"].items():
             self.measuring[name] = self.measuring.get(name, 0.0) + elapsed
 
-    def orchestration_share(self, workers: int) -> float | None:
+    def orchestration_share(self) -> float | None:
         """Share of the workers' time while measuring in which they worked on no chunk; None where
         none was computed.
         """
-        available = workers * self.seconds.get("measure", 0.0)
+        available = self.workers * self.seconds.get("measure", 0.0)
         if not self.computed or not available:
             return None
         return round(max(0.0, 1 - sum(self.measuring.values()) / available), 3)
@@ -93,7 +103,7 @@ class Tracker:
             "seconds_in_chunks": {
                 name: round(elapsed, 3) for name, elapsed in self.measuring.items()
             },
-            "orchestration_share": self.orchestration_share(run.workers),
+            "orchestration_share": self.orchestration_share(),
             "chunks": {"computed": self.computed, "resumed": self.resumed},
             "coalitions_recalled": self.recalled.total(),
             "recalled_from": dict(self.recalled),

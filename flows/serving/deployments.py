@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from flows.alerts.events import TAGGED, project_resource
 from flows.audit import audit
 from flows.pretraining import pretrain
-from flows.refresh import VALUED, project_resource, refresh
+from flows.refresh import refresh
 from flows.runtime.projects import Registered
 from flows.serving.forms import form_of
 from flows.serving.schedules import NIGHTLY, WEEKLY
@@ -89,7 +90,7 @@ def deployments_of(project: Registered) -> Iterator[Deployment]:
         schedule=Schedule(WEEKLY),
         trigger=Trigger(
             name=f"audit {project.name} after each valuation",
-            event=VALUED,
+            event=TAGGED,
             resource=project_resource(project.folder),
             parameters={"project": where, "revision": FROM_THE_EVENT},
         ),

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from flows.runtime.arguments import unvisited
 from flows.runtime.kept_tasks import chunk_progress, run_kept
 from flows.runtime.memory import resident_mb
+from flows.runtime.observing.instruments import PENDING, chunk_done
 from flows.valuation_steps.run import ValuationRun
 from tasks.aggregate import aggregate
 from tasks.check_fidelity import check_fidelity
 from tasks.correct import correct
-from tasks.load import GameSource
 from tasks.measure import measure
 from tasks.recall import recall, result_name
+from tasks.worker import GameSource, own_code_of
 from unshapley import environment
 from unshapley.config import Params
 from unshapley.estimators import Estimate, Plan
@@ -80,15 +81,19 @@ class InTasks:
         chunks = in_chunks(setup, coalitions, series, run.params.valuation, unlearner, size)
         parts = chunks.parts
         calls = self._calls(setup, parts, series, chunks)
+        labels = {**run.tracker.labels, "series": series.kind, "unlearner": chunks.unlearner.name}
+        PENDING.add(len(calls), {"project": labels["project"]})
         with chunk_progress(len(calls), chunks.size) if tracked else nullcontext() as advance:
 
             def done(result: dict[str, Any], resumed: bool) -> None:
+                measured = len(result["content"]["forgotten"])
+                chunk_done(result, measured, resumed=resumed, labels=labels)
                 if advance:
                     run.tracker.chunk(result, resumed=resumed)
                     advance()
 
             results = run_kept(
-                measure, calls, run.project.results, run.params.run, run.runner, done
+                measure, calls, run.project.results, run.params.run, run.workers.runner, done
             )
         contents = [results[i]["content"] for i in calls]
         return chunks.joined(
@@ -133,12 +138,15 @@ class InTasks:
         numerics = environment.numerics(self.source.device)
         game = game_key(setup.game, unlearner, setup.game.utilities, numerics)
         row_hashes = hashes_of_forgotten_rows(setup.game, unlearner)
+        own_code = own_code_of(unlearner, setup.game.utilities)
         # other chunks, another plan
         tag = digest([series.name, series.seed, row_hashes, chunks.size])[:8]
         calls: dict[int, dict[str, Any]] = {}
         for i, part in enumerate(parts):
             forgotten = forgotten_of(part, row_hashes)
             calls[i] = {
+                "engine": self.run.workers.engine,
+                "own_code": own_code,
                 "source": self.source,
                 "unlearner": unlearner,
                 "coalitions": part,

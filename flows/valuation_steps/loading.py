@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from flows.valuation_steps.in_tasks import InTasks
 from flows.valuation_steps.run import ValuationRun
 from flows.valuation_steps.validating import ValidatedTables
+from tasks.inputs import list_inputs
 from tasks.keeping import retried
-from tasks.load import WORKER, GameSource, load
+from tasks.load import load
+from tasks.worker import WORKER, GameSource, Likeness
 from unshapley.curvature.store import CurvatureRecord
 from unshapley.files import digest
 from unshapley.game.loading import LoadedGame
@@ -31,7 +33,7 @@ def open_game(run: ValuationRun, tables: ValidatedTables) -> OpenedGame:
     with run.tracker.step("load"):
         unlearner = build_unlearner(settings.unlearner, settings.options)
         source = name_source(run, tables, unlearner.needs)
-        load.with_options(**retried(run.params.run))(source)
+        load.with_options(**retried(run.params.run))(source, run.workers.engine)
         game = WORKER.load(source)  # the task has loaded it
         return OpenedGame(InTasks(run, source), game, unlearner)
 
@@ -52,5 +54,6 @@ def name_source(run: ValuationRun, tables: ValidatedTables, needs: str | None) -
         settings.device,
         tuple(settings.utilities),
         digest(contents),
-        settings.numerics,
+        Likeness.of_this_process(settings.numerics, settings.device),
+        list_inputs(run.project, needs) if run.params.run.elsewhere else None,
     )

@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from flows.alerts import events
 from flows.runtime.arguments import unvisited
 from flows.runtime.tracking import write_run
 from flows.valuation_steps.loading import OpenedGame
 from flows.valuation_steps.run import ValuationRun
 from flows.valuation_steps.validating import ValidatedTables
 from tasks.publish import publish
+from unshapley.analysis.moved import moved_beyond
 from unshapley.data.tables import TEXT
-from unshapley.errors import UntrustedError
+from unshapley.errors import InputError, UntrustedError
 from unshapley.fidelity.gate import may_publish
 from unshapley.fidelity.refusal import refusal
+from unshapley.results.published import PublishedValue, read_published, read_values
 from unshapley.results.tables import metrics
 from unshapley.results.valuation import Valuation
 
@@ -25,7 +28,8 @@ def publish_values(
     run: ValuationRun, opened: OpenedGame, valuation: Valuation, tables: ValidatedTables
 ) -> dict[str, Any]:
     """Raises `UntrustedError` where the values are not published."""
-    tracker = run.tracker
+    tracker, root = run.tracker, run.project.root
+    before = _last_values(run)
     with tracker.step("publish"):
         folder = publish(opened.execution.source, run.params, unvisited(valuation), tables.reports)
     summary = tracker.summary(run.params.run)
@@ -36,8 +40,21 @@ def publish_values(
     if not may_publish(valuation.fidelity, run.params.fidelity):
         unlearner, text = run.params.valuation.unlearner, run.params.prepare.task == TEXT
         why = refusal(valuation.fidelity, f"the values are in {folder}", unlearner, text=text)
+        events.untrusted(root, folder, why)
         raise UntrustedError(f"not published: {why}")
-    return {"folder": str(folder), "metrics": metrics(valuation), "run": summary}
+    events.moved(root, moved_beyond(before, read_values(folder / "values.csv")))
+    figures = metrics(valuation)
+    events.published(root, folder, figures)
+    return {"folder": str(folder), "metrics": figures, "run": summary}
+
+
+def _last_values(run: ValuationRun) -> tuple[PublishedValue, ...]:
+    """What is published now, if it is of the same utility; nothing if it cannot be read."""
+    try:
+        last = read_published(run.project)
+    except (InputError, KeyError):
+        return ()
+    return last.providers if last.utility == run.params.valuation.utilities[0] else ()
 
 
 def _memory(memory: dict[str, Any]) -> str:

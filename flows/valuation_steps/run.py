@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from prefect.task_runners import TaskRunner
 
 from flows.runtime.locks import only_run
-from flows.runtime.runners import make_runner
+from flows.runtime.observing.observed import observed
+from flows.runtime.runners import Workers, opened_workers
 from flows.runtime.tracking import Tracker
 from unshapley.config import Params, load_params
 from unshapley.extensions import look_in
@@ -24,7 +22,7 @@ class ValuationRun:
 
     project: Project
     params: Params
-    runner: TaskRunner[Any]
+    workers: Workers
     tracker: Tracker
 
 
@@ -34,5 +32,10 @@ def running_valuation(folder: Path, params: Params | None) -> Iterator[Valuation
     project = Project(folder.resolve())
     look_in(project.root)
     params = params or load_params(project.params)
-    with only_run(project), make_runner(params.run) as runner:
-        yield ValuationRun(project, params, runner, Tracker())
+    labels = {"project": project.root.name}
+    with (
+        only_run(project),
+        observed("valuation", project.root),
+        opened_workers(params) as workers,
+    ):
+        yield ValuationRun(project, params, workers, Tracker(labels, workers.count))

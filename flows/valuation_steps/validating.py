@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from flows.alerts import events
 from flows.preflight import preflight
 from flows.valuation_steps.run import ValuationRun
 from tasks.expectations.validation import state_of, verdict
@@ -35,4 +36,6 @@ def validate_tables(run: ValuationRun) -> ValidatedTables:
         preflight(run.project, run.params)
         state = state_of(run.project)
         reports = validate(run.project, run.params.valuation.targets, state)
-        return ValidatedTables(state, reports, verdict(reports, run.params.validation.policy))
+        quarantined = verdict(reports, run.params.validation.policy)
+        events.quarantined(run.project.root, quarantined)
+        return ValidatedTables(state, reports, quarantined)

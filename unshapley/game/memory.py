@@ -48,7 +48,12 @@ def chunk_size(
             f"one coalition takes about {coalition_bytes / 2**20:.0f} MiB",
             where="valuation.memory_mb",
             expected=f"at least that much, it is {params.memory_mb}",
-            do="raise it, or use newton with a smaller curvature.directions",
+            do="raise it, or "
+            + (
+                "lower pretrain.batch_size or prepare.documents.context"
+                if game.task == TEXT
+                else "use newton with a smaller curvature.directions"
+            ),
         )
     return min(params.chunk_size, fitting)
 
