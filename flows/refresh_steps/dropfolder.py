@@ -25,6 +25,7 @@ from flows.refresh_steps.rawtables import (
     tables,
 )
 from flows.refresh_steps.repository import Repository
+from flows.runtime.projects import check_drop_folder
 from unshapley.config import PrepareSettings
 from unshapley.data.columns import Columns
 from unshapley.data.names import provider_name
@@ -58,8 +59,7 @@ def check_drop(project: Project, folder: Path, prepare: PrepareSettings) -> None
             where=project.params,
             expected="prepare.source: files",
         )
-    if not folder.is_dir():
-        raise InputError("is not a folder", where=folder, do="create it, or name another one")
+    check_drop_folder(folder)
     if project.data.resolve() in (folder.resolve(), *folder.resolve().parents):
         raise InputError(
             "is inside the project's data", where=folder, do="name a folder outside of data/"

@@ -19,11 +19,14 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 from flows.runtime.settings import names_server, send_no_heartbeats
 from flows.runtime.stopping import end
 from unshapley.errors import UnshapleyError
 
+SERVED = "serve/api"
+"""File of a server's home that holds its address while it runs."""
 APP = "prefect.server.api.server:create_app"
 PATIENCE = 180
 """Seconds that it may take to start: 5 are usual, 20 on a busy machine that makes its database."""
@@ -44,8 +47,21 @@ def embedded_server() -> Iterator[EmbeddedServer]:
     """
     server = EmbeddedServer()
     if not names_server():
-        server.start()
+        url = served(Path(os.environ["PREFECT_HOME"]))
+        if url:  # two servers on one SQLite file would lock each other out
+            os.environ["PREFECT_API_URL"] = url
+        else:
+            server.start()
     yield server
+
+
+def served(home: Path) -> str:
+    """Address of the server that `unshapley serve` keeps up on this home; empty where none does."""
+    try:
+        url = (home / SERVED).read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+    return url if answers(url) else ""
 
 
 class EmbeddedServer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jsonschema
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import (
     DeploymentScheduleCreate,
@@ -55,7 +56,7 @@ def deploy(
     """
     before = _stored(client, deployment.full_name)
     schedule, others = _schedules(before, deployment.schedule, switch_on=switch_on)
-    parameters, problems = _parameters(before, deployment)
+    parameters, problem = _parameters(before, deployment)
     made = client.create_deployment(
         flow_id=client.create_flow_from_name(deployment.flow),
         name=deployment.name,
@@ -65,7 +66,7 @@ def deploy(
         pull_steps=[],
         parameters=parameters,
         parameter_openapi_schema=deployment.form,
-        enforce_parameter_schema=True,
+        enforce_parameter_schema=not problem,  # its runs say it in our words
         schedules=[*others, *([_as_created(schedule)] if schedule else [])],
         concurrency_limit=ONE_AT_A_TIME["limit"],
         concurrency_options=ConcurrencyOptions(
@@ -76,7 +77,12 @@ def deploy(
     )
     if deployment.trigger:
         _automate(client, deployment.trigger, made)
-    return schedule, problems
+    if not problem:
+        return schedule, []
+    return schedule, [
+        f"{deployment.full_name}: stored parameters of another version: {problem}\n"
+        "  do: correct them in the UI, or delete the deployment, which is then made anew"
+    ]
 
 
 def withdraw(client: SyncPrefectClient, projects: Sequence[Registered]) -> list[str]:
@@ -122,20 +128,20 @@ def _as_created(schedule: Schedule) -> DeploymentScheduleCreate:
 
 def _parameters(
     before: DeploymentResponse | None, deployment: Deployment
-) -> tuple[dict[str, Any], list[str]]:
-    """What users set at the server is kept; what no longer fits is told, as its runs will."""
+) -> tuple[dict[str, Any], str]:
+    """What users set at the server is kept, and why it no longer fits, if it does not."""
     stored = dict(before.parameters) if before else {}
     kept = {k: v for k, v in stored.items() if k in deployment.form["properties"]}
-    problems = []
-    try:
-        of_today(kept.get("params"))
-    except InputError as error:
-        problems.append(
-            f"{deployment.full_name}: stored parameters of another version: {error.what}\n"
-            "  do: correct them in the UI, or delete the deployment, which is then made anew"
-        )
     fixed = {k: v for k, v in deployment.parameters.items() if k in ("project", "drop")}
-    return {**deployment.parameters, **kept, **fixed}, problems
+    parameters = {**deployment.parameters, **kept, **fixed}
+    try:
+        of_today(parameters.get("params"))
+        jsonschema.validate(parameters, deployment.form)
+    except InputError as error:
+        return parameters, error.what
+    except jsonschema.ValidationError as error:
+        return parameters, f"{error.json_path.removeprefix('$.')}: {error.message}"
+    return parameters, ""
 
 
 def _automate(client: SyncPrefectClient, trigger: Trigger, deployment: Any) -> None:

@@ -6,17 +6,20 @@ are scheduled anew; finished chunks are kept, so each goes on where it was.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
+    FlowRunFilterExpectedStartTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed, Scheduled
 
@@ -62,6 +65,27 @@ def resume(client: SyncPrefectClient, path: Path, *, only_noted: bool = False) -
         )
         resumed.append(run.name)
     return resumed
+
+
+def skip_missed(client: SyncPrefectClient) -> int:
+    """Of the runs that a schedule made for the time when the server was away, keep the last of each
+    deployment; returns how many are dropped.
+    """
+    missed = client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+            tags=FlowRunFilterTags(all_=[TAG]),
+            expected_start_time=FlowRunFilterExpectedStartTime(before_=datetime.now(UTC)),
+        ),
+        sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+    )
+    kept, dropped = set(), 0
+    for run in missed:
+        if run.auto_scheduled and run.run_count == 0 and run.deployment_id in kept:
+            client.delete_flow_run(run.id)
+            dropped += 1
+        kept.add(run.deployment_id)
+    return dropped
 
 
 def _running(client: SyncPrefectClient) -> list[FlowRun]:

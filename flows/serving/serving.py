@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from flows.runtime.locks import only_server
 from flows.runtime.projects import Registered, Registry, check_drop_folder, check_project
-from flows.runtime.server import PATIENCE, named_url
+from flows.runtime.server import PATIENCE, SERVED, named_url
 from flows.runtime.settings import names_server
 from flows.serving.addresses import check_server
 from flows.serving.pools import template_of
@@ -89,9 +89,18 @@ def serve(
         if settings.pool == "process":
             supervisor.start(_worker(settings, worker))
         if own:
+            _announce(stack, settings)
             stack.callback(_if_possible, lambda: _note(client, settings))
         ready(served)
         supervisor.watch(_PoolWatch(client, tell).look)
+
+
+def _announce(stack: ExitStack, settings: Settings) -> None:
+    """Let commands on the same home use this server, as long as it runs."""
+    if not settings.team:
+        path = settings.home / SERVED
+        path.write_text(settings.api, encoding="utf-8")
+        stack.callback(path.unlink, missing_ok=True)
 
 
 def _note(client: SyncPrefectClient, settings: Settings) -> None:
@@ -129,7 +138,7 @@ def _put(
     switch_on: Sequence[str],
 ) -> Served:
     from flows.serving.deploying import deploy, make_pool, withdraw
-    from flows.serving.interrupted import resume
+    from flows.serving.interrupted import resume, skip_missed
 
     make_pool(
         client,
@@ -143,6 +152,8 @@ def _put(
         schedules[deployment.full_name], problems = deploy(client, deployment, switch_on=on)
         for problem in problems:
             tell(f"warning: {problem}")
+    if own:
+        skip_missed(client)
     # of a team's server workers elsewhere may go on with what runs
     path = settings.home / INTERRUPTED
     resumed = resume(client, path, only_noted=settings.team) if own else []

@@ -106,7 +106,8 @@ def team_environment(settings: Settings) -> dict[str, str]:
         **server_environment(settings),
         **BY_REDIS,
         REDIS: settings.redis,
-        "PREFECT_SERVER_DOCKET_URL": settings.redis,
+        # not Redis: Prefect's API shows this address with its password
+        "PREFECT_SERVER_DOCKET_URL": "memory://",
         SERVER_AUTH: settings.auth,
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
         # done before the replicas start, which would all do it

@@ -47,11 +47,16 @@ class Server:
         }
         copy_database(folder / ".prefect")
 
+    @property
+    def out(self) -> Path:
+        """What it has printed."""
+        return self.folder / "out"
+
     @contextmanager
     def serving(self, *arguments: object, end: int = signal.SIGTERM) -> Iterator[str]:
         """Start it; yields what it has printed, and ends it by a signal."""
         command = [BIN / "unshapley", "serve", *arguments, "--port", self.port]
-        out = self.folder / "out"
+        out = self.out
         with out.open("w") as file:
             process = subprocess.Popen(
                 [*map(str, command)],

@@ -100,3 +100,15 @@ def test_projects_are_served_side_by_side_by_schedule_and_audited(tmp_path):
                 server.begin(f"{flow}/first", **parameters)
     assert one.published()
     assert left_of(server) == []
+
+
+@pytest.mark.drill
+def test_a_pool_without_a_worker_is_told_after_a_minute(project, tmp_path):
+    server = Server(tmp_path / "server")
+    with server.serving(project.root, "--pool", "docker", "--image", "unshapley:0.2"):
+        wait_for(lambda: "no worker has asked the work pool" in server.out.read_text(), 150)
+    with (
+        pytest.raises(AssertionError, match="the work pool valuations is of the kind docker"),
+        server.serving(),
+    ):
+        pass

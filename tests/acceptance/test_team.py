@@ -18,6 +18,7 @@ import pytest
 
 from tests.acceptance.serving import BIN, Server, basic, free_port, left_of, wait_for
 from tests.flows.checkouts import build_checkout
+from unshapley.config import load_params
 
 pytestmark = pytest.mark.drill
 OPEN = {"/api/health", "/api/ready"}
@@ -191,7 +192,7 @@ def test_websockets_refuse_everybody_without_credentials(server, path):
     assert asyncio.run(first(server.environment["PREFECT_API_AUTH_STRING"])) == "auth_success"
 
 
-def test_a_worker_and_our_commands_are_refused_too(server, place):
+def test_a_worker_and_our_commands_are_refused_too(server, project):
     for wrong in ("", "team:wrong-wrong-wrong-wrong"):
         environment = {
             **server.environment,
@@ -203,8 +204,8 @@ def test_a_worker_and_our_commands_are_refused_too(server, place):
             del environment["PREFECT_API_AUTH_STRING"]
         for command in (
             ("prefect", "worker", "start", "--pool", "valuations", "--run-once"),
-            ("unshapley", "serve", place.root),
-            ("unshapley", "run", "-p", place.root),
+            ("unshapley", "serve", project.root),
+            ("unshapley", "run", "-p", project.root),
         ):
             done = subprocess.run(
                 [BIN / command[0], *map(str, command[1:])],
@@ -223,6 +224,7 @@ def test_a_parameter_leads_to_no_other_folder_nor_code(server, place, tmp_path):
     params = {
         "pretrain": {"architecture": "os:system", "kwargs": {"command": f"touch {tmp_path}/done"}}
     }
+    params = {**load_params(place.params).model_dump(mode="json"), **params}
     known = {
         flow: server.ask(f"deployments/name/{flow}/project")
         for flow in ("valuation", "refresh", "audit")

@@ -110,3 +110,12 @@ def test_a_worker_does_not_know_what_only_the_server_needs():
     known = worker_environment({**os.environ, **secret})
     assert "PREFECT_SERVER_DATABASE_CONNECTION_URL" not in known
     assert known["PREFECT_API_AUTH_STRING"] == "u:p"
+
+
+def test_postgresql_that_refuses_is_said():
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", 5432)):
+            pytest.skip("no PostgreSQL answers on 127.0.0.1:5432")
+    with pytest.raises(InputError, match="the database cannot be used: ") as caught:
+        check_database("postgresql+asyncpg://127.0.0.1:5432/unshapley_not_there")
+    assert "createdb" in str(caught.value)
