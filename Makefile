@@ -1,6 +1,6 @@
 # make valuation   set up, then value the providers (or see that nothing changed)
 # make test        set up, then run all tests
-.PHONY: help setup valuation valuation-faulty valuation-text valuation-text-faulty serve test test-fast drill check site benchmark clean
+.PHONY: help setup valuation valuation-faulty valuation-text valuation-text-faulty serve serve-team test test-fast drill check site benchmark clean
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -16,6 +16,7 @@ help:
 	@echo "make valuation-text  whose text is worth what to a small language model, in .text"
 	@echo "make valuation-text-faulty  the same with a planted copy and planted garbage, in .text-faulty"
 	@echo "make serve      Prefect's server and UI, a worker, and the deployments of this project"
+	@echo "make serve-team  the same for a team, with passwords, on PostgreSQL and Redis"
 	@echo "make test-fast  those without a flow or a process of their own"
 	@echo "make drill      long tests: every moment of a kill, every step of a refresh"
 	@echo "make check      lint, types and the import contracts"
@@ -45,6 +46,11 @@ valuation: setup
 # a server with UI, worker and deployments of this project; Ctrl-C ends it
 serve: setup
 	@$(BIN)/unshapley serve
+
+# with authentication, on PostgreSQL and Redis: by compose where a container engine answers
+serve-team: setup
+	@if docker info >/dev/null 2>&1; then docker compose -f deployments/compose.yaml up --build; \
+	else $(BIN)/unshapley serve --team $${DATABASE:+--database "$$DATABASE"} $${REDIS:+--redis "$$REDIS"}; fi
 
 valuation-faulty: setup
 	rm -rf .faulty

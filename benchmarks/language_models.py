@@ -43,7 +43,7 @@ from unshapley.unlearning.retrain import RetrainUnlearner
 
 Floats = NDArray[np.float64]
 UTILITIES = build_utilities(["log_likelihood"], "language-model")
-PAIRS, BATCH, AGAIN = 40, 8, 10
+PAIRS, BATCH, AGAIN, TRIPLES = 40, 8, 10, 20
 METHODS = {
     "no_unlearning": ("no_unlearning", {}),
     "finetune (10 %)": ("short_retrain", {"power": 0}),
@@ -122,8 +122,6 @@ def load(name: str, seed: int, cache: Path) -> Truth:
     pretrained = replace(of.pretrained, test=(of.test_x, of.test_y))
     of = replace(of, pretrained=with_text_statistics(pretrained, own))
     chosen = plan(len(of.providers))
-    triples = targets(len(of.providers))
-    forgotten = np.array([~members for triple in triples for members in below(triple)])
     file = cache / f"{name}_{seed}.npz"
     if not file.is_file():
         retrain = build_unlearner("retrain")
@@ -131,21 +129,33 @@ def load(name: str, seed: int, cache: Path) -> Truth:
         again = chosen[2 * len(of.providers) :: 8][:AGAIN]
         other = utilities_of(of, build_unlearner("retrain", {"seed": seed + 100}), again)
         utilities = utilities_of(of, retrain, chosen)
-        partial = utilities_of(of, retrain, forgotten)
-        np.savez(file, ends=ends, utilities=utilities, partial=partial, again=again, other=other)
+        np.savez(file, ends=ends, utilities=utilities, again=again, other=other)
     stored = np.load(file)
     known = dict(zip(keys(chosen), stored["utilities"], strict=True))
-    known |= dict(zip(keys(forgotten), stored["partial"], strict=True))
     truth = Truth(of, chosen, stored["ends"], known, 0.0)
     apart = stored["other"] - truth.of(stored["again"])
     truth.noise = float(np.sqrt(np.mean(apart**2) / 2))
     return truth
 
 
+def with_partial(truth: Truth, name: str, seed: int, cache: Path) -> Truth:
+    """What retraining gives where some of the targets are forgotten, computed once."""
+    file = cache / f"{name}_{seed}_partial.npz"
+    n = len(truth.game.providers)
+    forgotten = np.array([members for triple in targets(n) for members in below(triple)])
+    asked = np.unique(~forgotten, axis=0)
+    asked = asked[[key not in truth.known for key in keys(asked)]]
+    if not file.is_file():
+        np.savez(file, partial=utilities_of(truth.game, build_unlearner("retrain"), asked))
+    known = dict(zip(keys(asked), np.load(file)["partial"], strict=True))
+    return replace(truth, known={**truth.known, **known})
+
+
 def targets(n: int) -> list[NDArray[np.bool_]]:
-    """Two triples, drawn once."""
-    rng = np.random.default_rng(3)
-    return [np.isin(np.arange(n), rng.choice(n, 3, replace=False)) for _ in range(2)]
+    """`TRIPLES` different triples, drawn once."""
+    every = list(combinations(range(n), 3))
+    chosen = np.random.default_rng(3).choice(len(every), TRIPLES, replace=False)
+    return [np.isin(np.arange(n), every[i]) for i in chosen]
 
 
 def below(triple: NDArray[np.bool_]) -> Iterator[NDArray[np.bool_]]:
@@ -279,7 +289,7 @@ def main() -> None:
             for found in full(truth, quick=options.quick):
                 out.append({"game": name, "seed": seed, "kind": "full", **found})
                 print(_line(found), flush=True)
-            for found in partial(truth):
+            for found in partial(with_partial(truth, name, seed, options.cache)):
                 out.append({"game": name, "seed": seed, "kind": "partial", **found})
                 print(_line(found), flush=True)
     if options.json:

@@ -119,13 +119,15 @@ class PrepareSettings(Section):
         {}, description="text in the files: class that it means; others stay as they are written"
     )
     columns: dict[
-        str, Literal["number", "number_or_missing", "category", "text", "tfidf"] | list[str]
+        str,
+        Literal["number", "number_or_missing", "category", "text", "tfidf", "embedding"]
+        | list[str],
     ] = Field(
         {},
         description="column: what it holds, where that cannot be told from all files; in "
         "number_or_missing other cells count as missing; text: words, hashed; tfidf: words of the "
-        "reference set, by their frequency; a list names its values in ascending order, which "
-        "become 0, 1, 2 …",
+        "reference set, by their frequency; embedding: by the model of prepare.embedding; a list "
+        "names its values in ascending order, which become 0, 1, 2 …",
     )
     text_features: int = Field(
         256,
@@ -133,6 +135,10 @@ class PrepareSettings(Section):
         le=65536,
         description="features of a column of text: as many as words are hashed to; of tfidf the "
         "most frequent words and pairs",
+    )
+    embedding: str | None = Field(
+        None,
+        description="local folder of a sentence-embedding model, for columns of that kind",
     )
     pictures: PictureSettings = PictureSettings()
     documents: DocumentSettings = DocumentSettings()

@@ -34,6 +34,13 @@ def serve(
         typer.Option(metavar="URL", help="PostgreSQL; else SQLite in .prefect of this folder."),
     ] = None,
     runs: Annotated[int, typer.Option(min=1, help="Runs at once on this machine.")] = 2,
+    team: Annotated[
+        bool, typer.Option("--team", help="On PostgreSQL and Redis, with authentication.")
+    ] = False,
+    redis: Annotated[
+        str | None, typer.Option(metavar="URL", help="Of a team's replicas; redis://127.0.0.1/0.")
+    ] = None,
+    replicas: Annotated[int, typer.Option(min=1, help="Of a team's API, at one address.")] = 2,
     pool: Annotated[
         Literal["process", "docker", "kubernetes"],
         typer.Option(help="Where runs work; a worker is started for process only."),
@@ -46,7 +53,8 @@ def serve(
     """Bring up a server with its UI, the deployments of all projects, and a worker; Ctrl-C ends it.
 
     Started again it is where it was: what was switched on stays on, history stays, and runs that
-    its end interrupted go on. If PREFECT_API_URL names a server, that one is used.
+    its end interrupted go on. If PREFECT_API_URL names a server, that one is used. With --team the
+    server asks for the user:password of PREFECT_API_AUTH_STRING; docs/team.md.
 
     Examples: `unshapley serve` · `unshapley serve ../hospitals --schedule "0 3 * * *"`
     """
@@ -55,8 +63,11 @@ def serve(
     from flows.serving.schedules import check_cron
     from flows.serving.serving import serve as keep_up
     from flows.serving.settings import Settings, check_host
+    from flows.serving.team import credentials, redis_url
 
-    check_host(host)
+    auth = credentials() if team else None
+    if not team:
+        check_host(host)
     if schedule is not None:
         check_cron(schedule)
     registry = _registry()
@@ -72,6 +83,9 @@ def serve(
         image=image,
         template=template,
         runs=runs,
+        redis=redis_url(redis) if team else None,
+        replicas=replicas if team else 1,
+        auth=auth,
     )
     keep_up(settings, registry, warn, _print, names if schedule else ())
 
@@ -161,6 +175,9 @@ def _print_projects(registry: Registry, as_json: bool) -> None:
 
 def _print(served: Served) -> None:
     ui = served.api.removesuffix("/api")
+    secret = (
+        "  export PREFECT_API_AUTH_STRING=…\n" if os.environ.get("PREFECT_API_AUTH_STRING") else ""
+    )
     print(f"{'serving at' if served.own else 'using the server at'} {ui}; Ctrl-C ends it")
     for name in served.removed:
         print(f"  the deployments of {name} are removed")
@@ -174,7 +191,7 @@ def _print(served: Served) -> None:
     first = next(iter(served.schedules)).partition("/")[2]
     print(
         "next: the UI, where runs have a form and schedules a switch; or in another shell:\n"
-        f"  export PREFECT_API_URL={served.api}\n"
+        f"  export PREFECT_API_URL={served.api}\n{secret}"
         f"  prefect deployment run valuation/{first}\n"
         '  unshapley serve --schedule "0 3 * * *"   # here, instead: refresh each night, UTC',
         flush=True,

@@ -7,20 +7,21 @@ those that were registered, nor to code and addresses that the project's params.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from flows.runtime.projects import Registered, Registry
 from unshapley.config import Params, load_params
 from unshapley.errors import InputError
+from unshapley.extensions import is_import_path
 
 GUARD = "UNSHAPLEY_PROJECTS"
 """Environment variable of a worker: the file of registered projects. Unset: nothing is refused."""
-FIXED = (
-    "fetch", "signing", "pretrain.architecture", "pretrain.kwargs", "prepare.transform",
-    "prepare.documents.tokenizer", "prepare.test", "prepare.reference", "valuation.utilities",
-    "valuation.options",
-)  # fmt: skip
-"""What names code, files, keys or addresses: params.yaml says it, and no form."""
+FIXED = ("fetch", "signing", "prepare", "pretrain")
+"""Sections that name code, files, keys and addresses: params.yaml says them, and no form."""
+OF_LIBRARIES = ("shapiq:",)
+"""What begins names with a colon that are no import paths."""
 DO = "ask who runs the server; `unshapley projects` lists what is registered"
 
 
@@ -58,14 +59,32 @@ def _inside(name: str, registered: Registered) -> bool:
 
 
 def _check_params(given: Params, stated: Params) -> None:
-    for key in FIXED:
-        ours, theirs = stated.model_dump(), given.model_dump()
-        for part in key.split("."):
-            ours, theirs = ours[part], theirs[part]
-        if ours != theirs:
-            raise InputError(
-                "may not be changed by a form",
-                where=f"params.{key}",
-                expected=f"what params.yaml states: {ours!r}",
-                do="leave it, or change params.yaml",
-            )
+    for section in FIXED:
+        if getattr(given, section) != getattr(stated, section):
+            raise _refused(section, "what params.yaml states")
+    known = set(_import_paths(stated.model_dump()))
+    for path in _import_paths(given.model_dump()):
+        if path not in known:
+            raise _refused(path, "a name of ours, or one that params.yaml states")
+
+
+def _import_paths(content: Any) -> Iterator[str]:
+    """Names of code, wherever they stand."""
+    if isinstance(content, str):
+        if is_import_path(content) and not content.startswith(OF_LIBRARIES):
+            yield content
+    elif isinstance(content, Mapping):
+        for value in content.values():
+            yield from _import_paths(value)
+    elif isinstance(content, list | tuple):
+        for value in content:
+            yield from _import_paths(value)
+
+
+def _refused(what: str, expected: str) -> InputError:
+    return InputError(
+        "may not be given by a form",
+        where=f"params, {what}",
+        expected=expected,
+        do="leave it as it is, or have params.yaml changed",
+    )

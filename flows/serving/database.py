@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sa
 
@@ -14,7 +15,7 @@ URL = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 SECRET_SETTINGS = (
     URL, "PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_DATABASE_PASSWORD",
     "PREFECT_API_DATABASE_PASSWORD", "PREFECT_SERVER_API_AUTH_STRING",
-    "PREFECT_REDIS_MESSAGING_URL", "PREFECT_REDIS_MESSAGING_PASSWORD",
+    "PREFECT_REDIS_MESSAGING_URL", "PREFECT_REDIS_MESSAGING_PASSWORD", "PREFECT_SERVER_DOCKET_URL",
 )  # fmt: skip
 """Environment variables of the server alone."""
 SECONDS = 10.0
@@ -56,6 +57,14 @@ def database_url(given: str | None) -> str | None:
             raise InputError(f"the environment holds no {name}", where="--database")
         stated = stated.set(password=os.environ[name])
     return stated.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
+
+
+def password_in(url: str) -> str:
+    """The password that a URL holds; empty where it holds none, or is no URL."""
+    try:
+        return unquote(urlsplit(url).password or "")
+    except ValueError:
+        return ""
 
 
 def check_database(url: str | None) -> None:

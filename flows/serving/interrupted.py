@@ -32,10 +32,13 @@ def note_running(client: SyncPrefectClient, path: Path) -> None:
     write_json(path, [str(run.id) for run in _running(client)])
 
 
-def resume(client: SyncPrefectClient, path: Path) -> list[str]:
-    """Schedule interrupted runs anew; returns their names."""
+def resume(client: SyncPrefectClient, path: Path, *, only_noted: bool = False) -> list[str]:
+    """Schedule interrupted runs anew; returns their names.
+
+    only_noted: those that were stopped, and none that seem to run: workers elsewhere may run them.
+    """
     noted = read_json(path, do="remove it") if path.is_file() else []
-    runs = {run.id: run for run in _running(client)}
+    runs = {} if only_noted else {run.id: run for run in _running(client)}
     for identifier in noted:
         try:
             run = client.read_flow_run(UUID(identifier))

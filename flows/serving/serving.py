@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flows.runtime.locks import only_server
 from flows.runtime.projects import Registered, Registry, check_drop_folder, check_project
-from flows.runtime.server import PATIENCE, answers, named_url
+from flows.runtime.server import PATIENCE, named_url
 from flows.runtime.settings import names_server
 from flows.serving.addresses import check_server
-from flows.serving.database import check_database
 from flows.serving.pools import template_of
+from flows.serving.server_parts import check_server_parts, server_parts
 from flows.serving.settings import (
     PREFECT,
     Settings,
-    check_port,
     server_environment,
     worker_environment,
 )
 from flows.serving.supervisor import Part, Supervisor
+from flows.serving.team import client_environment
 from unshapley.errors import InputError
 
 if TYPE_CHECKING:
@@ -68,36 +68,36 @@ def serve(
     with ExitStack() as stack:
         if own:
             stack.enter_context(only_server(settings.home))
-            check_port(settings)
-            check_database(settings.database)
-        supervisor = stack.enter_context(Supervisor(settings.logs, tell))
-        server = Part(
-            "server",
-            [*PREFECT, "server", "start", "--host", settings.host, "--port", str(settings.port)],
-            server_environment(settings),
-            ready=lambda: answers(settings.api),
-        )
-        if own:
-            supervisor.start(server)
+            check_server_parts(settings)
+            parts = server_parts(settings)
             os.environ["PREFECT_API_URL"] = settings.api
         else:
             check_server(named_url())
+            parts = []
+        worker = worker_environment(client_environment(settings, server_environment(settings)))
+        os.environ.update(client_environment(settings, {}))
+        supervisor = stack.enter_context(Supervisor(settings.logs, tell))
+        for part in parts:
+            supervisor.start(part)
         deployments = _deployments(projects)  # imports for seconds; the server starts
-        if own:
-            supervisor.wait(server, PATIENCE)
+        for part in parts:
+            supervisor.wait(part, PATIENCE)
         from prefect.client.orchestration import get_client
 
         client = stack.enter_context(get_client(sync_client=True))
-        from flows.serving.interrupted import note_running
-
         served = _put(client, settings, projects, deployments, tell, own=own, switch_on=switch_on)
         if settings.pool == "process":
-            supervisor.start(_worker(settings))
+            supervisor.start(_worker(settings, worker))
         if own:
-            path = settings.home / INTERRUPTED
-            stack.callback(_if_possible, lambda: note_running(client, path))
+            stack.callback(_if_possible, lambda: _note(client, settings))
         ready(served)
         supervisor.watch(_PoolWatch(client, tell).look)
+
+
+def _note(client: SyncPrefectClient, settings: Settings) -> None:
+    from flows.serving.interrupted import note_running
+
+    note_running(client, settings.home / INTERRUPTED)
 
 
 def _check(projects: Sequence[Registered]) -> None:
@@ -143,18 +143,21 @@ def _put(
         schedules[deployment.full_name], problems = deploy(client, deployment, switch_on=on)
         for problem in problems:
             tell(f"warning: {problem}")
-    resumed = resume(client, settings.home / INTERRUPTED) if own else []
+    # of a team's server workers elsewhere may go on with what runs
+    path = settings.home / INTERRUPTED
+    resumed = resume(client, path, only_noted=settings.team) if own else []
     return Served(
         os.environ.get("PREFECT_API_URL") or named_url(), own, schedules, resumed, removed
     )
 
 
-def _worker(settings: Settings) -> Part:
+def _worker(settings: Settings, environment: Mapping[str, str]) -> Part:
     from flows.serving.deployments import POOL
 
     start = [*PREFECT, "worker", "start", "--pool", POOL, "--type", "process"]
     limit = ["--limit", str(settings.runs), "--install-policy", "never"]
-    return Part("worker", [*start, *limit], worker_environment(os.environ))
+    named = {"PREFECT_API_URL": os.environ.get("PREFECT_API_URL") or named_url()}
+    return Part("worker", [*start, *limit], {**environment, **named})
 
 
 class _PoolWatch:

@@ -6,10 +6,10 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from flows.serving.database import SECRET_SETTINGS
+from flows.serving.database import SECRET_SETTINGS, password_in
 from unshapley.errors import InputError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -22,7 +22,8 @@ class Settings:
 
     home: folder of its SQLite file, its logs and the list of projects; database: SQLAlchemy URL,
     None for SQLite; pool: kind of the work pool; image: of its containers; template: of its
-    jobs, in place of ours; runs: so many at once on
+    jobs, in place of ours; redis: URL, what the replicas of the API share; auth: user:password that
+    it asks for, None where it asks for none; runs: so many at once on
     this machine.
     """
 
@@ -34,10 +35,19 @@ class Settings:
     image: str | None = None
     template: Path | None = None
     runs: int = 2
+    redis: str | None = None
+    replicas: int = 1
+    auth: str | None = field(default=None, repr=False)
+
+    @property
+    def team(self) -> bool:
+        return self.auth is not None
 
     @property
     def ui(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        """Address of the user interface, from this machine."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     @property
     def api(self) -> str:
@@ -89,7 +99,8 @@ def server_environment(settings: Settings) -> dict[str, str]:
 
 def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Environment of the worker and its runs: without what only the server needs to know."""
-    kept = {k: v for k, v in environment.items() if k not in SECRET_SETTINGS}
+    secrets = {p for name in SECRET_SETTINGS if (p := password_in(environment.get(name, "")))}
+    kept = {k: v for k, v in environment.items() if k not in SECRET_SETTINGS and v not in secrets}
     bin_folder = str(Path(sys.executable).parent)
     return {
         **kept,

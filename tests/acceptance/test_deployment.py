@@ -47,7 +47,7 @@ def test_a_deployment_runs_the_flow_that_the_command_runs(project, tmp_path):
 @pytest.mark.drill
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_a_run_that_the_end_of_the_server_interrupted_goes_on(project, tmp_path, end):
-    set_params(project, pretrain__steps=4000)
+    set_params(project, pretrain__steps=60000)
     server = Server(tmp_path / "server")
     with server.serving(project.root, end=end):
         run = server.begin("pretrain/project")

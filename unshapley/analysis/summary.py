@@ -31,11 +31,10 @@ def summarize_valuation(project: Project) -> dict[str, Any]:
     manifest = read_json(project.valuation / "manifest.json", do=RUN_FIRST)
     figures = read_json(project.valuation / "metrics.json", do=RUN_FIRST)
     values = _rows(project.valuation / "values.csv")
-    status, grade = figures["fidelity"]["status"], figures["fidelity"].get("grade")
     pairs = _rows(project.valuation / "differences.csv")
     by_source = project.valuation / TEST_SOURCES  # valuations of before 0.2 have none
     sources = _rows(by_source) if by_source.is_file() else []
-    sentences = conclusion(values, pairs, status, grade, sources)
+    sentences = conclusion(values, pairs, figures["fidelity"], sources)
     content: dict[str, Any] = {"values": values, "metrics": figures, "conclusion": sentences}
     if "model" in manifest:
         content["model"] = Origin.model_validate(manifest["model"]).sentence()

@@ -84,7 +84,8 @@ class Result:
         """What to conclude, in a few sentences, as the report has them."""
         frames = self.frame, self.differences(), self.test_sources()
         values, pairs, sources = (frame.to_dict("records") for frame in frames)
-        return " ".join(conclusion(values, pairs, self.status, self.grade, sources))
+        fidelity = tables.metrics(self.valuation)["fidelity"]
+        return " ".join(conclusion(values, pairs, fidelity, sources))
 
     def differences(self) -> pd.DataFrame:
         """Is one provider worth more than another? A row a pair, as differences.csv has it."""

@@ -24,7 +24,7 @@ Kind = Literal["number", "zeros", "truth", "date", "text"]
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 OR_MISSING = "number_or_missing"
 """The rule of a column whose cells that are no numbers count as missing."""
-TEXTS = ("text", "tfidf")
+TEXTS = ("text", "tfidf", "embedding")
 """Rules of columns whose words count; a text that is missing has none."""
 LEADING_ZEROS = r"^[+-]?0\d"
 TRUTH = r"^(?i:true|false)$"

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 
 from unshapley.config import PrepareSettings
 from unshapley.data.columns import LEADING_ZEROS, NUMBER, Columns, as_texts, numbers, renamed
+from unshapley.data.embedding import Vectors, embedded, embedder
 from unshapley.data.names import alike
 from unshapley.data.reading import RawTable, with_missing
 from unshapley.data.tables import Schema
@@ -67,8 +69,13 @@ def encode(
         for name in columns.features
         if settings.columns.get(name) == "tfidf"
     }
+    vectors = {
+        name: _vectors(raw, name, settings)
+        for name in columns.features
+        if settings.columns.get(name) == "embedding"
+    }
     tables = {
-        name: _encoded(table, columns, categories, texts, labels[name], classes)
+        name: _encoded(table, columns, categories, texts, vectors, labels[name], classes)
         for name, table in raw.items()
     }
     first = next(iter(tables.values()))
@@ -82,6 +89,7 @@ def _encoded(
     columns: Columns,
     categories: Mapping[str, Sequence[str]],
     texts: Mapping[str, list[str]],
+    vectors: Mapping[str, Vectors],
     labels: pa.ChunkedArray,
     classes: Sequence[str],
 ) -> pd.DataFrame:
@@ -95,6 +103,10 @@ def _encoded(
             sentences = _values(table, name, settings).to_pylist()
             words = hashed(name, sentences, settings.text_features)
             frame |= {str(column): values for column, values in words.items()}
+        elif name in vectors:
+            sentences = _values(table, name, settings).to_pylist()
+            numbers_of = embedded(name, sentences, vectors[name])
+            frame |= {str(column): values for column, values in numbers_of.items()}
         elif name in texts:
             values = _values(table, name, settings).fill_null("").to_pylist()
             frame[name] = pd.Series(values, dtype=pd.CategoricalDtype(texts[name]))
@@ -139,6 +151,20 @@ def _texts(raw: Mapping[str, RawTable], name: str, settings: PrepareSettings) ->
         for text in pc.unique(_values(table, name, settings).fill_null("")).to_pylist()
     }
     return sorted(found)
+
+
+def _vectors(raw: Mapping[str, RawTable], name: str, settings: PrepareSettings) -> Vectors:
+    """What the embedding model makes of every text of a column, each read once."""
+    if settings.embedding is None:
+        raise InputError(
+            f"column {name!r} is to be embedded, and no model is named",
+            where="prepare.embedding",
+            expected="a local folder of a sentence-embedding model",
+        )
+    texts = [text for text in _texts(raw, name, settings) if text]
+    if not texts:
+        raise InputError(f"column {name!r} holds no text", where="prepare.columns")
+    return embedder(Path(settings.embedding)).vectors(texts)
 
 
 def _values(table: RawTable, name: str, settings: PrepareSettings) -> pa.ChunkedArray:

@@ -16,6 +16,7 @@ from unshapley.data.corpora import prepare_corpus
 from unshapley.data.digits import load_forms
 from unshapley.data.documents import is_of_text
 from unshapley.data.drift import drifting
+from unshapley.data.embedding import embedding_files
 from unshapley.data.encoding import encode
 from unshapley.data.imputing import imputed
 from unshapley.data.pictures import is_picture
@@ -68,7 +69,7 @@ def _prepared_rows(project: Project, params: Params) -> tuple[Schema, Sets, Prep
         raw = {name: of_frame(form, f"provider {name}") for name, form in load_forms().items()}
     else:
         raw = {n: transformed(t, settings) for n, t in read_raw(project.raw, settings).items()}
-    schema, encoded = encode(raw, settings)
+    schema, encoded = encode(raw, _located(settings, project.root))
     own = without_incomplete({n: encoded.pop(n) for n in SETS if n in encoded}, settings)
     tables = without_incomplete(by_provider(encoded, settings, project.raw), settings)
     tables = faults.plant(tables, params.faults, schema, settings.seed)
@@ -81,9 +82,17 @@ def _prepared_rows(project: Project, params: Params) -> tuple[Schema, Sets, Prep
     return with_label_scale(schema, sets.reference), sets, settings
 
 
+def _located(settings: PrepareSettings, root: Path) -> PrepareSettings:
+    """The same, with the embedding model's folder found from the project."""
+    if settings.embedding is None:
+        return settings
+    return settings.model_copy(update={"embedding": str(root / settings.embedding)})
+
+
 def source_hashes(project: Project, settings: PrepareSettings) -> dict[str, str]:
     """Hex SHA-256 of every table, picture and document in data/raw, by the name of its file, and
-    of the source of `settings.transform` and of a tokenizer that is named, by their names.
+    of the source of `settings.transform`, of a tokenizer and of an embedding model that are named,
+    by their names.
     """
     text = settings.task == TEXT
     is_source = is_of_text if text else lambda name: is_table(name) or is_picture(name)
@@ -91,6 +100,9 @@ def source_hashes(project: Project, settings: PrepareSettings) -> dict[str, str]
     hashes = {path.relative_to(project.raw).as_posix(): sha256(path) for path in files}
     if settings.transform is not None:
         hashes[settings.transform] = source_of_transform(settings.transform)
+    if settings.embedding is not None and not text:
+        files_of = embedding_files(project.root / settings.embedding)
+        hashes |= {f"{settings.embedding}/{name}": value for name, value in files_of.items()}
     if text and settings.documents.tokenizer is not None:
         named = settings.documents.tokenizer
         hashes[named] = sha256(file_of(project.root / named))

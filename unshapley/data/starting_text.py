@@ -13,7 +13,7 @@ from unshapley.data.text_inspection import CorpusInspection
 RECIPE = (
     "pretrain.architecture=unshapley.models:gpt",
     "pretrain.optimizer=adamw",
-    "pretrain.learning_rate=0.005",
+    "pretrain.learning_rate=0.002",
     "pretrain.schedule=cosine",
     "pretrain.warmup=0.1",
     "pretrain.weight_decay=0.1",

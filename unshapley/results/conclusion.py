@@ -9,32 +9,35 @@ Row = Mapping[Any, Any]
 
 NAMED = 4
 """Providers that a sentence names; more are counted."""
+UNSTEADY = 0.3
+"""Relative error of values by another seed of the training above which nobody should pay by them,
+however well they agree with retraining."""
 
 
 def conclusion(
     values: Iterable[Row],
     differences: Iterable[Row],
-    status: str,
-    grade: str | None,
+    fidelity: Mapping[str, Any],
     sources: Iterable[Row] = (),
 ) -> tuple[str, ...]:
     """Sentences for somebody who decides: whether to trust the values, who stands out, who harms,
     and how many can be told apart. Intervals decide, not ranks.
 
-    values, differences, sources: rows of values.csv, differences.csv and test_sources.csv; status,
-    grade: of the fidelity check.
+    values, differences, sources: rows of values.csv, differences.csv and test_sources.csv;
+    fidelity: the figures of the check in metrics.json.
     """
+    status, grade = fidelity["status"], fidelity.get("grade")
     if status == "untrusted" or grade == "none":
         return ("Do not act on these values: unlearning did not predict what retraining gives.",)
     valued = [row for row in values if row["status"] == "valued"]
     valued.sort(key=lambda row: -row["value"])
     if any(_is_unknown(row["ci_low"]) for row in valued):
         unknown = "this estimator gives no errors, so nobody is told apart"
-        return (_trust(status, grade), f"{_best(valued)}; {unknown}.")
+        return (_trust(fidelity), f"{_best(valued)}; {unknown}.")
     pairs = [(row["provider"], row["other"], row["ci_low"], row["ci_high"]) for row in differences]
     better = {(a, b) for a, b, low, _ in pairs if low > 0}
     better |= {(b, a) for a, b, _, high in pairs if high < 0}
-    sentences = [_trust(status, grade), _leaders(valued, better)]
+    sentences = [_trust(fidelity), _leaders(valued, better)]
     total = sum(row["value"] for row in valued)
     if total < 0:
         sentences.insert(
@@ -85,13 +88,26 @@ def _is_unknown(number: float | None) -> bool:
     return number is None or number != number  # noqa: PLR0124 (NaN)
 
 
-def _trust(status: str, grade: str | None) -> str:
-    if status == "unchecked":
+def _trust(fidelity: Mapping[str, Any]) -> str:
+    if fidelity["status"] == "unchecked":
         return "Nothing was retrained to check these values: take them with care."
+    grade, other = fidelity.get("grade"), _error_of_another_seed(fidelity)
+    if grade == "values" and other > UNSTEADY:
+        return (
+            "The values are as near to retraining as another training would be, but that is not "
+            f"near: the same training with another seed moves them by about {100 * other:.0f} %. "
+            "Train longer or at a lower rate before you pay by them."
+        )
     return {
         "ranks": "The order can be relied on, the amounts less so.",
         "extremes": "Only the best and the worst can be relied on.",
     }.get(grade or "", "The values can be relied on: they agree with retraining.")
+
+
+def _error_of_another_seed(fidelity: Mapping[str, Any]) -> float:
+    """Expected relative error of values retrained with another seed; 0 if not known."""
+    tried = (fidelity.get("implied") or {}).get("rel_l2_other_seed") or {}
+    return float(tried.get("expected") or 0.0)
 
 
 def _leaders(valued: Sequence[Row], better: set[tuple[str, str]]) -> str:

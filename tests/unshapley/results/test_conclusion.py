@@ -55,7 +55,9 @@ def tables(values, half):
     ],
 )
 def test_intervals_decide(values, half, sentences):
-    assert conclusion(*tables(values, half), "trusted", "values")[1:] == sentences
+    assert (
+        conclusion(*tables(values, half), {"status": "trusted", "grade": "values"})[1:] == sentences
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,21 +70,35 @@ def test_intervals_decide(values, half, sentences):
     ],
 )
 def test_what_the_check_says_comes_first(status, grade, begin):
-    assert conclusion(*tables({"a": 1.0, "b": 0.0}, 0.1), status, grade)[0].startswith(begin)
+    assert conclusion(*tables({"a": 1.0, "b": 0.0}, 0.1), {"status": status, "grade": grade})[
+        0
+    ].startswith(begin)
 
 
 def test_values_that_are_refused_are_not_interpreted():
     for status, grade in (("untrusted", None), ("trusted", "none")):
-        (only,) = conclusion(*tables({"a": 1.0, "b": 0.0}, 0.1), status, grade)
+        (only,) = conclusion(*tables({"a": 1.0, "b": 0.0}, 0.1), {"status": status, "grade": grade})
         assert only.startswith("Do not act on these values")
 
 
 def test_a_model_that_is_worse_than_none_is_told_first():
-    sentences = conclusion(*tables({"a": -0.2, "b": -0.4}, 0.1), "trusted", "values")
+    sentences = conclusion(
+        *tables({"a": -0.2, "b": -0.4}, 0.1), {"status": "trusted", "grade": "values"}
+    )
     assert sentences[1].startswith("All providers together make the model worse")
     assert "(-0.6)" in sentences[1]
 
 
 def test_many_are_counted():
     values = dict.fromkeys("abcdefgh", 0.0)
-    assert "Of a, b, c and 5 others it cannot be told" in " ".join(conclusion(*tables(values, 0.1), "trusted", "values"))  # fmt: skip
+    assert "Of a, b, c and 5 others it cannot be told" in " ".join(conclusion(*tables(values, 0.1), {"status": "trusted", "grade": "values"}))  # fmt: skip
+
+
+def test_values_that_another_training_moves_are_not_called_reliable():
+    def said(error):
+        implied = {"rel_l2_other_seed": {"expected": error}}
+        fidelity = {"status": "trusted", "grade": "values", "implied": implied}
+        return conclusion(*tables({"a": 1.0, "b": 0.0}, 0.1), fidelity)[0]
+
+    assert "another seed moves them by about 61 %" in said(0.61)
+    assert said(0.1).startswith("The values can be relied on")

@@ -62,8 +62,7 @@ def render_report(
         conclusion=conclusion(
             table.to_dict("records"),
             tables["differences.csv"].to_dict("records"),
-            fidelity["status"],
-            fidelity.get("grade"),
+            fidelity,
             tables[TEST_SOURCES].to_dict("records"),
         ),
         apart=clearest_pairs(tables["differences.csv"]),
