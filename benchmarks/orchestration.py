@@ -101,13 +101,14 @@ def overhead(runner: str, coalitions: int, project: Project) -> dict[str, float]
             execution.measure(setup, plan[: 4 * workers.count], few, size=2)
             measure_chunk(source, setup.unlearner, parts[0], {}, own)  # warm, too
             row["chunks"], row["size"] = len(parts), setup.chunk_size
-            for turn in range(TURNS):
+            for _ in range(TURNS):
                 wall, spent = time.perf_counter(), cpu()
                 for part in parts:
                     measure_chunk(source, setup.unlearner, part, {}, own)
                 keep(row, "loop", time.perf_counter() - wall, cpu() - spent)
+                shutil.rmtree(project.results)  # or what is kept would be recalled
                 wall, spent = time.perf_counter(), cpu()
-                execution.measure(setup, plan, Series(PLANNED, setup.plan.estimator, turn))
+                execution.measure(setup, plan, Series(PLANNED, setup.plan.estimator, 0))
                 keep(row, "tasks", time.perf_counter() - wall, cpu() - spent)
 
     measured()
