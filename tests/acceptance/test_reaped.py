@@ -32,7 +32,7 @@ def test_the_next_run_marks_it_as_crashed_and_goes_on(project, tmp_path, kind):
         options = {"PREFECT_API_URL": server.url, "PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_HOME": str(tmp_path / "server")}  # fmt: skip
         with started(worker, tmp_path / "worker.log", **options) as process:
             server.run(*PREFECT, "deployment", "run", "valuation/d")
-            until = time.monotonic() + 120
+            until = time.monotonic() + 600
             while len(finished(project)) < 3:
                 assert time.monotonic() < until, (tmp_path / "worker.log").read_text()
                 time.sleep(0.05)
