@@ -160,14 +160,24 @@ RECIPE = {
 
 
 def game(
-    name: str, seed: int, *, vocabulary: int = 384, context: int = 64, epochs: int = 12
+    name: str,
+    seed: int,
+    *,
+    vocabulary: int = 384,
+    context: int = 64,
+    epochs: int = 12,
+    steps: int | None = None,
+    kwargs: Mapping[str, int] | None = None,
 ) -> Game:
-    """A pretrained model of one of `GAMES` and the rows that it needs."""
+    """A pretrained model of one of `GAMES` and the rows that it needs; steps: instead of epochs;
+    kwargs: of the model.
+    """
     corpus = GAMES[name](seed)
     made = tokenizer(corpus.reference, vocabulary)
     partitions = {n: rows(made, texts, context) for n, texts in corpus.train.items()}
-    steps = epochs * -(-sum(len(y) for _, y in partitions.values()) // 16)
-    recipe = PretrainSettings.model_validate({**RECIPE, "steps": steps, "seed": seed})
+    whole = epochs * -(-sum(len(y) for _, y in partitions.values()) // 16)
+    stated = {**RECIPE, "steps": steps or whole, "seed": seed, "kwargs": dict(kwargs or {})}
+    recipe = PretrainSettings.model_validate(stated)
     reference = rows(made, corpus.reference, context)
     test = rows(made, [t for texts in corpus.test.values() for t in texts], context)
     pretrained = fit(recipe, partitions, reference, outputs=made.get_vocab_size())

@@ -31,6 +31,7 @@ from unshapley.curvature.text_store import with_text_statistics
 from unshapley.fidelity.calibration import calibrate
 from unshapley.fidelity.correction import correct
 from unshapley.fidelity.gate import spearman
+from unshapley.fidelity.order import MISSED, SURE, order_of_pairs
 from unshapley.fidelity.residuals import operator_by_size, value_weights
 from unshapley.game.coalitions import Coalitions, keys
 from unshapley.game.game import Game
@@ -244,21 +245,34 @@ def alone(truth: Truth, work: float, cost: float) -> dict[str, object]:
 
 
 def partial(truth: Truth) -> Iterator[dict[str, object]]:
-    """Each triple of targets, by what needs nobody's rows."""
+    """Triples of targets, by what needs nobody's rows: errors, pairs in order, and of a method of
+    which that is known how often it says they are, over all and where it is at least 90 % sure.
+    """
     n = truth.coalitions.shape[1]
     for method in RETAIN_FREE:
         name, options = METHODS[method]
-        errors, right, total = [], 0, 0
+        errors, right, stated = [], [], []
         for triple in targets(n):
             coalitions = np.array([~forgotten for forgotten in below(triple)])
             true = _values_of(triple, coalitions, truth.of(coalitions), truth.ends[1])
             utilities = utilities_of(truth.game, build_unlearner(name, options), coalitions)
             found = _values_of(triple, coalitions, utilities, truth.ends[1])
             errors.append(np.linalg.norm(found - true) / np.linalg.norm(true))
-            pairs = list(combinations(range(3), 2))
-            right += sum((found[a] - found[b]) * (true[a] - true[b]) > 0 for a, b in pairs)
-            total += len(pairs)
-        yield {"method": method, "rel_l2": errors, "pairs": f"{right} of {total}"}
+            for pair in order_of_pairs("012", found, name) or ():
+                stated.append(pair.probability)
+                right.append(true[int(pair.provider)] > true[int(pair.other)])
+            if name not in MISSED:
+                pairs = list(combinations(range(3), 2))
+                right += [(found[a] - found[b]) * (true[a] - true[b]) > 0 for a, b in pairs]
+        row = {"method": method, "rel_l2": float(np.mean(errors)), "largest": float(max(errors))}
+        row |= {"pairs": f"{sum(right)} of {len(right)}"}
+        if stated:
+            sure = np.array(stated) >= SURE
+            row |= {
+                "stated": float(np.mean(stated)),
+                "sure": f"{np.array(right)[sure].sum()} of {sure.sum()}",
+            }
+        yield row
 
 
 def _values_of(

@@ -50,7 +50,7 @@ def scheduler(folder: Path, host: str = "127.0.0.1") -> Iterator[tuple[str, subp
     port = free_port(host)
     command = [*DASK, "scheduler", "--host", host, "--port", str(port), "--no-dashboard"]
     with started(command, folder / "scheduler.log") as process:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 300
         while time.monotonic() < until:
             with suppress(OSError), socket.create_connection((host, port), timeout=1):
                 yield f"tcp://{host}:{port}", process

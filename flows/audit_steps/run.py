@@ -12,8 +12,10 @@ from typing import Any
 from flows.audit_steps.revision import Revision, find_revision
 from flows.audit_steps.worktree import work_tree
 from flows.refresh_steps.repository import Repository
+from flows.runtime.booking import booked_device
 from flows.runtime.locks import only_audit
 from flows.runtime.observing.observed import observed
+from flows.runtime.reaping import reap
 from flows.runtime.runners import Workers, opened_workers
 from flows.runtime.tracking import Tracker
 from flows.valuation_steps.run import ValuationRun
@@ -87,6 +89,7 @@ def running_audit(
     """
     user = Project(folder.resolve())
     with only_audit(user) as lock:
+        reap(user, "audit.lock")
         repo = Repository(user.root, lock)
         found = revision if isinstance(revision, Revision) else find_revision(user, repo, revision)
         log.info("audit of %s, commit %s", found.name, found.commit[:8])
@@ -96,7 +99,11 @@ def running_audit(
             manifest = read_json(path, do="audit another revision, or restore the history of git")
             check_schema(manifest, path.relative_to(tree))
             params = parse_params({**manifest["config"], "run": _run(user)}, where=path)
-            with opened_workers(params) as workers, observed("audit", user.root):
+            with (
+                booked_device(params),
+                opened_workers(params) as workers,
+                observed("audit", user.root),
+            ):
                 tracker = Tracker({"project": user.root.name}, workers.count)
                 yield AuditRun(
                     user, project, repo, tree, found, settings, manifest, params, workers, tracker

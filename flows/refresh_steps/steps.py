@@ -20,6 +20,7 @@ from flows.refresh_steps.job import RefreshJob, RefreshOutcome, Value
 from flows.refresh_steps.ownership import own_changes
 from flows.refresh_steps.repository import DEFAULT_SECONDS, CommandError, Repository
 from flows.runtime.locks import only_refresh, only_run
+from flows.runtime.reaping import reap
 from unshapley.config import load_params
 from unshapley.environment import source_hash
 from unshapley.errors import InputError, UnshapleyError, UntrustedError
@@ -56,6 +57,7 @@ def refresh_project(
     """
     project = Project(project.root.resolve())
     with only_refresh(project) as lock:
+        reap(project, "refresh.lock")
         check_idle(project)
         folder = Drop(drop.resolve()) if drop else None
         job = RefreshJob(project, Repository(project.root, lock, limit), folder, push, value)

@@ -20,6 +20,8 @@ GUARD = "UNSHAPLEY_PROJECTS"
 """Environment variable of a worker: the file of registered projects. Unset: nothing is refused."""
 FIXED = ("fetch", "signing", "prepare", "pretrain")
 """Sections that name code, files, keys and addresses: params.yaml says them, and no form."""
+FIXED_OF_RUN = ("address", "cluster")
+"""So do these of section run: a cluster carries out whatever it is sent, and its class is code."""
 OF_LIBRARIES = ("shapiq:",)
 """What begins names with a colon that are no import paths."""
 DO = "ask who runs the server; `unshapley projects` lists what is registered"
@@ -62,6 +64,9 @@ def _check_params(given: Params, stated: Params) -> None:
     for section in FIXED:
         if getattr(given, section) != getattr(stated, section):
             raise _refused(section, "what params.yaml states")
+    for key in FIXED_OF_RUN:
+        if getattr(given.run, key) != getattr(stated.run, key):
+            raise _refused(f"run.{key}", "what params.yaml states")
     known = set(_import_paths(stated.model_dump()))
     for path in _import_paths(given.model_dump()):
         if path not in known:

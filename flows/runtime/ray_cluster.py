@@ -129,14 +129,14 @@ class RayEngine:
             raise lost(self._address, error) from None
 
     def everywhere(self, function: Callable[..., object], *arguments: Any) -> None:
-        nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
-        there = {
-            node: self._remote.options(
-                scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)
-            ).remote(function, *arguments)
-            for node in nodes
-        }
-        first_refusal((node, _error(reference)) for node, reference in there.items())
+        there = {}
+        for node in ray.nodes():
+            if node["Alive"]:
+                on_it = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+                name = f"{node['NodeManagerAddress']}, node {node['NodeID'][:8]}"
+                placed = self._remote.options(scheduling_strategy=on_it)
+                there[name] = placed.remote(function, *arguments)
+        first_refusal((name, _error(reference)) for name, reference in there.items())
 
 
 def _error(reference: Any) -> BaseException | None:

@@ -49,12 +49,17 @@ def publish_values(
 
 
 def _last_values(run: ValuationRun) -> tuple[PublishedValue, ...]:
-    """What is published now, if it is of the same utility; nothing if it cannot be read."""
+    """What is published now, if it is of the same game: utility and targets; nothing if it cannot
+    be read.
+    """
+    settings = run.params.valuation
     try:
         last = read_published(run.project)
+        targets = last.manifest["config"]["valuation"]["targets"]
     except (InputError, KeyError):
         return ()
-    return last.providers if last.utility == run.params.valuation.utilities[0] else ()
+    same = last.utility == settings.utilities[0] and targets == settings.targets
+    return last.providers if same else ()
 
 
 def _memory(memory: dict[str, Any]) -> str:

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.runtime.booking import booked_device
 from flows.runtime.locks import only_run
 from flows.runtime.observing.observed import observed
+from flows.runtime.reaping import reap
 from flows.runtime.runners import Workers, opened_workers
 from flows.runtime.tracking import Tracker
 from unshapley.config import Params, load_params
@@ -33,9 +35,7 @@ def running_valuation(folder: Path, params: Params | None) -> Iterator[Valuation
     look_in(project.root)
     params = params or load_params(project.params)
     labels = {"project": project.root.name}
-    with (
-        only_run(project),
-        observed("valuation", project.root),
-        opened_workers(params) as workers,
-    ):
-        yield ValuationRun(project, params, workers, Tracker(labels, workers.count))
+    with only_run(project), observed("valuation", project.root):
+        reap(project, "lock")
+        with booked_device(params), opened_workers(params) as workers:
+            yield ValuationRun(project, params, workers, Tracker(labels, workers.count))

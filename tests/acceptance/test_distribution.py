@@ -59,7 +59,7 @@ def begun(project: Project, stack: ExitStack, chunks: int = 3) -> subprocess.Pop
 
 
 def ended(project: Project, run: subprocess.Popen, code: int = 0) -> str:
-    rc, log = run.wait(timeout=300), (project.root.parent / "run.log").read_text()
+    rc, log = run.wait(timeout=600), (project.root.parent / "run.log").read_text()
     assert rc == code, log
     return log
 
@@ -158,7 +158,7 @@ def test_ray_at_an_address(project, expected, tmp_path):
     port, client = free_port(), free_port()
     head = ["ray", "start", "--head", "--block", "--node-ip-address=127.0.0.1", "--num-cpus=2", f"--port={port}", f"--ray-client-server-port={client}", "--include-dashboard=false", "--object-store-memory=100000000", f"--temp-dir=/tmp/u{os.getpid()}"]  # fmt: skip
     with started(head, tmp_path / "ray.log"):
-        until = time.monotonic() + 60
+        until = time.monotonic() + 300
         while "Ray runtime started" not in (tmp_path / "ray.log").read_text():
             assert time.monotonic() < until, (tmp_path / "ray.log").read_text()
             time.sleep(0.2)

@@ -18,7 +18,7 @@ RECIPE = (
     "pretrain.warmup=0.1",
     "pretrain.weight_decay=0.1",
     "pretrain.batch_size=16",
-    "pretrain.steps=320",
+    "pretrain.steps=480",
 )
 """As small language models are trained; docs/language-models.md says more."""
 

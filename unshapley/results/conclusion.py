@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from unshapley.fidelity.order import SURE
+
 Row = Mapping[Any, Any]
 
 NAMED = 4
@@ -38,6 +40,8 @@ def conclusion(
     better = {(a, b) for a, b, low, _ in pairs if low > 0}
     better |= {(b, a) for a, b, _, high in pairs if high < 0}
     sentences = [_trust(fidelity), _leaders(valued, better)]
+    if fidelity.get("order"):
+        sentences.insert(1, _order(fidelity["order"]))
     total = sum(row["value"] for row in valued)
     if total < 0:
         sentences.insert(
@@ -102,6 +106,18 @@ def _trust(fidelity: Mapping[str, Any]) -> str:
         "ranks": "The order can be relied on, the amounts less so.",
         "extremes": "Only the best and the worst can be relied on.",
     }.get(grade or "", "The values can be relied on: they agree with retraining.")
+
+
+def _order(pairs: Sequence[Mapping[str, Any]]) -> str:
+    """How sure the order is; pairs: the surest first, each with its probability."""
+    sure = [pair for pair in pairs if pair["probability"] >= SURE]
+    right = sum(pair["probability"] for pair in pairs)
+    level = f"{100 * SURE:.0f} % sure"
+    named = ", ".join(f"{pair['provider']} above {pair['other']}" for pair in sure[:NAMED])
+    more = f" and {len(sure) - NAMED} more" if len(sure) > NAMED else ""
+    begin = f"By what such a proxy missed in the benchmark, about {right:.1f} of these {len(pairs)}"
+    end = f"; {level}: {named}{more}" if sure else f", and none is {level}"
+    return f"{begin} pairs are in the right order{end}."
 
 
 def _error_of_another_seed(fidelity: Mapping[str, Any]) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from unshapley.estimators.base import Floats
 from unshapley.estimators.interactions import interactions
 from unshapley.estimators.least_core import least_core
 from unshapley.estimators.semivalues import SEMIVALUES
+from unshapley.fidelity.order import order_of_pairs
 from unshapley.game.coalitions import to_bits
 from unshapley.game.test_sources import source_column
 from unshapley.results.published import TEST_SOURCES
@@ -240,8 +243,18 @@ def metrics(valuation: Valuation) -> dict[str, Any]:
         "providers_quarantined": len(valuation.quarantined),
         "providers_judging": len(set(valuation.players) & set(valuation.test_sources)),
         "calibration": calibration_summary(valuation),
-        "fidelity": valuation.fidelity.summary(),
+        "fidelity": {**valuation.fidelity.summary(), **_order(valuation)},
     }
+
+
+def _order(valuation: Valuation) -> dict[str, Any]:
+    """How sure the order of each pair is, where nothing was retrained and it is known elsewhere."""
+    if valuation.fidelity.status != "unchecked" or not valuation.unlearner:
+        return {}
+    name, options = valuation.unlearner
+    method = options.get("method", name) if isinstance(options, Mapping) else name
+    pairs = order_of_pairs(valuation.players, valuation.estimate.value, method)
+    return {} if pairs is None else {"order": [asdict(pair) for pair in pairs]}
 
 
 def _known(number: float) -> float | None:

@@ -38,6 +38,11 @@ def test_what_is_registered_may_be_named(place):
         ({"prepare": {"documents": {"tokenizer": "/etc/passwd"}}}, "params, prepare"),
         ({"fetch": {"url": "sqlite:////etc/passwd"}}, "params, fetch"),
         ({"signing": {"key": "/root/.ssh/id_rsa"}}, "params, signing"),
+        ({"run": {"runner": "dask", "address": "elsewhere"}}, "params, run.address"),
+        (
+            {"run": {"runner": "dask", "cluster": {"cluster_class": "subprocess.Popen"}}},
+            "params, run.cluster",
+        ),
         ({"valuation": {"unlearner": "os:system"}}, "params, os:system"),
         ({"valuation": {"utilities": ["os:system"]}}, "params, os:system"),
         ({"valuation": {"options": {"a": [{"b": "os:system"}]}}}, "params, os:system"),

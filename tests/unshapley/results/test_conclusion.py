@@ -102,3 +102,14 @@ def test_values_that_another_training_moves_are_not_called_reliable():
 
     assert "another seed moves them by about 61 %" in said(0.61)
     assert said(0.1).startswith("The values can be relied on")
+
+
+def test_where_nothing_was_checked_it_says_how_sure_the_order_is():
+    def said(*probabilities):
+        pairs = zip("aab", "bcc", probabilities, strict=True)
+        order = [{"provider": a, "other": b, "probability": p} for a, b, p in pairs]
+        fidelity = {"status": "unchecked", "grade": None, "order": order}
+        return conclusion(*tables({"a": 1.0, "b": 0.0, "c": 0.0}, 0.1), fidelity)[1]
+
+    assert "about 2.4 of these 3 pairs are in the right order; 90 % sure: a above b." in said(0.97, 0.8, 0.6)  # fmt: skip
+    assert said(0.8, 0.7, 0.5).endswith("in the right order, and none is 90 % sure.")
