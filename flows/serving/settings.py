@@ -30,12 +30,12 @@ class Settings:
     home: Path
     host: str = "127.0.0.1"
     port: int = 4200
-    database: str | None = None
+    database: str | None = field(default=None, repr=False)
     pool: str = "process"
     image: str | None = None
     template: Path | None = None
     runs: int = 2
-    redis: str | None = None
+    redis: str | None = field(default=None, repr=False)
     replicas: int = 1
     auth: str | None = field(default=None, repr=False)
 

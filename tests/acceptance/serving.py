@@ -130,7 +130,7 @@ def basic(auth: str) -> dict[str, str]:
     return {"Authorization": f"Basic {base64.b64encode(auth.encode()).decode()}"}
 
 
-def wait_for(true: Callable[[], Any], seconds: float = 240) -> None:
+def wait_for(true: Callable[[], Any], seconds: float = 900) -> None:
     until = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < until, "it takes too long"

@@ -300,6 +300,7 @@ def test_no_secret_is_in_what_a_run_leaves(server, place, database, redis, tmp_p
         ).stdout
     )
     (left / "redis").write_text(redis_content(redis))
+    (left / "git").write_text(place.git("log", "-p", "--all"))
     commands = [" ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])]
     (left / "processes").write_text("\n".join(commands))
     (left / "settings").write_text(json.dumps(server.ask("admin/settings")))
