@@ -1,8 +1,11 @@
-"""Work on clusters. The kills, Ray, and a worker that sees nothing of ours: test_cluster_drill.py."""
+"""Work on clusters. The kills, Ray, a worker that sees nothing of ours: acceptance/test_distribution.py."""
 
 import importlib.util
 import json
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import pytest
 
@@ -13,7 +16,7 @@ from tasks.worker import Likeness, check_likeness, facts
 from tests.conftest import set_params
 from tests.flows.test_valuation import chunks_of, outputs
 from unshapley.config import RunSettings, load_params, parse_params
-from unshapley.errors import InputError
+from unshapley.errors import InputError, UnshapleyError
 
 IN_THIS_PROCESS = {
     "cluster_class": "distributed.LocalCluster",
@@ -58,6 +61,34 @@ def test_what_a_function_raises_arrives_as_it_was(project):
 
 def raises(error: Exception) -> None:
     raise error
+
+
+def test_a_cluster_without_workers_says_so(monkeypatch):
+    from flows.runtime import dask_cluster
+
+    monkeypatch.setattr(dask_cluster, "PATIENCE", 0.2)
+    nobody = {**IN_THIS_PROCESS["cluster_kwargs"], "n_workers": 0}
+    run = RunSettings(runner="dask", cluster={"cluster_kwargs": nobody})
+    with pytest.raises(UnshapleyError, match="has had no worker for"):
+        opened_cluster(run, "cpu").__enter__()
+
+
+def test_a_gpu_of_a_cluster_is_booked_once():
+    """No GPU is at hand: workers name one, as those that have one do."""
+    kwargs = {**IN_THIS_PROCESS["cluster_kwargs"], "n_workers": 1, "threads_per_worker": 2}
+    none = RunSettings(runner="dask", cluster={"cluster_kwargs": kwargs})
+    with pytest.raises(InputError, match=r"valuation.device: no worker at .* has a GPU"):
+        opened_cluster(none, "cuda").__enter__()
+    one = RunSettings(runner="dask", cluster={"cluster_kwargs": {**kwargs, "resources": {"GPU": 1}}})  # fmt: skip
+    with opened_cluster(one, "cuda") as engine, ThreadPoolExecutor() as threads:
+        spells = sorted(threads.map(lambda _: engine.call(spell), range(3)))
+    assert all(earlier[1] <= later[0] for earlier, later in pairwise(spells))
+
+
+def spell() -> tuple[float, float]:
+    begin = time.monotonic()
+    time.sleep(0.05)
+    return begin, time.monotonic()
 
 
 @pytest.mark.parametrize(
