@@ -57,18 +57,17 @@ def test_an_imported_model_is_an_input(project):
     }
 
 
-def test_nothing_need_be_made_yet_and_what_is_made_later_is_not_for_git(tmp_path):
+def test_suites_that_the_first_commit_needs_are_written_and_tables_are_not_for_git(tmp_path):
     project = Project(tmp_path / "new")
     init_project(project.root, SMALL)
     for name in ("form-00", "form-01"):
         forms()[name].to_csv(project.raw / f"{name}.csv", index=False)
     done = unshapley("track", "-p", project.root)
-    assert "`dvc repro` will run prepare: nothing is prepared" in done.stdout
+    assert "`dvc repro` will run pretrain: there is no model" in done.stdout
     place = Checkout(project.root)
-    place.run("unshapley", "prepare")
     place.git("add", "-A")
     held = place.git("ls-files").splitlines()
-    assert "data/raw/form-00.csv.dvc" in held
+    assert {"data/raw/form-00.csv.dvc", "data/expectations/partition.json"} <= set(held)
     assert not [name for name in held if name.endswith((".csv", ".parquet", "schema.json"))]
 
 
