@@ -31,13 +31,14 @@ from unshapley.curvature.text_store import with_text_statistics
 from unshapley.fidelity.calibration import calibrate
 from unshapley.fidelity.correction import correct
 from unshapley.fidelity.gate import spearman
-from unshapley.fidelity.order import MISSED, SURE, order_of_pairs
+from unshapley.fidelity.order import MISSED, order_of_pairs
 from unshapley.fidelity.residuals import operator_by_size, value_weights
 from unshapley.game.coalitions import Coalitions, keys
 from unshapley.game.game import Game
 from unshapley.game.measuring import measure, measure_endpoints
 from unshapley.game.utilities import build_utilities
 from unshapley.game.work import flop_of_coalitions
+from unshapley.results.conclusion import SURE
 from unshapley.unlearning import Unlearner, build_unlearner
 from unshapley.unlearning.auto import AutoUnlearner
 from unshapley.unlearning.retrain import RetrainUnlearner

@@ -12,7 +12,7 @@ import unshapley
 
 SIGNATURES = {
     "build_unlearner": "(name, options=None)",
-    "build_utilities": "(names, task=None)",
+    "build_utilities": "(names, task=None, bytes_per_token=None)",
     "check_fidelity": "(coalitions, retrained, unlearned, full, reason='', implied=None)",
     "estimate_values": "(plan, measured, endpoints, column=None, correction=None)",
     "import_model": "(estimator, project, *, none=None, seed=0, recipe_known=False, "

@@ -16,8 +16,6 @@ MISSED = {"ngram": 0.18}
 which orders were right as often as said: fitted to 20 triples of targets, really retrained, of each
 game of `benchmarks.language_models`, .175 and .130; the larger. Other proxies gave two figures too
 far apart to state one."""
-SURE = 0.9
-"""Probability from which the order of two counts as sure."""
 
 
 @dataclass(frozen=True)

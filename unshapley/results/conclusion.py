@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from unshapley.fidelity.order import SURE
-
 Row = Mapping[Any, Any]
 
 NAMED = 4
 """Providers that a sentence names; more are counted."""
+SURE = 0.9
+"""Probability from which the order of two counts as sure."""
 UNSTEADY = 0.3
 """Relative error of values by another seed of the training above which nobody should pay by them,
 however well they agree with retraining."""
