@@ -29,7 +29,8 @@ from unshapley.fidelity.gate import spearman
 from unshapley.game.coalitions import Coalitions, batches_by_size, everybody, positions
 from unshapley.game.game import Game
 from unshapley.game.measuring import measure, measure_endpoints
-from unshapley.game.utilities import Utility, build_utility
+from unshapley.game.utilities import build_utility
+from unshapley.game.utility import Utility
 from unshapley.game.work import flop_of_coalitions
 from unshapley.unlearning.auto import AutoUnlearner, candidates
 from unshapley.unlearning.base import Unlearner

@@ -25,7 +25,8 @@ from unshapley.files import digest
 from unshapley.game.coalitions import Coalitions
 from unshapley.game.loading import LoadedGame, load_game
 from unshapley.game.measuring import CachedUtilities, measure_missing, packed
-from unshapley.game.utilities import Utility, sources_of
+from unshapley.game.utilities import sources_of
+from unshapley.game.utility import Utility
 from unshapley.project import Project
 from unshapley.unlearning import Unlearner, source_of_unlearner
 

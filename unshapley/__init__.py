@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from unshapley.game.loading import load_game
     from unshapley.game.measuring import Measured, measure, measure_batch, measure_endpoints
     from unshapley.game.pretraining import pretrain
-    from unshapley.game.utilities import Utility, build_utilities
+    from unshapley.game.utilities import build_utilities
+    from unshapley.game.utility import Utility
     from unshapley.new_project import init_project
     from unshapley.project import Project
     from unshapley.results.valuation import estimate_values
@@ -98,7 +99,8 @@ _MODULES = {
     "game.loading": ("load_game",),
     "game.measuring": ("Measured", "measure", "measure_batch", "measure_endpoints"),
     "game.pretraining": ("pretrain",),
-    "game.utilities": ("Utility", "build_utilities"),
+    "game.utilities": ("build_utilities",),
+    "game.utility": ("Utility",),
     "new_project": ("init_project",),
     "project": ("Project",),
     "results.valuation": ("estimate_values",),

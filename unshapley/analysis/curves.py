@@ -16,7 +16,7 @@ from unshapley.game.coalitions import Coalitions, chunks, distinct, keys, to_bit
 from unshapley.game.game import Game
 from unshapley.game.measuring import measure, measure_endpoints
 from unshapley.game.removals import LEAST, MOST, RANDOM, removal_orders, removals
-from unshapley.game.utilities import Utility
+from unshapley.game.utility import Utility
 from unshapley.progress import Advance
 from unshapley.unlearning import Unlearner
 

@@ -13,7 +13,8 @@ from unshapley.audit.verdict import UNEXAMINED, Check, compare_entries
 from unshapley.files import read_json
 from unshapley.game.keys import game_key
 from unshapley.game.loading import LoadedGame
-from unshapley.game.utilities import RESAMPLES, sources_of
+from unshapley.game.utilities import sources_of
+from unshapley.game.utility import RESAMPLES
 from unshapley.unlearning import Unlearner
 from unshapley.unlearning.auto import AutoUnlearner
 

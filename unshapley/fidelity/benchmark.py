@@ -23,7 +23,7 @@ from unshapley.game.coalitions import Coalitions, chunks, nobody
 from unshapley.game.game import Game
 from unshapley.game.measuring import measure, measure_endpoints
 from unshapley.game.memory import chunk_size
-from unshapley.game.utilities import Utility
+from unshapley.game.utility import Utility
 from unshapley.unlearning import Unlearner
 from unshapley.unlearning.auto import AutoUnlearner
 from unshapley.unlearning.none import NoUnlearning

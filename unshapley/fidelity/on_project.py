@@ -14,7 +14,8 @@ from unshapley.estimators import make_plan
 from unshapley.fidelity.benchmark import UnlearnerRow, compare_unlearners
 from unshapley.game.game import Game
 from unshapley.game.loading import load_game
-from unshapley.game.utilities import WHERE, Utility, build_utilities
+from unshapley.game.utilities import build_utilities
+from unshapley.game.utility import WHERE, Utility
 from unshapley.models.fitting import fit
 from unshapley.models.rows import read_rows
 from unshapley.models.store import ModelRecord

@@ -8,7 +8,8 @@ from typing import Any
 from unshapley.files import digest
 from unshapley.game.coalitions import Coalitions
 from unshapley.game.loading import LoadedGame
-from unshapley.game.utilities import Utility, sources_of
+from unshapley.game.utilities import sources_of
+from unshapley.game.utility import Utility
 from unshapley.unlearning import Unlearner, source_of_unlearner
 
 Forgotten = dict[str, str]

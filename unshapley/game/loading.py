@@ -15,7 +15,8 @@ from unshapley.errors import InputError
 from unshapley.files import sha256
 from unshapley.game.game import Game
 from unshapley.game.test_sources import by_source
-from unshapley.game.utilities import UTILITIES, Utility, build_utilities, evaluate
+from unshapley.game.utilities import UTILITIES, build_utilities, evaluate
+from unshapley.game.utility import Utility
 from unshapley.models.pretrained import Pretrained, TrainingRows
 from unshapley.models.rows import read_set
 from unshapley.models.store import CHECKPOINT, ModelRecord, load_files, read_recorded_rows

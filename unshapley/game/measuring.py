@@ -24,7 +24,8 @@ from unshapley.game.coalitions import (
     to_bits,
 )
 from unshapley.game.game import Game
-from unshapley.game.utilities import Utility, constant_models, evaluate
+from unshapley.game.utilities import constant_models, evaluate
+from unshapley.game.utility import Utility
 from unshapley.models.batching import State, batch_of_one
 from unshapley.models.pretrained import Pretrained
 from unshapley.numerics import deterministic

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 
 from torch import Tensor
 
-from unshapley.game.utilities import Utility
+from unshapley.game.utility import Utility
 
 MOST = 50
 """More sources are not measured one by one: a column of each is stored for every coalition."""

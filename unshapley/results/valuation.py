@@ -15,7 +15,7 @@ from unshapley.fidelity.calibration import Calibration
 from unshapley.fidelity.correction import Correction, with_correction
 from unshapley.fidelity.gate import Fidelity
 from unshapley.game.measuring import Measured
-from unshapley.game.utilities import RESAMPLES
+from unshapley.game.utility import RESAMPLES
 from unshapley.models.convergence import Convergence
 from unshapley.numerics import one_thread
 from unshapley.origin import Origin

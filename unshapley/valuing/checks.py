@@ -13,7 +13,8 @@ from unshapley.errors import InputError
 from unshapley.estimators import estimate, make_plan
 from unshapley.estimators.stopping import affordable, check_rules
 from unshapley.extensions import is_import_path
-from unshapley.game.utilities import Utility, build_utilities
+from unshapley.game.utilities import build_utilities
+from unshapley.game.utility import Utility
 from unshapley.unlearning import build_unlearner, check_task
 
 

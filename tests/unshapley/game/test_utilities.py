@@ -21,13 +21,7 @@ from unshapley.game.keys import chunk_key, game_key
 from unshapley.game.loading import load_game
 from unshapley.game.measuring import measure_batch, measure_endpoints
 from unshapley.game.pretraining import pretrain
-from unshapley.game.utilities import (
-    UTILITIES,
-    build_utilities,
-    evaluate,
-    scores_of,
-    sources_of,
-)
+from unshapley.game.utilities import UTILITIES, build_utilities, evaluate, scores_of, sources_of
 from unshapley.new_project import init_project
 from unshapley.project import Project
 from unshapley.results.tables import utilities_table

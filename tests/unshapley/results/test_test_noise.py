@@ -6,7 +6,8 @@ import torch
 
 from unshapley.errors import InputError
 from unshapley.estimators import SAMPLING, TEST_SET, Estimate
-from unshapley.game.utilities import RESAMPLES, UTILITIES, scores_of
+from unshapley.game.utilities import UTILITIES, scores_of
+from unshapley.game.utility import RESAMPLES
 from unshapley.results.valuation import with_test_noise
 
 GENERATOR = torch.Generator().manual_seed(3)
