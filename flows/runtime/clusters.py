@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -41,6 +43,7 @@ def opened_cluster(run: RunSettings, device: str) -> Iterator[ClusterEngine]:
         with opened_dask(run, device) as dask:
             yield dask
     else:
+        _send_token_to_ray()
         from flows.runtime.ray_cluster import opened_ray
 
         with opened_ray(run, device) as ray:
@@ -75,3 +78,12 @@ def _check_address(address: str, runner: str) -> None:
         socket.create_connection((host, port), timeout=5).close()
     except OSError as error:
         raise no_answer(address, runner, error) from None
+
+
+def _send_token_to_ray() -> None:
+    """Clusters of Ray ask for a token since 2.60, which the client of ray:// sends only where this
+    variable says so when ray is imported.
+    """
+    named = any(map(os.environ.get, ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")))
+    if named or (Path.home() / ".ray" / "auth_token").is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
