@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 import sqlalchemy as sa
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 LOCAL = "postgresql+psycopg://postgres@127.0.0.1/postgres"
 POSTGRES = os.environ.get("UNSHAPLEY_TEST_POSTGRES", LOCAL)
@@ -83,8 +84,9 @@ def serving(kind: str, folder: Path) -> Iterator[PrefectServer]:
                     urllib.request.urlopen(f"{url}/ready", timeout=1)  # noqa: S310
                     break
                 time.sleep(0.5)
-            os.environ["PREFECT_API_URL"] = url
-            yield PrefectServer(url, process, log)
+            os.environ["PREFECT_API_URL"] = url  # for processes
+            with temporary_settings({PREFECT_API_URL: url}):  # for this one, which read it before
+                yield PrefectServer(url, process, log)
         finally:
             os.environ.pop("PREFECT_API_URL", None)
             process.terminate()
