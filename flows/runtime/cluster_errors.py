@@ -9,6 +9,10 @@ from unshapley.errors import InputError, UnshapleyError
 
 PATIENCE = 60.0
 """Seconds that a cluster may be without any worker."""
+BETWEEN_LOOKS = 15.0
+"""Seconds between two looks whether there are workers."""
+TO_CONNECT = 10
+"""Seconds until a scheduler or head must have answered."""
 EXAMPLES = {"dask": "tcp://host:8786", "ray": "ray://host:10001"}
 AGAIN = "finished chunks are kept\n  do: run the same command again"
 

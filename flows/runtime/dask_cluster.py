@@ -14,7 +14,9 @@ from distributed.scheduler import KilledWorker
 from prefect_dask import DaskTaskRunner
 
 from flows.runtime.cluster_errors import (
+    BETWEEN_LOOKS,
     PATIENCE,
+    TO_CONNECT,
     first_refusal,
     killed,
     lost,
@@ -26,10 +28,6 @@ from unshapley.config import RunSettings
 from unshapley.errors import InputError
 
 T = TypeVar("T")
-BETWEEN_LOOKS = 15.0
-"""Seconds between two looks whether there are workers."""
-TO_CONNECT = 10
-"""Seconds until a scheduler must have answered."""
 FIRST = 100
 """Priority of what asks a worker: before the chunks of other runs."""
 

@@ -26,7 +26,9 @@ from ray.exceptions import (
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from flows.runtime.cluster_errors import (
+    BETWEEN_LOOKS,
     PATIENCE,
+    TO_CONNECT,
     first_refusal,
     killed,
     lost,
@@ -38,10 +40,6 @@ from unshapley.config import RunSettings
 from unshapley.errors import InputError
 
 T = TypeVar("T")
-BETWEEN_LOOKS = 15.0
-"""Seconds between two looks whether there are nodes."""
-TO_CONNECT = 10
-"""Seconds until it must have answered."""
 STORE = 128 * 2**20
 """Bytes of shared memory of a cluster of our own: chunks and results are small."""
 

@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,18 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.clusters import free_port
 from tests.conftest import USER, copy_database
 from tests.flows.checkouts import NAMED
 
 HOME = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Server:

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from tests.acceptance.receivers import mail_server, subjects, web
-from tests.acceptance.serving import Server, free_port, wait_for
+from tests.acceptance.serving import Server, wait_for
+from tests.clusters import free_port
 from tests.conftest import USER, set_params
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unshapley.data.windows import WRONG
+from unshapley.data.windows import NONE, WRONG
+from unshapley.models.tokens import asked_tokens
 
 
 def questions_of(y: Tensor) -> Tensor:
@@ -24,9 +25,7 @@ def hits(scores: Tensor, y: Tensor) -> Tensor:
     question, else 0 `(models, rows)`, float64 (Brown et al., "Language models are few-shot
     learners", 2020, section 2.4: length is normalised by tokens).
     """
-    asked = (y >= 0) | (y <= WRONG)
-    sums = (scores[..., 0].double() * asked).sum(dim=-1)
-    means = sums / asked.sum(dim=-1).clamp(min=1)
+    means = _sums(scores, y) / _asked(y).sum(dim=-1).clamp(min=1)
     best_wrong = _over_questions(means.masked_fill(~_is_wrong(y), -torch.inf), y, "amax")
     return (means > best_wrong).double() * questions_of(y)
 
@@ -35,8 +34,7 @@ def log_probabilities(scores: Tensor, y: Tensor) -> Tensor:
     """In the row of each right option the logarithm of its probability among the options of its
     question, in nats, else 0 `(models, rows)`, float64.
     """
-    asked = (y >= 0) | (y <= WRONG)
-    sums = (scores[..., 0].double() * asked).sum(dim=-1)
+    sums = _sums(scores, y)
     best = _over_questions(sums, y, "amax")
     total = _over_questions((sums - best).exp(), y, "sum")
     return (sums - best - total.log()) * questions_of(y)
@@ -50,6 +48,15 @@ def accuracy(scores: Tensor, y: Tensor) -> Tensor:
 def log_likelihood(scores: Tensor, y: Tensor) -> Tensor:
     """Mean log-probability of the right one of a question's options `(models,)`; 0 is best."""
     return log_probabilities(scores, y).sum(dim=-1) / questions_of(y).sum()
+
+
+def _asked(y: Tensor) -> Tensor:
+    return asked_tokens(y) != NONE
+
+
+def _sums(scores: Tensor, y: Tensor) -> Tensor:
+    """Log-probability of each row's tokens, those of wrong options too `(models, rows)`."""
+    return (scores[..., 0].double() * _asked(y)).sum(dim=-1)
 
 
 def _is_wrong(y: Tensor) -> Tensor:
