@@ -16,7 +16,8 @@ import urllib.request
 import psutil
 import pytest
 
-from tests.acceptance.serving import BIN, Server, basic, free_port, left_of, wait_for
+from tests.acceptance.serving import BIN, Server, basic, left_of, wait_for
+from tests.clusters import free_port
 from tests.flows.checkouts import build_checkout
 from unshapley.config import load_params
 
