@@ -137,6 +137,7 @@ def by_method(
         (found.rows, found.retrained),
         exact,
         0,
+        vanishing=unlearner.vanishes,
     )
     helps = correcting == "always" or found.is_improved_by(correction)
     return correction.corrected if helps else utilities, cost

@@ -83,7 +83,7 @@ def lines_of(dataset: Dataset, count: int, draws: int) -> list[Line]:
             continue
         measured = np.array([none, *unlearned(dataset, game, fitted, plan), full])
         measured[1:-1][exact] = truth[0][exact]  # but for rounding it is that
-        values = unlearned_values(game, exact, plan, measured, estimate(plan, measured))
+        values = unlearned_values(game, fitted, exact, plan, measured, estimate(plan, measured))
         implied = [stated(values, tables, count, seed) for seed in range(draws)]
         found.append(line(dataset.name, name, values, tables, implied))
     return found

@@ -30,9 +30,10 @@ from unshapley.config import CalibrationSettings
 from unshapley.curvature.text_store import with_text_statistics
 from unshapley.fidelity.calibration import calibrate
 from unshapley.fidelity.correction import correct
+from unshapley.fidelity.design import Unlearned, coalitions_to_retrain
 from unshapley.fidelity.gate import spearman
 from unshapley.fidelity.order import MISSED, order_of_pairs
-from unshapley.fidelity.residuals import operator_by_size, value_weights
+from unshapley.fidelity.residuals import operator_by_size
 from unshapley.game.coalitions import Coalitions, keys
 from unshapley.game.game import Game
 from unshapley.game.measuring import measure, measure_endpoints
@@ -226,22 +227,22 @@ def with_auto(truth: Truth, every: Coalitions, work: float) -> dict[str, object]
     retraining = flop_of_coalitions(of, RetrainUnlearner(), chosen)
     spent = found.cost_share * retraining.sum() + retraining[exact].sum()
     cost = float((spent + flop_of_coalitions(of, candidate, every).sum()) / work)
-    retrained = found.rows, found.retrained
-    corrected = correct(chosen, shares, utilities, retrained, exact, 0).corrected
+    retrained, before = (found.rows, found.retrained), found.before(utilities)
+    vanishing = candidate.vanishes
+    corrected = correct(chosen, shares, before, retrained, exact, 0, vanishing=vanishing).corrected
     return row(truth, f"auto ({found.method})", corrected, cost, 0.0)
 
 
 def alone(truth: Truth, work: float, cost: float) -> dict[str, object]:
     """As many coalitions as `auto`'s work pays for, and the process on what is left."""
     of, chosen = truth.game, truth.coalitions
-    clock = np.random.default_rng(0).exponential(size=len(chosen))
-    order = np.argsort(clock / value_weights(operator_by_size(chosen)))
-    paid = np.cumsum(flop_of_coalitions(of, RetrainUnlearner(), chosen)[order]) <= work
-    rows = np.sort(order[paid])
+    retraining = flop_of_coalitions(of, RetrainUnlearner(), chosen)
+    settings, none = CalibrationSettings(share=work / retraining.sum()), np.zeros(len(chosen), bool)
+    rows = coalitions_to_retrain(Unlearned(of, chosen, none), retraining, settings)
     level = np.full(len(chosen), truth.ends[1])
     shares = of.pretrained.share(of.staying(chosen)).numpy()
     known = rows, truth.of(chosen[rows])
-    corrected = correct(chosen, shares, level, known, np.zeros(len(chosen), bool), 0).corrected
+    corrected = correct(chosen, shares, level, known, none, 0).corrected
     return row(truth, f"{len(rows)} retrained + process", corrected, cost, 0.0)
 
 

@@ -20,6 +20,8 @@ def correct(
     retrained: tuple[Ints, Floats],
     exact: NDArray[np.bool_],
     seed: int,
+    *,
+    vanishing: bool,
 ) -> Correction:
     """Corrected utilities of a plan, with draws that show their uncertainty."""
-    return correction.correct(plan, shares, unlearned, retrained, exact, seed)
+    return correction.correct(plan, shares, unlearned, retrained, exact, seed, vanishing=vanishing)

@@ -49,8 +49,11 @@ def _check_correction(
     learnt = None
     if opened.setup.game.all_rows:
         tolerance = measured.tolerance["unlearned"]
-        game = opened.setup.game
-        learnt = learn_again(recorded, game, opened.exact, measured.candidate, tolerance)
+        setup, candidate = opened.setup, measured.candidate
+        vanishing = setup.unlearner.vanishes
+        learnt = learn_again(
+            recorded, setup.game, opened.exact, candidate, tolerance, vanishing=vanishing
+        )
     applies, there = learnt is not None and learnt.applies, recorded.corrected
     run.add(
         compare_entries(

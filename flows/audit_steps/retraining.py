@@ -35,6 +35,7 @@ def retrain_again(run: AuditRun, opened: OpenedRecord, measured: Remeasured) -> 
         return
     values = unlearned_values(
         opened.setup.game,
+        opened.setup.unlearner,
         opened.exact | recorded.by_calibration,
         recorded.plan,
         recorded.table,

@@ -111,8 +111,10 @@ class InTasks:
         retrained: tuple[Ints, Floats],
         exact: NDArray[np.bool_],
         seed: int,
+        *,
+        vanishing: bool,
     ) -> Correction:
-        return correct(plan, shares, unlearned, retrained, exact, seed)
+        return correct(plan, shares, unlearned, retrained, exact, seed, vanishing=vanishing)
 
     def aggregate(
         self, plan: Plan, measured: Measured, endpoints: Measured, correction: Correction | None

@@ -70,7 +70,8 @@ def test_it_is_chosen_recorded_and_resumed(project):
 
 def test_a_larger_budget_measures_only_what_is_new(project):
     few, many = 20, 30
-    set_params(project, valuation__budget=few, **AUTO)
+    unchecked = {"fidelity__coalitions": 0, "fidelity__publish_unchecked": True}
+    set_params(project, valuation__budget=few, **{**AUTO, **unchecked})
     valuation(project=project.root)
     first = manifest_of(project)
     set_params(project, valuation__budget=many)

@@ -46,12 +46,14 @@ def learn_again(
     exact: NDArray[np.bool_],
     candidate: Floats | None,
     tolerance: float,
+    *,
+    vanishing: bool,
 ) -> LearntAgain | None:
     """The correction; None where the parameters ask for none.
 
     exact: coalitions of the plan that the unlearner itself retrains `(m,)`; candidate: unlearned
     utilities of those that calibration has retrained `(k,)`, if `needs_candidate`; tolerance: of an
-    unlearned utility.
+    unlearned utility; vanishing: as `Unlearner.vanishes`.
     """
     settings = recorded.params.correction
     if (exact | recorded.by_calibration).all():
@@ -65,7 +67,8 @@ def learn_again(
     shares = game.pretrained.share(game.staying(recorded.coalitions)).cpu().numpy()
 
     def learn(utilities: Floats) -> Correction:
-        return correct(recorded.coalitions, shares, utilities, (rows, truth), itself, seed)
+        plan, retrained = recorded.coalitions, (rows, truth)
+        return correct(plan, shares, utilities, retrained, itself, seed, vanishing=vanishing)
 
     found = learn(unlearned)
     signs = np.random.default_rng(0).choice([-1.0, 1.0], len(unlearned))

@@ -187,7 +187,15 @@ class _Comparison:
             chosen = choose(count, k, exact, self.coalitions)
             retrained = (chosen, self.truth[k][chosen])
             try:
-                correction = correct(self.coalitions, kept, unlearned, retrained, exact, k)
+                correction = correct(
+                    self.coalitions,
+                    kept,
+                    unlearned,
+                    retrained,
+                    exact,
+                    k,
+                    vanishing=fitted.vanishes,
+                )
             except UnshapleyError as error:
                 return [self.failed(name, unlearner, str(error).splitlines()[0])]
             corrected.append(correction.corrected)
@@ -340,7 +348,8 @@ def _measure_calibrated(
     exact = found.unlearner.exact(game.pretrained, staying).cpu().numpy()
     if len(found.rows) >= FEWEST:
         learnt = (found.rows, found.retrained)
-        correction = correct(coalitions, shares, found.before(utilities), learnt, exact, 0)
+        before, vanishing = found.before(utilities), found.unlearner.vanishes
+        correction = correct(coalitions, shares, before, learnt, exact, 0, vanishing=vanishing)
         if found.is_improved_by(correction):
             utilities = correction.corrected
     advance(len(coalitions))

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unshapley.config import CalibrationSettings
-from unshapley.errors import InputError, UnshapleyError
+from unshapley.errors import UnshapleyError
 from unshapley.estimators.base import Floats, Ints
-from unshapley.fidelity.correction import FEWEST, Correction
-from unshapley.fidelity.residuals import ResidualProcess, operator_by_size, value_weights
+from unshapley.fidelity.correction import Correction
+from unshapley.fidelity.design import LEAST, Unlearned, coalitions_to_retrain
 from unshapley.game.coalitions import Coalitions
 from unshapley.game.game import Game
 from unshapley.game.work import flop_of_coalitions
@@ -29,21 +29,12 @@ from unshapley.unlearning.auto import AutoUnlearner, candidates, rows_kept, with
 from unshapley.unlearning.base import Unlearner
 from unshapley.unlearning.retrain import RetrainUnlearner
 
-LEAST = 8
-"""Fewest coalitions that are retrained to choose by."""
-BORDER = 8
-"""Retrained anyway, the largest of the smallest coalitions: the candidates are tried on them too,
-which costs little and says much of where few rows are kept."""
 TIE = 1.05
 """Candidates whose expected errors differ by less than this factor are equal; the cheaper wins."""
 DEAR = 0.06
 """Candidates that would cost more than this share of retraining the plan are not tried, unless all
 would: a tenth in all is what forgetting is to cost."""
-MOST = 200
-"""Most coalitions that a share pays for: more would hardly change the choice, and what is learnt
-from k coalitions takes time that grows with the plan times k."""
 SET = "the method is set in valuation.options"
-WHERE = "calibration.share"
 
 Mask = NDArray[np.bool_]
 Measure = Callable[[Unlearner, Coalitions], Floats]
@@ -166,25 +157,14 @@ def calibrate(
         return _decided(auto, below, auto.method, SET)
     exact = auto.exact(game.pretrained, game.staying(plan)).cpu().numpy()
     work = flop_of_coalitions(game, RetrainUnlearner(), plan)
-    rows, extra = coalitions_to_retrain(game, plan, exact, work, settings)
+    unlearned = Unlearned(game, plan, exact)
+    extra = coalitions_to_retrain(unlearned, work, settings)
     if len(extra) == (~exact).sum():  # it may be none
         return _decided(auto, 1.0, without_rows(game.pretrained), "every coalition is retrained")
+    rows = np.union1d(extra, unlearned.border)
     retrained = measure(RetrainUnlearner(), plan[rows])
     drawn = rows, np.isin(rows, extra), retrained
-    return _choose(game, auto, plan, exact, drawn, work, measure)
-
-
-def coalitions_to_retrain(
-    game: Game, plan: Coalitions, exact: Mask, work: Floats, settings: CalibrationSettings
-) -> tuple[Ints, Ints]:
-    """Which coalitions of a plan `(m, n)` the candidates are tried on, and which of them are
-    retrained for that only, both ascending.
-
-    exact: those that the unlearner retrains itself `(m,)`; work: of retraining each `(m,)`.
-    """
-    extra = _draw(plan, exact, work, settings)
-    border = _largest(plan, game, np.flatnonzero(exact), BORDER)
-    return np.union1d(extra, border), extra
+    return _choose(game, auto, unlearned, drawn, work, measure)
 
 
 def largest_affordable_share(game: Game, typical: Coalitions, cost: float) -> float:
@@ -229,46 +209,10 @@ def _decided(auto: AutoUnlearner, below: float, method: str, reason: str) -> Cal
     return Calibration(unlearner, *none, (), 0.0, reason)
 
 
-def _draw(
-    plan: Coalitions,
-    exact: Mask,
-    costs: Floats,
-    settings: CalibrationSettings,
-) -> Ints:
-    """Coalitions to retrain, ascending, drawn by the weight that their size has in the values.
-
-    Sampling without replacement by exponential clocks (Efraimidis, Spirakis 2006).
-    """
-    weight = value_weights(operator_by_size(plan))
-    clock = np.random.default_rng(settings.seed).exponential(size=len(plan)) / weight
-    order = np.flatnonzero(~exact)
-    order = order[np.argsort(clock[order], kind="stable")]
-    count = settings.coalitions
-    if count is None:
-        paid = int((np.cumsum(costs[order]) <= settings.share * costs.sum()).sum())
-        count = max(LEAST, min(paid, MOST))
-    elif count < FEWEST:
-        needed = float(costs[order[:LEAST]].sum() / costs.sum())
-        raise InputError(
-            f"{count} coalitions are too few to choose an unlearner by",
-            where="calibration.coalitions",
-            expected=f"at least {FEWEST}, or none for {WHERE}; {LEAST} take about {needed:.1%} of "
-            "what retraining the plan takes",
-            do="raise it, or name an unlearner in valuation.unlearner",
-        )
-    return np.sort(order[:count])
-
-
-def _largest(plan: Coalitions, game: Game, rows: Ints, count: int) -> Ints:
-    share = rows_kept(game.pretrained, game.staying(plan[rows])).cpu().numpy()
-    return rows[np.argsort(share, kind="stable")][-count:]
-
-
 def _choose(
     game: Game,
     auto: AutoUnlearner,
-    plan: Coalitions,
-    exact: Mask,
+    part: Unlearned,
     drawn: tuple[Ints, Mask, Floats],
     retraining: Floats,
     measure: Measure,
@@ -278,10 +222,10 @@ def _choose(
     """
     rows, chosen_by, retrained = drawn
     choice = candidates(game.pretrained)
-    work = {name: flop_of_coalitions(game, kind, plan) for name, kind in choice.items()}
-    share = {name: float(flop[~exact].sum() / retraining.sum()) for name, flop in work.items()}
+    work = {name: flop_of_coalitions(game, kind, part.plan) for name, kind in choice.items()}
+    total, once = retraining.sum(), ~part.exact
+    share = {name: float(flop[once].sum() / total) for name, flop in work.items()}
     dearest = max(DEAR, min(cost for name, cost in share.items() if name != "no_unlearning"))
-    expected = _ExpectedError(game, plan, exact, rows)
     trials, unlearned = [], {}
     for name, candidate in choice.items():
         cost = share[name]
@@ -290,13 +234,14 @@ def _choose(
             trials.append(Trial(name, None, None, cost, reason))
             continue
         try:
-            unlearned[name] = measure(candidate, plan[rows])
+            unlearned[name] = measure(candidate, part.plan[rows])
         except UnshapleyError as error:
             trials.append(Trial(name, None, None, cost, str(error).splitlines()[0]))
             continue
         residuals = retrained - unlearned[name]
         rmse = float(np.sqrt(np.mean(residuals[chosen_by] ** 2)))
-        trials.append(Trial(name, expected(residuals), rmse, cost))
+        expected = part.expected_error(rows, residuals, vanishing=candidate.vanishes)
+        trials.append(Trial(name, expected, rmse, cost))
     best = _cheapest_of_best(trials)
     reason = (
         f"smallest expected error of the values, {best.error:.3g}, of {len(unlearned)} candidates "
@@ -310,7 +255,7 @@ def _choose(
         unlearned[best.method],
         chosen_by,
         tuple(trials),
-        float(spent / retraining.sum()),
+        float(spent / total),
         reason,
     )
 
@@ -328,29 +273,3 @@ def _cheapest_of_best(trials: list[Trial]) -> Trial:
     return min(
         (trial for error, trial in tried if error <= TIE * smallest), key=lambda t: t.cost_share
     )
-
-
-class _ExpectedError:
-    """Expected error of the values after correction, from residuals at the retrained rows."""
-
-    def __init__(
-        self,
-        game: Game,
-        plan: Coalitions,
-        exact: Mask,
-        rows: Ints,
-    ) -> None:
-        unknown = ~exact
-        unknown[rows] = True
-        part = np.flatnonzero(unknown)
-        shares = game.pretrained.share(game.staying(plan[part])).cpu().numpy()
-        operator = operator_by_size(plan)[:, part]
-        # the utilities of the others are not measured yet
-        self.process = ResidualProcess(plan[part], shares, np.zeros(len(part)), operator)
-        self.rows = np.searchsorted(part, rows)
-        self.known = np.isin(part, np.union1d(np.flatnonzero(exact), rows))
-
-    def __call__(self, residuals: Floats) -> float:
-        found = self.process.posterior(self.rows, residuals, draws=200, seed=0)
-        errors = np.where(self.known, 0.0, found.draws - found.mean) @ self.process.operator.T
-        return float(np.sqrt(errors.var(axis=0).sum()))

@@ -16,6 +16,7 @@ from unshapley.fidelity.implied import implied_errors
 from unshapley.fidelity.residuals import ResidualProcess, value_weights
 from unshapley.game.coalitions import Coalitions, everybody, nobody
 from unshapley.game.game import Game
+from unshapley.unlearning.base import Unlearner
 
 MOST = 500
 """Most coalitions that are retrained, whatever they cost: more would say little that is new."""
@@ -43,7 +44,7 @@ class UnlearnedValues:
     coalitions: the empty coalition, the plan's, and the full one `(m + 2, n)`; shares: share of the
     training rows that each keeps `(m + 2,)`; utilities: as measured `(m + 2,)`; unlearned: whether
     a utility came from unlearning, and not from retraining `(m + 2,)`; value: `(n,)`; operator: the
-    matrix `(n, m + 2)` by which values depend on the utilities.
+    matrix `(n, m + 2)` by which values depend on the utilities; vanishing: as `Unlearner.vanishes`.
     """
 
     coalitions: Coalitions
@@ -52,6 +53,7 @@ class UnlearnedValues:
     unlearned: NDArray[np.bool_]
     value: Floats
     operator: Floats
+    vanishing: bool = True
 
     def drawn(self, seed: int) -> Ints:
         """Rows of the unlearned coalitions in random order: those with more weight in the values
@@ -70,7 +72,8 @@ class UnlearnedValues:
         part = np.flatnonzero(self.unlearned)
         residuals = retrained.utilities - self.utilities[retrained.rows]
         rows = np.searchsorted(part, retrained.rows)
-        return self._process(part).value_errors(rows, residuals, seed)
+        process = self._process(part, vanishing=self.vanishing)
+        return process.value_errors(rows, residuals, seed)
 
     def seed_noise(self, retrained: Retrained, seed: int) -> Floats | None:
         """The same for what another seed of retraining changes; None if that was not tried."""
@@ -83,7 +86,7 @@ class UnlearnedValues:
         rows = np.searchsorted(part, retrained.rows[:count])
         return self._process(part, vanishing=False).value_errors(rows, changes, seed)
 
-    def _process(self, rows: Ints, *, vanishing: bool = True) -> ResidualProcess:
+    def _process(self, rows: Ints, *, vanishing: bool) -> ResidualProcess:
         return ResidualProcess(
             self.coalitions[rows],
             self.shares[rows],
@@ -116,7 +119,12 @@ def compare(
 
 
 def unlearned_values(
-    game: Game, exact: NDArray[np.bool_], plan: Plan, table: Floats, values: Estimate
+    game: Game,
+    unlearner: Unlearner,
+    exact: NDArray[np.bool_],
+    plan: Plan,
+    table: Floats,
+    values: Estimate,
 ) -> UnlearnedValues:
     """Values with what they depend on.
 
@@ -132,6 +140,7 @@ def unlearned_values(
         np.concatenate([[game.partial], ~exact, [False]]),
         values.value,
         linear_map(plan, table, values),
+        unlearner.vanishes,
     )
 
 

@@ -68,13 +68,16 @@ def correct(
     retrained: tuple[Ints, Floats],
     exact: NDArray[np.bool_],
     seed: int,
+    *,
+    vanishing: bool = True,
 ) -> Correction:
     """Learn the residual from the retrained coalitions and add what is expected to all others.
 
     plan: `(m, n)`; shares: share of the training rows that each coalition keeps `(m,)`; unlearned:
     utilities `(m,)`; retrained: indices of retrained coalitions, ascending, and their utilities
     `(k,)`; exact: coalitions whose `unlearned` utility comes from retraining already `(m,)`. One
-    may be both, where its utility is the unlearned one; then it is learnt from too. Raises
+    may be both, where its utility is the unlearned one; then it is learnt from too. vanishing:
+    whether the residual vanishes where nobody is forgotten, as `Unlearner.vanishes` says. Raises
     `InputError` for fewer than four retrained coalitions.
     """
     rows, truth = retrained
@@ -93,7 +96,11 @@ def correct(
     unknown[rows] = True
     part = np.flatnonzero(unknown)
     process = ResidualProcess(
-        plan[part], shares[part], unlearned[part], operator_by_size(plan)[:, part]
+        plan[part],
+        shares[part],
+        unlearned[part],
+        operator_by_size(plan)[:, part],
+        vanishing=vanishing,
     )
     residuals = truth - unlearned[rows]
     found = process.posterior(np.searchsorted(part, rows), residuals, DRAWS, seed)

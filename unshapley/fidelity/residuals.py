@@ -26,6 +26,9 @@ STRUCTURED = (0.0, 0.3, 0.6, 0.9)
 """The hyperparameters: all combinations are weighted by how well they explain the residuals. With
 eight of these, a single best combination would be far too sure of itself."""
 KINDS = ("members", "members_of_size", "utility")
+EXPECTED = [(power, kind) for power in POWERS for kind in ("members", "members_of_size")]
+EXPECTED_TREND, EXPECTED_SHARE = 81.0, 0.6
+"""Hyperparameters before any residual is known, all alike probable."""
 JITTER = 1e-9
 NEGLIGIBLE = 1e-4
 """Probability of hyperparameters below which they are left out of a mean."""
@@ -99,6 +102,24 @@ class ResidualProcess:
             for power, trend, share in product(powers, TRENDS, STRUCTURED)
             for kind in KINDS
         ]
+
+    def prior(self, rows: Ints) -> tuple[Floats, Floats]:
+        """Covariance of the residuals at rows `(k, k)`, and with the errors of the values `(n, k)`,
+        before any is known, in units of the scale: the mean over `EXPECTED`. Of a process that
+        vanishes.
+        """
+        covariance = np.zeros((len(rows), len(rows)))
+        cross = np.zeros((len(self.operator), len(rows)))
+        for power, kind in EXPECTED:
+            noise = (1 - EXPECTED_SHARE) * self.envelopes[power][rows] ** 2
+            covariance[np.diag_indices(len(rows))] += noise
+            cross += self.operator[:, rows] * noise
+            for part, variance in (("trend", EXPECTED_TREND), (kind, EXPECTED_SHARE)):
+                features = self.features(power, part, rows)
+                covariance += variance * features @ features.T
+                cross += variance * self.effects[power, part] @ features.T
+        covariance[np.diag_indices(len(rows))] += JITTER * np.trace(covariance) / len(rows)
+        return covariance / len(EXPECTED), cross / len(EXPECTED)
 
     def features(self, power: float, kind: str, rows: Ints) -> Floats:
         """Features of the residuals at rows `(k, features)`; their mean square sum is 1, weighted

@@ -106,6 +106,10 @@ class AutoUnlearner(Unlearner):
     def holds_curvature(self) -> bool:
         return self.method is not None and METHODS[self.method].holds_curvature
 
+    @property
+    def vanishes(self) -> bool:
+        return self.method is None or METHODS[self.method].vanishes
+
     def candidate(self, pretrained: Pretrained) -> Unlearner:
         """The unlearner of the coalitions that are not retrained."""
         if self.method is None:

@@ -46,6 +46,13 @@ class Unlearner(BaseModel):
         """Whether each coalition's matrix of stored curvature is in memory while it is trained."""
         return False
 
+    @property
+    def vanishes(self) -> bool:
+        """Whether forgetting nobody gives the pretrained model, or nearly so; False where training
+        begins anew. Then what it misses of retraining need not vanish there either.
+        """
+        return True
+
     def __call__(self, pretrained: Pretrained, staying: Tensor) -> State:
         """Tensors that differ from the pretrained model, stacked `(m, …)`.
 

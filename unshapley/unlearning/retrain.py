@@ -128,6 +128,10 @@ class TruncatedRetrainUnlearner(Unlearner):
     steps: int = Field(15, ge=1, description="Adam steps on the retained rows")
     learning_rate: float = Field(0.05, gt=0, description="larger than the recipe's: fewer steps")
 
+    @property
+    def vanishes(self) -> bool:
+        return False
+
     def __call__(self, pretrained: Pretrained, staying: Tensor) -> State:
         start = stack(pretrained.initial, len(staying))
         return train_on_retained(

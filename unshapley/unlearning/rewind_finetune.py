@@ -31,6 +31,10 @@ class RewindFinetuneUnlearner(Unlearner):
     steps: int = Field(15, ge=1, description="Adam steps on the retained rows")
     learning_rate: float = Field(0.02, gt=0)
 
+    @property
+    def vanishes(self) -> bool:
+        return False
+
     def __call__(self, pretrained: Pretrained, staying: Tensor) -> State:
         if pretrained.rewind is None:
             raise InputError(

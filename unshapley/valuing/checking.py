@@ -95,7 +95,7 @@ def _check(execution: Execution, measured: MeasuredPlan) -> RetrainingCheck:
     game, exact = setup.game, measured.exact
     estimate = _estimate(execution, measured, endpoints, correction)
     table = utility_table(measured.measured, endpoints, endpoints.primary, correction)
-    values = unlearned_values(game, exact, plan, table, estimate)
+    values = unlearned_values(game, setup.unlearner, exact, plan, table, estimate)
     retraining = flop_of_coalitions(game, RetrainUnlearner(), values.coalitions)
     measuring = flop_of_coalitions(game, setup.unlearner, plan.coalitions).sum()
     spent = setup.calibration.cost_share * _retraining_all(setup) if setup.calibration else 0.0
@@ -131,6 +131,7 @@ def _by_calibration(
         (found.rows, found.retrained),
         setup.exact[: len(plan)],
         execution.params.calibration.seed,
+        vanishing=setup.unlearner.vanishes,
     )
     helps = found.is_improved_by(correction)
     log.info("correction by calibration: %s", "applied" if helps else "left out, it does not help")
@@ -155,14 +156,20 @@ def _correct(execution: Execution, measured: MeasuredPlan) -> RetrainingCheck:
         learnt = rows[order], np.concatenate([retrained.utilities, found.retrained])[order]
     shares = _shares(setup, plan.coalitions)
     correction = execution.correct(
-        plan.coalitions, shares, unlearned, learnt, itself, settings.seed
+        plan.coalitions,
+        shares,
+        unlearned,
+        learnt,
+        itself,
+        settings.seed,
+        vanishing=setup.unlearner.vanishes,
     )
     of_chosen = np.isin(learnt[0], chosen)
     correction = replace(correction, left_out=correction.left_out[of_chosen])
     endpoints = _with_true_none(execution, measured, settings.seed)
     estimate = _estimate(execution, measured, endpoints, correction)
     table = utility_table(measured.measured, endpoints, endpoints.primary, correction)
-    values = unlearned_values(setup.game, exact, plan, table, estimate)
+    values = unlearned_values(setup.game, setup.unlearner, exact, plan, table, estimate)
     with execution.step("check"):
         fidelity = execution.check(values, retrained, settings.seed, correction)
     return RetrainingCheck(estimate, fidelity, correction, endpoints)

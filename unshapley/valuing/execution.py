@@ -82,6 +82,8 @@ class Execution(Protocol):
         retrained: tuple[Ints, Floats],
         exact: NDArray[np.bool_],
         seed: int,
+        *,
+        vanishing: bool,
     ) -> Correction:
         """As `fidelity.correction.correct`."""
 

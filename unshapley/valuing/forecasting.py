@@ -20,8 +20,8 @@ from unshapley.estimators import SAMPLING, TEST_SET, Estimate, Plan, estimate
 from unshapley.estimators.base import Floats
 from unshapley.estimators.gaussian_process import HELD, GaussianProcessEstimator
 from unshapley.estimators.posterior import posterior
-from unshapley.fidelity.calibration import coalitions_to_retrain
 from unshapley.fidelity.comparison import affordable
+from unshapley.fidelity.design import Unlearned, coalitions_to_retrain
 from unshapley.game.coalitions import Coalitions
 from unshapley.game.work import flop_of_coalitions
 from unshapley.numerics import one_thread
@@ -106,8 +106,9 @@ def _seconds(pilot: Pilot, setup: MeasuringPlan, once: float) -> dict[str, float
     rate = retrained.seconds_per_flop or planned.seconds_per_flop
     calibrating, spent = 0.0, 0.0
     if isinstance(setup.unlearner, AutoUnlearner) and tried.coalitions:
-        exact = setup.exact
-        rows, extra = coalitions_to_retrain(game, plan, exact, retraining, pilot.params.calibration)
+        unlearned = Unlearned(game, plan, setup.exact)
+        extra = coalitions_to_retrain(unlearned, retraining, pilot.params.calibration)
+        rows = np.union1d(extra, unlearned.border)
         spent = float(retraining[extra].sum())
         before = len(pilot.measured.setup.retrained or ())
         calibrating = rate * float(retraining[rows].sum())

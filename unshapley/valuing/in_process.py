@@ -73,8 +73,12 @@ class InProcess:
         retrained: tuple[Ints, Floats],
         exact: NDArray[np.bool_],
         seed: int,
+        *,
+        vanishing: bool,
     ) -> Correction:
-        return correction.correct(plan, shares, unlearned, retrained, exact, seed)
+        return correction.correct(
+            plan, shares, unlearned, retrained, exact, seed, vanishing=vanishing
+        )
 
     def aggregate(
         self, plan: Plan, measured: Measured, endpoints: Measured, correction: Correction | None

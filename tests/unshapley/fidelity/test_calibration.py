@@ -180,7 +180,7 @@ def test_correction_is_taken_where_left_out_coalitions_are_predicted_better():
         return truth(coalitions) + np.array([5.0 * (key == outlier) for key in keys(coalitions)])
 
     for wrong, improved in ((of_a_member, True), (of_one, False)):
-        others = {k.name: lambda c: np.full(len(c), 50.0) for k in CANDIDATES.values()}
+        others = {k.name: lambda c: 50.0 - 99 * (c.sum(1) % 2) for k in CANDIDATES.values()}
         calibration = found(Measuring(instead={**others, "newton": wrong}), coalitions=24)
         assert calibration.unlearner.method == "newton"
         unlearned = wrong(PLAN)

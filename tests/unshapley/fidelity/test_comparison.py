@@ -179,7 +179,8 @@ def test_in_a_partial_game_nobody_staying_was_unlearned_too(inputs):
     plan = make_plan("exact", 2, 2, 0)
     table = np.array([-1.0, -0.6, -0.5, -0.2])
     found = estimators.estimate(plan, table)
-    exact = build_unlearner("newton").exact(partial.pretrained, partial.staying(plan.coalitions))
-    values = unlearned_values(partial, exact.numpy(), plan, table, found)
+    newton = build_unlearner("newton")
+    exact = newton.exact(partial.pretrained, partial.staying(plan.coalitions))
+    values = unlearned_values(partial, newton, exact.numpy(), plan, table, found)
     assert values.unlearned.tolist() == [True, True, True, False]
     assert values.shares[0] > 0.5  # all others stay
