@@ -11,7 +11,7 @@ from prefect.runtime import flow_run
 from flows.preflight import Step, preflight
 from flows.pretrain import pretrain as train
 from flows.runtime.guard import check_allowed
-from flows.runtime.locks import only_run
+from flows.runtime.locks import RUN, only_run
 from flows.runtime.observing.observed import observed
 from flows.runtime.reaping import reap
 from unshapley.config import load_params
@@ -37,7 +37,7 @@ def pretrain(project: Path = Path(), replace: bool = False) -> dict[str, Any]:
     look_in(paths.root)
     params = load_params(paths.params)
     with observed("pretrain", paths.root), only_run(paths):
-        reap(paths, "lock")
+        reap(paths, RUN)
         preflight(paths, params, Step.PRETRAIN)
         record = train(paths, params, replace=replace)
     return {"score": record.score, "steps": record.steps, "quarantined": record.quarantined}

@@ -13,7 +13,7 @@ from flows.audit_steps.revision import Revision, find_revision
 from flows.audit_steps.worktree import work_tree
 from flows.refresh_steps.repository import Repository
 from flows.runtime.booking import booked_device
-from flows.runtime.locks import only_audit
+from flows.runtime.locks import AUDIT, only_audit
 from flows.runtime.observing.observed import observed
 from flows.runtime.reaping import reap
 from flows.runtime.runners import Workers, opened_workers
@@ -89,7 +89,7 @@ def running_audit(
     """
     user = Project(folder.resolve())
     with only_audit(user) as lock:
-        reap(user, "audit.lock")
+        reap(user, AUDIT)
         repo = Repository(user.root, lock)
         found = revision if isinstance(revision, Revision) else find_revision(user, repo, revision)
         log.info("audit of %s, commit %s", found.name, found.commit[:8])

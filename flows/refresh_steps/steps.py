@@ -19,7 +19,7 @@ from flows.refresh_steps.dropfolder import Drop
 from flows.refresh_steps.job import RefreshJob, RefreshOutcome, Value
 from flows.refresh_steps.ownership import own_changes
 from flows.refresh_steps.repository import DEFAULT_SECONDS, CommandError, Repository
-from flows.runtime.locks import only_refresh, only_run
+from flows.runtime.locks import REFRESH, only_refresh, only_run
 from flows.runtime.reaping import reap
 from unshapley.config import load_params
 from unshapley.environment import source_hash
@@ -57,7 +57,7 @@ def refresh_project(
     """
     project = Project(project.root.resolve())
     with only_refresh(project) as lock:
-        reap(project, "refresh.lock")
+        reap(project, REFRESH)
         check_idle(project)
         folder = Drop(drop.resolve()) if drop else None
         job = RefreshJob(project, Repository(project.root, lock, limit), folder, push, value)

@@ -11,11 +11,14 @@ from unshapley.errors import BusyError
 from unshapley.files import unwritable
 from unshapley.project import Project
 
+RUN, REFRESH, AUDIT = LOCKS = ("lock", "refresh.lock", "audit.lock")
+"""Files of a project's folder of results."""
+
 
 @contextmanager
 def only_run(project: Project) -> Iterator[None]:
     """Hold the project's lock; the kernel releases it when the process ends for any reason."""
-    with _locked(project.results.parent / "lock", f"{project.root}: another valuation works here"):
+    with _locked(project.results.parent / RUN, f"{project.root}: another valuation works here"):
         yield
 
 
@@ -27,7 +30,7 @@ def only_refresh(project: Project) -> Iterator[int]:
     descriptor keeps the lock if this process is killed.
     """
     with _locked(
-        project.results.parent / "refresh.lock", f"{project.root}: another refresh works here"
+        project.results.parent / REFRESH, f"{project.root}: another refresh works here"
     ) as lock:
         yield lock
 
@@ -36,7 +39,7 @@ def only_refresh(project: Project) -> Iterator[int]:
 def nobody_else(project: Project) -> Iterator[None]:
     """Hold all locks of the project: no valuation, refresh or audit works in it meanwhile."""
     folder = project.results.parent
-    works = {"refresh.lock": "a refresh", "audit.lock": "an audit", "lock": "a valuation"}
+    works = {REFRESH: "a refresh", AUDIT: "an audit", RUN: "a valuation"}
     with ExitStack() as stack:
         for name, work in works.items():
             stack.enter_context(_locked(folder / name, f"{project.root}: {work} works here"))
@@ -47,7 +50,7 @@ def nobody_else(project: Project) -> Iterator[None]:
 def only_audit(project: Project) -> Iterator[int]:
     """Hold the lock of audits; yield its file descriptor, as `only_refresh` does."""
     with _locked(
-        project.results.parent / "audit.lock", f"{project.root}: another audit works here"
+        project.results.parent / AUDIT, f"{project.root}: another audit works here"
     ) as lock:
         yield lock
 
@@ -57,6 +60,18 @@ def only_server(home: Path) -> Iterator[None]:
     """Hold the lock of a server's home: two servers on one SQLite file lock each other out."""
     with _locked(home / "serve.lock", f"{home}: another `unshapley serve` works here"):
         yield
+
+
+@contextmanager
+def is_free(path: Path) -> Iterator[bool]:
+    """Whether nobody holds this lock; if so, nobody gets it within the block."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(_locked(path, "busy"))
+        except BusyError:
+            yield False
+        else:
+            yield True
 
 
 @contextmanager

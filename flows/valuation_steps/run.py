@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.runtime.booking import booked_device
-from flows.runtime.locks import only_run
+from flows.runtime.locks import RUN, only_run
 from flows.runtime.observing.observed import observed
 from flows.runtime.reaping import reap
 from flows.runtime.runners import Workers, opened_workers
@@ -36,6 +36,6 @@ def running_valuation(folder: Path, params: Params | None) -> Iterator[Valuation
     params = params or load_params(project.params)
     labels = {"project": project.root.name}
     with only_run(project), observed("valuation", project.root):
-        reap(project, "lock")
+        reap(project, RUN)
         with booked_device(params), opened_workers(params) as workers:
             yield ValuationRun(project, params, workers, Tracker(labels, workers.count))
