@@ -32,7 +32,7 @@ def left(process, rows):
 def test_each_takes_away_most_of_the_values_variance(process):
     taken = most_telling(process, NOTHING, EVERY, ALIKE, Budget(6, 6, 0.0), 0)
     assert len(set(taken)) == 6
-    for i, row in enumerate(taken):
+    for i in range(len(taken)):
         best = min(left(process, [*taken[:i], other]) for other in EVERY if other not in taken[:i])
         np.testing.assert_allclose(left(process, taken[: i + 1]), best, rtol=1e-5)
 
