@@ -82,6 +82,18 @@ def test_an_error_that_is_the_same_for_all_of_a_size_is_not_held_against_a_candi
     assert calibration.unlearner.method == "shrink_finetune"
 
 
+def test_of_a_method_that_begins_anew_it_is_not_assumed_that_it_errs_less_where_less_is_forgotten():
+    """The same residuals leave its values less certain."""
+
+    def off(coalitions):
+        return truth(coalitions) - 0.3 * coalitions[:, 2] * (1 - coalitions.mean(axis=1))
+
+    calibration = found(Measuring(instead={"truncated_retrain": off, "finetune": off}))
+    trials = {trial.method: trial for trial in calibration.trials}
+    assert trials["truncated_retrain"].rmse == trials["finetune"].rmse
+    assert trials["truncated_retrain"].error > 1.1 * trials["finetune"].error
+
+
 def test_each_is_retrained_once_and_those_kept_by_all_share_the_cost():
     measuring = Measuring()
     calibration = found(measuring)
