@@ -23,6 +23,7 @@ from unshapley.data.tokenizing import stored
 from unshapley.environment import check_numerics
 from unshapley.errors import InputError
 from unshapley.fidelity.gate import NO_RECIPE, ROWS_ABSENT
+from unshapley.game.statistics_use import check_statistics, statistics_are_read
 from unshapley.game.utilities import build_utilities
 from unshapley.models.building import build
 from unshapley.models.rows import read_set
@@ -139,6 +140,8 @@ def check_model(project: Project, params: Params) -> None:
     if params.valuation.device == "cuda" and not torch.cuda.is_available():
         raise InputError("there is no CUDA device", where="valuation.device", do="set it to cpu")
     record = ModelRecord.load(project.model)
+    if statistics_are_read(params.valuation, record):
+        check_statistics(project, record, unlearner.name)
     if not record.recipe_known and isinstance(unlearner, RetrainUnlearner | HybridUnlearner):
         raise no_recipe(unlearner.name)
     if not record.is_of(params.pretrain):

@@ -15,6 +15,7 @@ from unshapley.config import Params
 from unshapley.data.preparation import check_prepared, prepare, source_hashes
 from unshapley.data.tables import Schema, unit
 from unshapley.errors import InputError
+from unshapley.game.statistics_use import lacking
 from unshapley.models.staleness import changed_rows, check_imported
 from unshapley.models.store import ModelRecord
 from unshapley.project import Project
@@ -88,4 +89,4 @@ def _why_pretrain(project: Project, params: Params) -> str:
         return ""
     if record.recipe != params.pretrain:
         return "section pretrain of params.yaml changed"
-    return next(changed_rows(project, record), "")
+    return next(changed_rows(project, record), "") or lacking(project, params.valuation, record)

@@ -18,6 +18,7 @@ from unshapley.config import Params
 from unshapley.data.sources import table_files
 from unshapley.errors import InputError
 from unshapley.files import read_json, written_whole
+from unshapley.game.statistics_use import lacking
 from unshapley.models.staleness import changed_rows
 from unshapley.models.store import ModelRecord
 from unshapley.project import Project
@@ -161,7 +162,7 @@ def _pretrained(project: Project, params: Params, record: ModelRecord | None) ->
         return "there is no model"
     if record.imported is None and record.recipe != params.pretrain:
         return "section pretrain of params.yaml changed"
-    return next(changed_rows(project, record), "")
+    return next(changed_rows(project, record), "") or lacking(project, params.valuation, record)
 
 
 def _valued(project: Project) -> str:

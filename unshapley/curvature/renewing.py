@@ -77,6 +77,12 @@ def renew(
     folder, checkpoint = project.curvature, record.files[CHECKPOINT]
     stored = CurvatureRecord.load(folder)
     check_checkpoint(folder, stored, checkpoint)
+    if stored.left_out:
+        raise InputError(
+            "pretraining left the statistics out, so that there is no basis to add to",
+            where=folder / "curvature.json",
+            do="run `unshapley curvature` for all providers first",
+        )
     with progress(len(partitions)) as advance:
         if record.text:
             assert stored.basis is not None

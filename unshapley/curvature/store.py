@@ -61,6 +61,11 @@ class CurvatureRecord(BaseModel):
     test: str | None = None
     """of text: hash of the test set whose n-grams were counted"""
 
+    @property
+    def left_out(self) -> bool:
+        """Whether nothing was computed, as no coalition would have read it."""
+        return not self.providers
+
     @staticmethod
     def load(folder: Path) -> CurvatureRecord:
         do = "run `unshapley curvature`, or `dvc checkout`"
@@ -101,6 +106,15 @@ def write_curvature(
     for path in folder.glob("**/*.safetensors"):
         if path not in recorded:
             path.unlink()
+    return record
+
+
+def leave_out(folder: Path, settings: CurvatureSettings, checkpoint: str) -> CurvatureRecord:
+    """Record that the statistics of a model are not computed, and remove those of another."""
+    record = _record_of(folder, settings, checkpoint, [], None, None)
+    record.save(folder)
+    for path in folder.glob("**/*.safetensors"):
+        path.unlink()
     return record
 
 

@@ -196,7 +196,7 @@ def _without_rows(game: Game, auto: AutoUnlearner) -> Calibration | None:
 
 def _where_few(game: Game, auto: AutoUnlearner, plan: Coalitions) -> Calibration | None:
     """Where retraining all of the plan costs no more than calibration and check would."""
-    few = len(game.providers) <= auto.retrain_up_to or len(plan) <= 2 * LEAST
+    few = auto.retrains_few(len(game.providers)) or len(plan) <= 2 * LEAST
     if auto.method is not None or not few:
         return None
     return _decided(auto, 1.0, without_rows(game.pretrained), "so few coalitions are all retrained")

@@ -14,6 +14,7 @@ from unshapley.estimators import make_plan
 from unshapley.fidelity.benchmark import UnlearnerRow, compare_unlearners
 from unshapley.game.game import Game
 from unshapley.game.loading import load_game
+from unshapley.game.statistics_use import check_statistics
 from unshapley.game.utilities import build_utilities
 from unshapley.game.utility import WHERE, Utility
 from unshapley.models.fitting import fit
@@ -111,6 +112,8 @@ def _games(
     """
     providers = tuple(sorted(record.partitions))
     needs, device = [u.needs for u in unlearners if u.needs], params.valuation.device
+    if needs:
+        check_statistics(project, record, next(u.name for u in unlearners if u.needs))
     first = load_game(project, providers, needs[0] if needs else None, device)
     x, y = (tensor.cpu() for tensor in first.pretrained.reference)
     schema = Schema.load(project.schema)

@@ -14,6 +14,7 @@ from unshapley.data.tables import Schema
 from unshapley.errors import InputError
 from unshapley.files import sha256
 from unshapley.game.game import Game
+from unshapley.game.statistics_use import left_out
 from unshapley.game.test_sources import by_source
 from unshapley.game.utilities import UTILITIES, build_utilities, evaluate
 from unshapley.game.utility import Utility
@@ -84,7 +85,7 @@ def load_game(
         initialise=record.initialise(trained),
     )
     statistics: dict[Path, str] = {}
-    if needs in ("curvature", "features"):
+    if needs in ("curvature", "features") and not left_out(project, record):
         pretrained = _with_statistics(project, pretrained, record, providers)
         statistics = files(project.curvature, CurvatureRecord.load(project.curvature))
         statistics[project.curvature / "curvature.json"] = sha256(

@@ -13,22 +13,17 @@ from unshapley.data.tables import TEXT
 from unshapley.errors import InputError
 from unshapley.game.coalitions import Coalitions
 from unshapley.game.game import Game
+from unshapley.game.text_memory import evaluation_bytes, training_bytes
 from unshapley.models.chains import chain_of
-from unshapley.models.training import rows_of_block, trainable
+from unshapley.models.training import trainable
 from unshapley.unlearning import Unlearner
 
-PROBE = 17
-"""Number of rows for counting activations; a prime, so that it differs from layer widths."""
 COPIES = 6
 """Tensors of the size of the weights in training: weights, gradient, 2 of Adam, 2 temporary; one
 more where the best weights are kept."""
 DIRECTIONS = 12
 """Copies of the weights that a natural-gradient step holds: three directions in single and double
 precision, and their sum."""
-TOKEN_BYTES = 4 * 2 * 8
-"""Of a token's two scores: in double precision, resampled, and temporary."""
-LOGITS = 4
-"""Copies of a row's logits: with their softmax, gradient and most probable token."""
 CHOOSING = 12
 """The same while a mask is chosen: gradients in float64, their order, memory for sorting."""
 
@@ -66,36 +61,41 @@ def bytes_per_coalition(game: Game, unlearner: Unlearner, coalitions: Coalitions
     """
     pretrained = game.pretrained
     weights = sum(pretrained.trained[name].nbytes for name in trainable(pretrained.model))
-    activations, at_once = activation_bytes(game), 0
-    training = choosing = stored = 0
-    tested, kept = len(game.test_y), 4 * 8 * max(1, len(game.classes))
-    if game.task == TEXT:  # rows go through the model block by block, and two numbers a token stay
-        kept = TOKEN_BYTES * game.test_y.shape[1]
-        at_once = _block(game)
-        activations += LOGITS * _logit_bytes(game)
-        total = weights + min(tested, at_once) * activations + tested * kept
+    training = choosing = stored = evaluating = activations = 0
+    total, text = weights, game.task == TEXT
+    if text:
+        evaluating = evaluation_bytes(game)
     else:
-        total = weights + tested * (activations + kept)
+        activations = activation_bytes(game)
+        total += len(game.test_y) * (activations + 4 * 8 * max(1, len(game.classes)))
     if unlearner.reads_rows and len(coalitions):
-        total_rows = int(pretrained.counts.sum())
-        share = pretrained.share(game.staying(coalitions))
-        touched = 1 - share if unlearner.retain_free else share
-        rows = total_rows if unlearner.reads_all else round(float(touched.max()) * total_rows)
-        rows = unlearner.rows_of_step(pretrained, rows)
-        if unlearner.retain_free:
-            rows += len(pretrained.reference[1])
-        held = _held(pretrained.model, unlearner) * activations
-        row = game.test_x[0].nbytes + held + 16
-        if game.task == TEXT and rows > at_once:
-            row = game.test_x[0].nbytes + held * at_once // rows + 16
+        rows = _rows_of_step(game, unlearner, coalitions)
+        if text:
+            training = training_bytes(game, unlearner, rows)
+        else:
+            held = _held(pretrained.model, unlearner) * activations
+            training = rows * (game.test_x[0].nbytes + held + 16)
         copies = COPIES + unlearner.masks + (pretrained.recipe.patience is not None)
-        training = rows * row + copies * weights
+        training += copies * weights
         choosing = CHOOSING * weights if unlearner.masks else 0
     if unlearner.needs == "curvature" and pretrained.curvature is not None:
         stored = 3 * pretrained.curvature.hessian[0].nbytes
         if unlearner.holds_curvature:
             training += stored + DIRECTIONS * weights
-    return total + max(training, choosing, stored)  # these happen one after the other
+    if unlearner.needs == "curvature" and pretrained.kronecker is not None:
+        stored = COPIES * weights
+    return total + max(training, choosing, stored, evaluating)  # these happen one after the other
+
+
+def _rows_of_step(game: Game, unlearner: Unlearner, coalitions: Coalitions) -> int:
+    """Most rows that a training step of one coalition of a plan reads."""
+    pretrained = game.pretrained
+    total = int(pretrained.counts.sum())
+    share = pretrained.share(game.staying(coalitions))
+    touched = 1 - share if unlearner.retain_free else share
+    rows = total if unlearner.reads_all else round(float(touched.max()) * total)
+    rows = unlearner.rows_of_step(pretrained, rows)
+    return rows + len(pretrained.reference[1]) if unlearner.retain_free else rows
 
 
 def _held(model: nn.Module, unlearner: Unlearner) -> int:
@@ -106,35 +106,30 @@ def _held(model: nn.Module, unlearner: Unlearner) -> int:
     return 3 if other_loss or chain_of(model) is None else 1
 
 
-def _block(game: Game) -> int:
-    """Rows of text that go through a model at once."""
-    state = {name: tensor[None] for name, tensor in game.pretrained.trained.items()}
-    return rows_of_block(game.pretrained.model, state, game.test_x[None])
-
-
-def _logit_bytes(game: Game) -> int:
-    """Bytes of the logits of a row of text."""
-    with torch.no_grad():
-        return int(game.pretrained.model(game.test_x[:1]).nbytes)
-
-
 def activation_bytes(game: Game) -> int:
-    """Bytes per row that the forward pass saves for the backward pass."""
+    """Bytes per row that the forward pass saves for the backward pass: the second row's."""
+    one, two = (_saved_bytes(game, rows) for rows in (1, 2))
+    return two - one
+
+
+def _saved_bytes(game: Game, rows: int) -> int:
+    """Bytes that the forward pass of so many rows saves for the backward pass, weights included."""
     pretrained = game.pretrained
     model = deepcopy(pretrained.model)
-    x = game.test_x[:PROBE]
-    saved: dict[int, int] = {}
+    saved: dict[int, torch.UntypedStorage] = {}
 
-    def count(tensor: Tensor) -> Tensor:
-        if tensor.dim() and tensor.shape[0] == len(x):
-            saved[tensor.data_ptr()] = tensor.nbytes
-        return tensor
+    def keep(tensor: Tensor) -> Tensor:
+        # the storage, not the tensor: its node would hold what holds its node, for ever
+        storage = tensor.untyped_storage()
+        saved[storage.data_ptr()] = storage
+        return torch.empty(0)
 
     theta = {
         name: tensor.detach().requires_grad_()
         for name, tensor in pretrained.trained.items()
         if name in trainable(model)
     }
-    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+    x = game.test_x[:rows].clone()
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda nothing: nothing):
         functional_call(model, {**pretrained.trained, **theta}, (x,))
-    return sum(saved.values()) // len(x)
+    return sum(storage.nbytes() for storage in saved.values())

@@ -7,17 +7,19 @@ from collections.abc import Mapping, Sequence
 
 from unshapley.config import Params, PretrainSettings
 from unshapley.curvature.renewing import write_statistics
+from unshapley.curvature.store import leave_out
 from unshapley.data.tables import TEXT, Schema
 from unshapley.errors import InputError
 from unshapley.files import sha256
 from unshapley.game.game import Game
+from unshapley.game.statistics_use import statistics_are_read
 from unshapley.game.utilities import evaluate, scores_of
 from unshapley.models.building import source_of_architecture
 from unshapley.models.convergence import convergence_of
 from unshapley.models.fitting import fit
 from unshapley.models.pretrained import Pretrained
 from unshapley.models.rows import Rows, read_rows, read_set
-from unshapley.models.store import ModelRecord, save_files
+from unshapley.models.store import CHECKPOINT, ModelRecord, save_files
 from unshapley.numerics import deterministic
 from unshapley.progress import Phases, silent_phases
 from unshapley.project import Project
@@ -56,7 +58,12 @@ def write_statistics_of(
     test: Rows,
     phases: Phases,
 ) -> None:
-    """Write data/curvature of a model that is recorded; partitions: rows by provider."""
+    """Write data/curvature of a model that is recorded; partitions: rows by provider. Where no
+    coalition would read it, only that is recorded.
+    """
+    if not statistics_are_read(params.valuation, record):
+        leave_out(project.curvature, params.curvature, record.files[CHECKPOINT])
+        return
     write_statistics(
         project,
         params.curvature,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -37,7 +37,7 @@ class CausalModel(nn.Module):
     def __init__(self, inner: nn.Module, vocabulary: int) -> None:
         super().__init__()
         self.inner, self.vocabulary = inner, vocabulary
-        self._base = _frozen_as_buffers(inner)
+        _frozen_as_buffers(inner)
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.inner(input_ids=x.long(), use_cache=False).logits
@@ -57,8 +57,22 @@ class CausalModel(nn.Module):
                 left.pop(source, None)
         return {**left, **out}
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Convert what has two names once: torch would make two tensors of it."""
+        made: dict[int, tuple[Tensor, Tensor]] = {}
+
+        def once(tensor: Tensor) -> Tensor:
+            if id(tensor) not in made:  # which is kept, or another could get its number
+                made[id(tensor)] = tensor, fn(tensor)
+            return made[id(tensor)][1]
+
+        converted: Self = super()._apply(once, recurse)  # type: ignore[no-untyped-call]
+        return converted
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        memo.update({id(tensor): tensor for tensor in self._base})
+        state = {id(tensor) for tensor in self.state_dict(keep_vars=True).values()}
+        base = [tensor for tensor in self.buffers() if id(tensor) not in state]
+        memo.update({id(tensor): tensor for tensor in base})
         copy = type(self).__new__(type(self))
         memo[id(self)] = copy
         copy.__dict__.update(deepcopy(self.__dict__, memo))
@@ -196,23 +210,20 @@ def _check_sizes(path: Path, config: Any, context: int, vocabulary: int) -> None
         )
 
 
-def _frozen_as_buffers(module: nn.Module) -> list[Tensor]:
-    """Make parameters that are not trained buffers outside of the state; what they are."""
-    frozen, made = [], dict[int, Tensor]()
+def _frozen_as_buffers(module: nn.Module) -> None:
+    """Make parameters that are not trained, and all buffers, buffers outside of the state."""
+    made = dict[int, Tensor]()
     for owner in module.modules():
         for name, parameter in list(owner.named_parameters(recurse=False)):
             if parameter.requires_grad:
                 continue
-            tensor = made.setdefault(id(parameter), parameter.detach())
             delattr(owner, name)
+            tensor = made.setdefault(id(parameter), parameter.detach())
             owner.register_buffer(name, tensor, persistent=False)
-            frozen.append(tensor)
     for owner in module.modules():  # tables of positions and the like
         for name, buffer in list(owner.named_buffers(recurse=False)):
             if name not in owner._non_persistent_buffers_set:
                 owner.register_buffer(name, buffer, persistent=False)
-            frozen.append(buffer)
-    return frozen
 
 
 def _untie(model: Any) -> None:

@@ -117,8 +117,9 @@ def _training_loss(model: nn.Module, start: State, batches: Batches, seed: int) 
         for i in range(0, x.shape[1], block):
             rows = slice(i, i + block)
             set_noise(model, (seed, step, i // block))
-            outputs = batched_outputs(model, theta, shared, x[:, rows], 0)
-            yield (share[:, rows] * row_loss(outputs, y[:, rows])).sum()
+            # no name for the outputs: they would stay while the next block is computed
+            losses = row_loss(batched_outputs(model, theta, shared, x[:, rows], 0), y[:, rows])
+            yield (share[:, rows] * losses).sum()
 
     return objective
 

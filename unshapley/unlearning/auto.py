@@ -95,6 +95,13 @@ class AutoUnlearner(Unlearner):
         """Whether every coalition is retrained, so that `method` is not used."""
         return (self.retrain_below or 0.0) >= 1
 
+    def retrains_few(self, providers: int) -> bool:
+        """Whether a game of so many providers is small enough to retrain every coalition of it."""
+        return self.method is None and providers <= self.retrain_up_to
+
+    def reads_statistics(self, providers: int) -> bool:
+        return not (self.retrains_all or self.retrains_few(providers))
+
     @field_validator("method")
     @classmethod
     def _check_method(cls, method: str | None) -> str | None:

@@ -53,6 +53,12 @@ class Unlearner(BaseModel):
         """
         return True
 
+    def reads_statistics(self, providers: int) -> bool:
+        """Whether coalitions of so many providers, all of whose rows are there, are unlearned by
+        stored statistics; not so where all of them are retrained.
+        """
+        return self.needs is not None
+
     def __call__(self, pretrained: Pretrained, staying: Tensor) -> State:
         """Tensors that differ from the pretrained model, stacked `(m, …)`.
 

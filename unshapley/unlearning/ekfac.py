@@ -74,6 +74,6 @@ def statistics_of(pretrained: Pretrained, unlearner: str) -> KroneckerStatistics
             f"{unlearner} needs statistics of text, and the model has none",
             where="valuation.unlearner",
             expected="a language model, with the statistics that `unshapley pretrain` stores",
-            do="set valuation.unlearner to auto or newton",
+            do="run `unshapley curvature`, or set valuation.unlearner to retrain",
         )
     return pretrained.kronecker

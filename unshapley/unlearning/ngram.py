@@ -99,6 +99,6 @@ def _known(pretrained: Pretrained, unlearner: str) -> tuple[Tensor, tuple[Tensor
             f"{unlearner} needs counts of n-grams, and the model has none",
             where="valuation.unlearner",
             expected="a language model, with the statistics that `unshapley pretrain` stores",
-            do="set valuation.unlearner to auto or newton",
+            do="run `unshapley curvature`, or set valuation.unlearner to retrain",
         )
     return pretrained.ngrams, pretrained.test

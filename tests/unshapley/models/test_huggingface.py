@@ -1,4 +1,5 @@
 import json
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -50,6 +51,19 @@ def test_it_answers_as_transformers_does_and_only_adapters_are_of_its_state(fold
     assert is_batchable(model)
     assert all("lora" in name for name in model.state_dict())
     assert {*model.state_dict()} == {name for name, _ in model.named_parameters()}
+
+
+def test_copies_share_the_base_in_double_precision_too(folder):
+    double = deepcopy(made(folder, adapters=2)).double()
+    base = {tensor.data_ptr() for tensor in double.buffers()}
+    assert base == {tensor.data_ptr() for tensor in deepcopy(double).buffers()}
+    named = dict(double.named_buffers(remove_duplicate=False))
+    head, tokens = (
+        next(tensor for name, tensor in named.items() if part in name)
+        for part in ("lm_head.weight", "embed_tokens.weight")
+    )
+    assert head.dtype == torch.float64
+    assert head is tokens  # tied ones stay so
 
 
 def test_without_adapters_all_of_it_is_trained(folder, caplog):
