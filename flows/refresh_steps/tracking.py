@@ -30,6 +30,8 @@ GIT_LEAVES = (
     "__pycache__/", ".prefect/", ".unshapley/", "data/untrusted/", "data/valuation/run.json",
     "data/.staged-*", "data/audit/", "data/fidelity/", "data/curves/",
 )  # fmt: skip
+STATISTICS_OF_TEXT = ["valuation.options", "valuation.targets", "valuation.unlearner"]
+"""By which pretraining leaves the statistics of a language model out, or not."""
 DVC_LEAVES = ("__pycache__", "data/raw/.*")
 
 
@@ -60,7 +62,7 @@ def track(project: Project, params: Params, repo: Repository) -> Tracked:
     _append(project.root / ".dvcignore", DVC_LEAVES)
     record = _model(project)
     imported = record is not None and record.imported is not None
-    content = _write_stages(project, without_pretrain=imported)
+    content = _write_stages(project, params, without_pretrain=imported)
     done = Tracked(stages=list(content))
     for path in (Path(name) for name in cached_outputs(content)):
         _append(project.root / path.parent / ".gitignore", (f"/{path.name}",))
@@ -111,10 +113,12 @@ def _model(project: Project) -> ModelRecord | None:
     return ModelRecord.load(project.model) if there else None
 
 
-def stages() -> dict[str, Any]:
-    """The stages of a project, by name."""
-    text = files("flows.refresh_steps").joinpath("stages.yaml").read_text(encoding="utf-8")
-    content: dict[str, Any] = yaml.safe_load(text)["stages"]
+def stages(*, text: bool = False) -> dict[str, Any]:
+    """The stages of a project, by name; text: of a language model."""
+    written = files("flows.refresh_steps").joinpath("stages.yaml").read_text(encoding="utf-8")
+    content: dict[str, Any] = yaml.safe_load(written)["stages"]
+    if text:
+        content["pretrain"]["params"] += STATISTICS_OF_TEXT
     return content
 
 
@@ -127,8 +131,8 @@ def cached_outputs(content: Mapping[str, Any]) -> Iterator[str]:
                 yield path
 
 
-def _write_stages(project: Project, *, without_pretrain: bool) -> dict[str, Any]:
-    content = stages()
+def _write_stages(project: Project, params: Params, *, without_pretrain: bool) -> dict[str, Any]:
+    content = stages(text=params.prepare.task == "language-model")
     if without_pretrain:
         del content["pretrain"]
     with written_whole(project.root / "dvc.yaml") as part:

@@ -27,6 +27,14 @@ def test_its_stages_are_those_of_this_repository():
     assert tracking.stages() == stages()["stages"]
 
 
+def test_only_of_text_does_pretraining_depend_on_the_unlearner():
+    """It is by it that statistics of a language model are left out or not."""
+    of_text, of_tables = (tracking.stages(text=t)["pretrain"]["params"] for t in (True, False))
+    assert set(of_text) - set(of_tables) == {
+        "valuation.options", "valuation.targets", "valuation.unlearner",
+    }  # fmt: skip
+
+
 @pytest.mark.drill
 def test_what_is_up_to_date_is_taken_over_and_a_refresh_has_nothing_to_do(published, monkeypatch):
     for name, text in NAMED.items():
