@@ -9,12 +9,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flows.runtime.addresses import check_server
 from flows.runtime.locks import only_server
 from flows.runtime.projects import Registered, Registry, check_drop_folder, check_project
 from flows.runtime.server import PATIENCE, SERVED, named_url
 from flows.runtime.settings import names_server
-from flows.serving.addresses import check_server
 from flows.serving.pools import template_of
+from flows.serving.schedules import check_cron
 from flows.serving.server_parts import check_server_parts, server_parts
 from flows.serving.settings import (
     PREFECT,
@@ -119,6 +120,8 @@ def _check(projects: Sequence[Registered]) -> None:
         check_project(project.folder)
         if project.drop:
             check_drop_folder(project.drop)
+        if project.schedule:
+            check_cron(project.schedule, f"the schedule of {project.name}")
 
 
 def _deployments(projects: Sequence[Registered]) -> list[Deployment]:
