@@ -143,11 +143,10 @@ def _put(
     from flows.serving.deploying import deploy, make_pool, withdraw
     from flows.serving.interrupted import resume, skip_missed
 
-    make_pool(
-        client,
-        settings.pool,
-        template_of(settings.pool, settings.image, projects, settings.template),
+    template = template_of(
+        settings.pool, settings.image, projects, settings.template, guarded=settings.team
     )
+    make_pool(client, settings.pool, template)
     removed = withdraw(client, projects) if own else []
     schedules = {}
     for deployment in deployments:
