@@ -1,8 +1,10 @@
-"""What orchestration costs: over a bare loop by runner, and on a server by chunk and by run.
+"""What orchestration costs: over a bare loop by runner, and on a server by chunk and by run; and
+what the process that drives a run takes of memory.
 
     python benchmarks/orchestration.py --overhead --runners threads,dask --coalitions 100,1000
     python benchmarks/orchestration.py --chunks 10000 --databases postgres,sqlite
     python benchmarks/orchestration.py --runs 20 --databases postgres
+    python benchmarks/orchestration.py --memory 100000
 
 Prints tables and is no test. Seconds of processors count more than those of the clock where the
 machine does other things too.
@@ -21,6 +23,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from flows.runtime.settings import configure
 
@@ -33,6 +36,7 @@ import psutil  # noqa: E402
 from prefect import flow  # noqa: E402
 from prefect_servers import PrefectServer, serving  # noqa: E402
 
+from flows.runtime.memory import peak_mb, resident_mb  # noqa: E402
 from flows.runtime.runners import opened_workers  # noqa: E402
 from flows.runtime.tracking import Tracker  # noqa: E402
 from flows.valuation import valuation  # noqa: E402
@@ -43,6 +47,8 @@ from flows.valuation_steps.validating import ValidatedTables  # noqa: E402
 from tasks.worker import WORKER, load_here, measure_chunk, own_code_of  # noqa: E402
 from unshapley.config import Params, load_params  # noqa: E402
 from unshapley.game.coalitions import batches_by_size  # noqa: E402
+from unshapley.game.measuring import packed  # noqa: E402
+from unshapley.game.utility import RESAMPLES  # noqa: E402
 from unshapley.project import Project  # noqa: E402
 from unshapley.unlearning import build_unlearner  # noqa: E402
 from unshapley.valuing.execution import PLANNED, Series  # noqa: E402
@@ -153,6 +159,44 @@ def many_chunks(count: int, server: PrefectServer, project: Project) -> dict[str
     }  # fmt: skip
 
 
+class Idle:
+    """An engine that gives what chunks give, and computes nothing of it."""
+
+    def call(self, _: object, *arguments: Any) -> tuple[dict[str, object], dict[str, float]]:
+        source, _, coalitions, *_ = arguments
+        share = coalitions.mean(axis=1)
+        samples = np.repeat(share[:, None], RESAMPLES, axis=1)
+        content = {"utilities": dict.fromkeys(source.utilities, share.tolist())}
+        return {**content, "resampled": packed(samples)}, {"unlearn": 0.0, "evaluate": 0.0}
+
+
+def memory(coalitions: int, project: Project) -> dict[str, float]:
+    """What this process holds before a plan is measured, at most, and afterwards, with its result,
+    in MiB; the server is another process.
+    """
+    params = load_params(project.params)
+    row: dict[str, float] = {}
+
+    @flow(name="orchestration")
+    def measured() -> None:
+        with opened_workers(params) as workers:
+            idle = replace(workers, engine=Idle())
+            run = ValuationRun(project, params, idle, Tracker(workers=workers.count))
+            unlearner = build_unlearner("newton")
+            source = name_source(run, TABLES, unlearner.needs)
+            setup = plan_coalitions(WORKER.load(source), unlearner, params.valuation)
+            plan = np.random.default_rng(0).random((coalitions, len(source.players))) < 0.5
+            row["chunk"], row["before MiB"] = setup.chunk_size, resident_mb()
+            begin = time.perf_counter()
+            done = InTasks(run, source).measure(setup, plan, Series(PLANNED, "memory", 0))
+            row["s"] = time.perf_counter() - begin
+            row["peak MiB"], row["after MiB"] = peak_mb(), resident_mb()
+            row["sum"] = float(np.sum(done.primary_utilities))
+
+    measured()
+    return row
+
+
 def _value(root: Path) -> None:
     valuation(project=root)
 
@@ -191,7 +235,13 @@ def main() -> None:
     parser.add_argument("--chunks", type=int)
     parser.add_argument("--runs", type=int)
     parser.add_argument("--databases", default="postgres,sqlite")
+    parser.add_argument("--memory", type=int, help="coalitions of a plan")
     chosen = parser.parse_args()
+    if chosen.memory:
+        with serving("sqlite", HOME):
+            row = memory(chosen.memory, digits(HOME / "digits"))
+            show(f"{chosen.memory} coalitions", {k: round(v, 1) for k, v in row.items()})
+        return
     if chosen.overhead:
         project = digits(HOME / "digits")
         with serving("sqlite", HOME):

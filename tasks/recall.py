@@ -78,7 +78,7 @@ def _by_coalition(
     content: dict[str, Any], rows: Mapping[str, str], utilities: Sequence[str]
 ) -> Iterator[tuple[bytes, CachedUtility]]:
     count = len(content["forgotten"])
-    samples = unpacked(content["resampled"], count) or [[]] * count
+    samples = unpacked(content["resampled"], count)
     columns = {
         column: values
         for name in utilities

@@ -27,9 +27,10 @@ def derive_again(run: AuditRun, opened: OpenedRecord, measured: Remeasured) -> N
         if learnt is not None and estimate.operator is not None:
             errors[CORRECTION] = with_correction(learnt.correction, estimate).errors[CORRECTION]
     samples = measured.measured.resampled
-    if len(measured.rows) == len(recorded.coalitions) and samples and estimate.operator is not None:
+    complete = len(measured.rows) == len(recorded.coalitions) and samples.size
+    if complete and estimate.operator is not None:
         none, full = measured.endpoints.resampled
-        resampled = np.array([none, *samples, full])
+        resampled = np.vstack([none, samples, full])
         errors[TEST_SET] = with_test_noise(estimate, resampled).errors[TEST_SET]
     with run.tracker.step("derive"):
         try:

@@ -78,7 +78,7 @@ def alerts(
 def _check_server() -> None:
     from pathlib import Path
 
-    from flows.runtime.server import answers, named_url
+    from flows.runtime.server import check_named_server
     from flows.runtime.settings import names_server
 
     start(Path())
@@ -89,8 +89,7 @@ def _check_server() -> None:
             expected="the address of a server that stays up, such as http://127.0.0.1:4200/api",
             do="start one (docs/deployment.md), and name it",
         )
-    if not answers(named_url()):
-        raise InputError("no server answers", where=named_url(), do="start it, or correct it")
+    check_named_server()
 
 
 def _receiver(

@@ -53,7 +53,9 @@ def refresh(
     start(project, verbose=verbose)
     from flows.refresh_steps.job import refusal
     from flows.refresh_steps.steps import refresh_project
+    from flows.runtime.server import check_named_server
 
+    check_named_server()  # else told after the stages before the valuation, which may take hours
     outcome = refresh_project(Project(project), _value, drop=drop, push=push, limit=limit * 60)
     if as_json:
         print_json(outcome.summary())

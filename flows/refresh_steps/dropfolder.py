@@ -38,7 +38,7 @@ from unshapley.project import Project
 
 @dataclass
 class Drop:
-    """A drop folder; refused: reason by name of the file that was not taken."""
+    """A drop folder; refused: reason by name of the file that stays in it."""
 
     folder: Path
     refused: dict[str, str] = field(default_factory=dict)
@@ -94,7 +94,10 @@ def clear(project: Project, repo: Repository, drop: Drop) -> None:
     """Delete the files from the folder that the current commit contains."""
     for file in _files_in_raw(project, drop):
         if committed_md5(repo, project.raw / file.name) == md5(file):
-            file.unlink()
+            try:
+                file.unlink()
+            except OSError as error:  # of another user, in a folder with the sticky bit
+                drop.refuse(file, f"is valued, and this user may not remove it: {error.strerror}")
 
 
 def _files_in_raw(project: Project, drop: Drop) -> list[Path]:
@@ -140,7 +143,7 @@ def _copies(drop: Drop, folder: Path) -> list[Path]:
         try:
             copies.append(Path(shutil.copyfile(file, folder / file.name)))
         except OSError as error:
-            drop.refuse(file, str(error))
+            drop.refuse(file, f"cannot be read: {error.strerror}")
     return copies
 
 

@@ -68,12 +68,12 @@ class RefreshJob:
 
 
 def refusal(outcome: RefreshOutcome) -> InputError:
-    """The error with the reasons why files stayed in the drop folder."""
+    """The error with the reasons why files stay in the drop folder."""
     rest = "nothing else changed"
     if outcome.changed:
         rest = f"everything else is valued in {outcome.tag}"
     return InputError(
-        f"{len(outcome.refused)} files of the drop folder were not taken\n"
+        f"{len(outcome.refused)} files stay in the drop folder\n"
         + "\n".join(f"  {name}: {reason}" for name, reason in outcome.refused.items()),
         do=f"correct or remove them; {rest}",
     )

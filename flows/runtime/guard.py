@@ -6,18 +6,20 @@ those that were registered, nor to code and addresses that the project's params.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from flows.runtime.projects import Registered, Registry
+from flows.runtime.projects import Registered, Registry, parse_projects
 from unshapley.config import Params, load_params
 from unshapley.errors import InputError
 from unshapley.extensions import is_import_path
 
 GUARD = "UNSHAPLEY_PROJECTS"
-"""Environment variable of a worker: the file of registered projects. Unset: nothing is refused."""
+"""Environment variable of a run: the file of registered projects or, in a container that has none,
+its content. Unset: nothing is refused."""
 FIXED = ("fetch", "signing", "prepare", "pretrain")
 """Sections that name code, files, keys and addresses: params.yaml says them, and no form."""
 FIXED_OF_RUN = ("address", "cluster")
@@ -38,7 +40,7 @@ def check_allowed(
     registry = os.environ.get(GUARD)
     if not registry:
         return
-    registered = _registered(Registry(Path(registry)), project)
+    registered = _registered(_projects(registry), project)
     if drop is not None and (registered.drop is None or drop.resolve() != registered.drop):
         raise InputError(
             "is not the drop folder that was registered for this project", where=drop, do=DO
@@ -49,8 +51,14 @@ def check_allowed(
         _check_params(params, load_params(registered.folder / "params.yaml"))
 
 
-def _registered(registry: Registry, project: Path) -> Registered:
-    for known in registry.projects():
+def _projects(registry: str) -> list[Registered]:
+    if registry.startswith("{"):
+        return parse_projects(json.loads(registry), GUARD)
+    return Registry(Path(registry)).projects()
+
+
+def _registered(projects: list[Registered], project: Path) -> Registered:
+    for known in projects:
         if known.folder == project.resolve():
             return known
     raise InputError("is not a registered project", where=project, do=DO)

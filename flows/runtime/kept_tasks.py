@@ -4,62 +4,88 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.futures import as_completed
-from prefect.task_runners import TaskRunner
+from prefect.futures import PrefectFuture
 from prefect.utilities.annotations import quote
 
 from flows.runtime.progress import progress_bar
+from flows.runtime.runners import Workers
 from tasks.keeping import kept
 from unshapley.config import RunSettings
 from unshapley.files import is_sealed
 
 log = logging.getLogger("unshapley.run")
 
-Calls = Mapping[int, Mapping[str, Any]]
-"""Arguments of each call, by number; the argument `key` names its result."""
-Done = Callable[[dict[str, Any], bool], None]
-"""Called with every result, and whether it was stored before."""
+Call = Callable[[int], Mapping[str, Any]]
+"""Arguments of a call, by its number; the argument `key` names its result."""
+Take = Callable[[int, dict[str, Any], bool], None]
+"""Called with the number of a call, its result, and whether that was stored before."""
 
+AHEAD = 2
+"""Tasks that are submitted for each that can run, so that no worker waits for the next one."""
 BETWEEN_UPDATES = 2.0
 """Seconds between two updates of the progress artifact: each takes 0.07 s of the run."""
 
 
 def run_kept(
-    task: Any,
-    calls: Calls,
-    results: Path,
-    settings: RunSettings,
-    runner: TaskRunner[Any],
-    done: Done,
-) -> dict[int, dict[str, Any]]:
-    """Run a task for every call; a damaged stored result is computed again."""
+    task: Any, count: int, call: Call, results: Path, settings: RunSettings, workers: Workers,
+    take: Take,
+) -> None:  # fmt: skip
+    """Run a task for calls 0 … count − 1, and hand over each result as soon as it is there; a
+    damaged stored result is computed again.
 
-    def run_all(pending: Calls, *, refresh: bool) -> dict[int, dict[str, Any]]:
+    Arguments are made when a worker is soon to have time for them, and no result is held here, so
+    that memory does not grow with the number of calls.
+    """
+
+    def run_all(numbers: Iterable[int], *, refresh: bool) -> list[int]:
+        """Returns the numbers of damaged results."""
         configured = kept(task, results, settings, refresh=refresh)
-        # quoted, or Prefect would look for futures in every element of every argument, three times
-        quoted = {i: {name: quote(a) for name, a in call.items()} for i, call in pending.items()}
-        futures = {runner.submit(configured, call): i for i, call in quoted.items()}
-        intact: dict[int, dict[str, Any]] = {}
-        for future in as_completed(list(futures)):
-            result, stored = future.result(), future.state.name == "Cached"
-            if not stored or is_sealed(result):  # only what was read can be damaged
-                intact[futures[future]] = result
-                done(result, stored)
-        return intact
 
-    by_call = run_all(calls, refresh=False)
-    damaged = {i: call for i, call in calls.items() if i not in by_call}
-    if damaged:
+        def submit(number: int) -> PrefectFuture[Any]:
+            # quoted, or Prefect would look for futures in every element of every argument, thrice
+            quoted = {name: quote(a) for name, a in call(number).items()}
+            future: PrefectFuture[Any] = workers.runner.submit(configured, quoted)
+            return future
+
+        damaged = []
+        for number, future in _as_they_end(numbers, submit, AHEAD * workers.tasks):
+            result, stored = future.result(), future.state.name == "Cached"
+            if stored and not is_sealed(result):  # only what was read can be damaged
+                damaged.append(number)
+            else:
+                take(number, result, stored)
+        return sorted(damaged)
+
+    if damaged := run_all(range(count), refresh=False):
         log.warning("%d kept results were damaged and are computed again", len(damaged))
-        by_call |= run_all(damaged, refresh=True)
-    return by_call
+        run_all(damaged, refresh=True)
+
+
+def _as_they_end(
+    numbers: Iterable[int], submit: Callable[[int], PrefectFuture[Any]], most: int
+) -> Iterator[tuple[int, PrefectFuture[Any]]]:
+    """Futures in the order in which they end, with their numbers; at most so many at a time."""
+    ended: SimpleQueue[PrefectFuture[Any]] = SimpleQueue()
+    pending: dict[UUID, int] = {}
+    left = iter(numbers)
+    while True:
+        for number in islice(left, most - len(pending)):
+            future = submit(number)
+            pending[future.task_run_id] = number
+            future.add_done_callback(ended.put)
+        if not pending:
+            return
+        future = ended.get()
+        yield pending.pop(future.task_run_id), future
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,15 +44,7 @@ class Registry:
         if not self.path.is_file():
             return []
         content = read_json(self.path, do="remove it, and add the projects again")
-        try:
-            found = [_registered(entry) for entry in content["projects"]]
-        except (TypeError, KeyError, AttributeError):
-            raise InputError(
-                "is no list of projects",
-                where=self.path,
-                do="remove it, and `unshapley projects add` them again",
-            ) from None
-        return sorted(found, key=lambda project: project.name)
+        return parse_projects(content, self.path)
 
     def add(self, new: Registered) -> None:
         """Add a project, or change the one in that folder; `InputError` where it cannot be."""
@@ -99,16 +92,34 @@ class Registry:
         self.add(replace(project, schedule=schedule))
 
     def _write(self, projects: list[Registered]) -> None:
-        entries = [
-            {
-                "name": p.name,
-                "folder": str(p.folder),
-                "drop": str(p.drop) if p.drop else None,
-                "schedule": p.schedule,
-            }
-            for p in projects
-        ]
-        write_json(self.path, {"projects": entries})
+        write_json(self.path, as_content(projects))
+
+
+def as_content(projects: Iterable[Registered]) -> dict[str, Any]:
+    """What `parse_projects` reads."""
+    entries = [
+        {
+            "name": p.name,
+            "folder": str(p.folder),
+            "drop": str(p.drop) if p.drop else None,
+            "schedule": p.schedule,
+        }
+        for p in projects
+    ]
+    return {"projects": entries}
+
+
+def parse_projects(content: Any, where: object) -> list[Registered]:
+    """Projects by name; `InputError` for what is no list of them. where: in its message."""
+    try:
+        found = [_registered(entry) for entry in content["projects"]]
+    except (TypeError, KeyError, AttributeError):
+        raise InputError(
+            "is no list of projects",
+            where=where,
+            do="remove it, and `unshapley projects add` them again",
+        ) from None
+    return sorted(found, key=lambda project: project.name)
 
 
 def check_project(folder: Path) -> None:

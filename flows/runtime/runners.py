@@ -21,11 +21,14 @@ from unshapley.numerics import reserve_buffers
 
 @dataclass(frozen=True)
 class Workers:
-    """runner: of Prefect's tasks; engine: carries out their work; count: how many at a time."""
+    """runner: of Prefect's tasks; engine: carries out their work; count: how many at a time;
+    tasks: how many of Prefect's, some of which may wait for a cluster.
+    """
 
     runner: TaskRunner[Any]
     engine: Engine
     count: int
+    tasks: int
 
 
 @contextmanager
@@ -40,15 +43,16 @@ def opened_workers(params: Params) -> Iterator[Workers]:
     run = params.run
     if run.runner not in CLUSTERS:
         with make_runner(run) as runner:
-            yield Workers(runner, Here(), run.workers)
+            yield Workers(runner, Here(), run.workers, run.workers)
         return
     reserve_buffers()
     device, numerics = params.valuation.device, params.valuation.numerics
     with opened_cluster(run, device) as engine:
         engine.everywhere(check_likeness, Likeness.of_this_process(numerics, device), device)
-        tasks: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=_waiting(engine))
-        with tasks as runner:
-            yield Workers(runner, engine, engine.count())
+        tasks = _waiting(engine)
+        threads: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=tasks)
+        with threads as runner:
+            yield Workers(runner, engine, engine.count(), tasks)
 
 
 def _waiting(engine: ClusterEngine) -> int:

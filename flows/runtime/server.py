@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from flows.runtime.addresses import check_server
 from flows.runtime.settings import names_server, send_no_heartbeats
 from flows.runtime.stopping import end
 from unshapley.errors import UnshapleyError
@@ -43,9 +44,11 @@ def embedded_server() -> Iterator[EmbeddedServer]:
     """A server of our own, unless the user names one; wait for it before a flow runs.
 
     To be entered before Prefect is imported. It ends with this process, when Prefect has delivered
-    its last events: those of a flow that failed too, for which Prefect would wait in vain.
+    its last events: those of a flow that failed too, for which Prefect would wait in vain. Raises
+    `InputError` where the server that the user names is of no use.
     """
     server = EmbeddedServer()
+    check_named_server()
     if not names_server():
         url = served(Path(os.environ["PREFECT_HOME"]))
         if url:  # two servers on one SQLite file would lock each other out
@@ -142,6 +145,12 @@ def answers(url: str) -> bool:
             return bool(reply.status == 200)
     except (OSError, ValueError):  # ValueError: no address
         return False
+
+
+def check_named_server() -> None:
+    """Raise `InputError` where the user names a server that `check_server` refuses."""
+    if names_server() and (url := named_url()):
+        check_server(url)
 
 
 def named_url() -> str:

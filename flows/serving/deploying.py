@@ -56,7 +56,7 @@ def deploy(
     """
     before = _stored(client, deployment.full_name)
     schedule, others = _schedules(before, deployment.schedule, switch_on=switch_on)
-    parameters, problem = _parameters(before, deployment)
+    parameters, problem = _parameters(before, deployment, others)
     made = client.create_deployment(
         flow_id=client.create_flow_from_name(deployment.flow),
         name=deployment.name,
@@ -77,12 +77,17 @@ def deploy(
     )
     if deployment.trigger:
         _automate(client, deployment.trigger, made)
-    if not problem:
-        return schedule, []
-    return schedule, [
-        f"{deployment.full_name}: stored parameters of another version: {problem}\n"
-        "  do: correct them in the UI, or delete the deployment, which is then made anew"
+    problems = [
+        f"{deployment.full_name}: its flow no longer has the parameter {name}, which is dropped"
+        for name in (before.parameters if before else {})
+        if name not in deployment.form["properties"]
     ]
+    if problem:
+        problems.append(
+            f"{deployment.full_name}: stored parameters of another version: {problem}\n"
+            "  do: correct them in the UI, or delete the deployment, which is then made anew"
+        )
+    return schedule, problems
 
 
 def withdraw(client: SyncPrefectClient, projects: Sequence[Registered]) -> list[str]:
@@ -127,21 +132,36 @@ def _as_created(schedule: Schedule) -> DeploymentScheduleCreate:
 
 
 def _parameters(
-    before: DeploymentResponse | None, deployment: Deployment
+    before: DeploymentResponse | None,
+    deployment: Deployment,
+    others: Sequence[DeploymentScheduleCreate],
 ) -> tuple[dict[str, Any], str]:
-    """What users set at the server is kept, and why it no longer fits, if it does not."""
+    """What users set at the server is kept, and why it no longer fits, if it does not; others:
+    schedules of users, with parameters of their own.
+    """
     stored = dict(before.parameters) if before else {}
-    kept = {k: v for k, v in stored.items() if k in deployment.form["properties"]}
     fixed = {k: v for k, v in deployment.parameters.items() if k in ("project", "drop")}
+    kept = {k: v for k, v in stored.items() if k in deployment.form["properties"]}
     parameters = {**deployment.parameters, **kept, **fixed}
+    problem = _problem(parameters, deployment.form)
+    for schedule in others:
+        problem = problem or _problem({**parameters, **schedule.parameters}, deployment.form)
+    return parameters, problem
+
+
+def _problem(parameters: Mapping[str, Any], form: Mapping[str, Any]) -> str:
+    """Why parameters are not those of a flow as it is today; empty where they are."""
+    for name in parameters:
+        if name not in form["properties"]:
+            return f"{name}: there is no such parameter; there are {', '.join(form['properties'])}"
     try:
         of_today(parameters.get("params"))
-        jsonschema.validate(parameters, deployment.form)
+        jsonschema.validate(parameters, form)
     except InputError as error:
-        return parameters, error.what
+        return error.what
     except jsonschema.ValidationError as error:
-        return parameters, f"{error.json_path.removeprefix('$.')}: {error.message}"
-    return parameters, ""
+        return f"{error.json_path.removeprefix('$.')}: {error.message}"
+    return ""
 
 
 def _automate(client: SyncPrefectClient, trigger: Trigger, deployment: Any) -> None:

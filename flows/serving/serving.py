@@ -9,12 +9,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flows.runtime.addresses import check_server
 from flows.runtime.locks import only_server
 from flows.runtime.projects import Registered, Registry, check_drop_folder, check_project
 from flows.runtime.server import PATIENCE, SERVED, named_url
 from flows.runtime.settings import names_server
-from flows.serving.addresses import check_server
 from flows.serving.pools import template_of
+from flows.serving.schedules import check_cron
 from flows.serving.server_parts import check_server_parts, server_parts
 from flows.serving.settings import (
     PREFECT,
@@ -119,6 +120,8 @@ def _check(projects: Sequence[Registered]) -> None:
         check_project(project.folder)
         if project.drop:
             check_drop_folder(project.drop)
+        if project.schedule:
+            check_cron(project.schedule, f"the schedule of {project.name}")
 
 
 def _deployments(projects: Sequence[Registered]) -> list[Deployment]:
@@ -140,11 +143,10 @@ def _put(
     from flows.serving.deploying import deploy, make_pool, withdraw
     from flows.serving.interrupted import resume, skip_missed
 
-    make_pool(
-        client,
-        settings.pool,
-        template_of(settings.pool, settings.image, projects, settings.template),
+    template = template_of(
+        settings.pool, settings.image, projects, settings.template, guarded=settings.team
     )
+    make_pool(client, settings.pool, template)
     removed = withdraw(client, projects) if own else []
     schedules = {}
     for deployment in deployments:

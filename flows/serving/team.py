@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from urllib.parse import quote, urlsplit
 
+from flows.runtime.addresses import AUTH
 from flows.runtime.guard import GUARD
 from flows.runtime.projects import FILE
-from flows.serving.addresses import AUTH
 from flows.serving.settings import Settings, server_environment
 from unshapley.data.fetching import VARIABLE
 from unshapley.errors import InputError

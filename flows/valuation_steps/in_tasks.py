@@ -6,13 +6,14 @@ import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flows.runtime.arguments import unvisited
-from flows.runtime.kept_tasks import chunk_progress, run_kept
+from flows.runtime.kept_tasks import Call, chunk_progress, run_kept
 from flows.runtime.memory import resident_mb
 from flows.runtime.observing.instruments import PENDING, chunk_done
 from flows.valuation_steps.run import ValuationRun
@@ -32,7 +33,7 @@ from unshapley.fidelity.gate import Fidelity
 from unshapley.files import digest
 from unshapley.game.coalitions import Coalitions, keys
 from unshapley.game.keys import chunk_key, forgotten_of, game_key, hashes_of_forgotten_rows
-from unshapley.game.measuring import Measured, unpacked
+from unshapley.game.measuring import CachedUtilities, Measured, unpacked
 from unshapley.unlearning import Unlearner
 from unshapley.valuing.execution import Chunks, Series, in_chunks
 from unshapley.valuing.planning import MeasuringPlan
@@ -79,29 +80,24 @@ class InTasks:
     ) -> Measured:
         run = self.run
         chunks = in_chunks(setup, coalitions, series, run.params.valuation, unlearner, size)
-        parts = chunks.parts
-        calls = self._calls(setup, parts, series, chunks)
         labels = {**run.tracker.labels, "series": series.kind, "unlearner": chunks.unlearner.name}
-        PENDING.add(len(calls), {"project": labels["project"]})
-        with chunk_progress(len(calls), chunks.size) if tracked else nullcontext() as advance:
+        PENDING.add(len(chunks), {"project": labels["project"]})
+        by_chunk: dict[int, Measured] = {}
+        with chunk_progress(len(chunks), chunks.size) if tracked else nullcontext() as advance:
 
-            def done(result: dict[str, Any], resumed: bool) -> None:
-                measured = len(result["content"]["forgotten"])
-                chunk_done(result, measured, resumed=resumed, labels=labels)
+            def take(number: int, result: dict[str, Any], resumed: bool) -> None:
+                content, part = result["content"], chunks.part(number)
+                samples = unpacked(content["resampled"], len(part))
+                by_chunk[number] = Measured(part, content["utilities"], samples)
+                chunk_done(result, len(part), resumed=resumed, labels=labels)
                 if advance:
                     run.tracker.chunk(result, resumed=resumed)
                     advance()
 
-            results = run_kept(
-                measure, calls, run.project.results, run.params.run, run.workers.runner, done
-            )
-        contents = [results[i]["content"] for i in calls]
-        return chunks.joined(
-            [
-                Measured(part, content["utilities"], unpacked(content["resampled"], len(part)))
-                for content, part in zip(contents, parts, strict=True)
-            ]
-        )
+            call = self._calls(setup, series, chunks)
+            results = run.project.results
+            run_kept(measure, len(chunks), call, results, run.params.run, run.workers, take)
+        return chunks.joined([by_chunk[number] for number in range(len(chunks))])
 
     def correct(
         self,
@@ -132,10 +128,8 @@ class InTasks:
     ) -> Fidelity:
         return check_fidelity(unvisited(values), unvisited(retrained), seed, unvisited(correction))
 
-    def _calls(
-        self, setup: MeasuringPlan, parts: list[Coalitions], series: Series, chunks: Chunks
-    ) -> dict[int, dict[str, Any]]:
-        """Arguments of the task for every chunk, with what other plans have measured of it."""
+    def _calls(self, setup: MeasuringPlan, series: Series, chunks: Chunks) -> Call:
+        """Arguments of the task for a chunk, with what other plans have measured of it."""
         unlearner, columns = chunks.unlearner, self.source.utilities
         numerics = environment.numerics(self.source.device)
         game = game_key(setup.game, unlearner, setup.game.utilities, numerics)
@@ -143,27 +137,30 @@ class InTasks:
         own_code = own_code_of(unlearner, setup.game.utilities)
         # other chunks, another plan
         tag = digest([series.name, series.seed, row_hashes, chunks.size])[:8]
-        calls: dict[int, dict[str, Any]] = {}
-        for i, part in enumerate(parts):
+        results = self.run.project.results
+
+        @cache
+        def recalled() -> CachedUtilities:
+            """Read when the first chunk is missing: before any of this plan is measured."""
+            planned = set(keys(setup.plan.coalitions))
+            return recall(results, game, tag, row_hashes, columns, planned)
+
+        def call(number: int) -> dict[str, Any]:
+            part = chunks.part(number)
             forgotten = forgotten_of(part, row_hashes)
-            calls[i] = {
+            key = result_name(series.kind, game, tag, chunk_key(game, forgotten, columns))
+            others = {} if (results / key).is_file() else recalled()
+            return {
                 "engine": self.run.workers.engine,
                 "own_code": own_code,
                 "source": self.source,
                 "unlearner": unlearner,
                 "coalitions": part,
-                "chunk": i,
-                "key": result_name(series.kind, game, tag, chunk_key(game, forgotten, columns)),
-                "recalled": {},
+                "chunk": number,
+                "key": key,
+                "recalled": {name: others[name] for name in keys(part) if name in others},
                 "forgotten": forgotten,
                 "plan": series.describe(list(row_hashes)),
             }
-        results = self.run.project.results
-        missing = [call for call in calls.values() if not (results / call["key"]).is_file()]
-        if missing:
-            planned = set(keys(setup.plan.coalitions))
-            recalled = recall(results, game, tag, row_hashes, columns, planned)
-            for call in missing:
-                known = keys(call["coalitions"])
-                call["recalled"] = {key: recalled[key] for key in known if key in recalled}
-        return calls
+
+        return call

@@ -16,7 +16,6 @@ from unshapley.game.coalitions import from_bits
 from unshapley.game.coalitions import keys as coalition_keys
 from unshapley.game.keys import forgotten_of, game_key, hashes_of_forgotten_rows
 from unshapley.game.loading import load_game
-from unshapley.game.measuring import CachedUtility
 from unshapley.game.utilities import build_utilities
 from unshapley.project import Project
 from unshapley.unlearning import build_unlearner
@@ -112,9 +111,9 @@ def test_what_is_measured_anew(built, tmp_path):
     # the rows of form-02 are others now: what forgets them is unknown, all else is as it was
     assert set(recall(tmp_path, "game", "mine", after, ["accuracy"], ())) == named("01111", "00111")
     two = {name: after[name] for name in ("form-00", "form-03")}
-    assert recall(tmp_path, "game", "mine", two, ["accuracy"], ()) == {
-        coalition_keys(from_bits(["01"]))[0]: CachedUtility({"accuracy": 1.0}, [], "p")
-    }
+    ((key, found),) = recall(tmp_path, "game", "mine", two, ["accuracy"], ()).items()
+    assert key == coalition_keys(from_bits(["01"]))[0]
+    assert (found.utilities, found.resampled.size, found.plan) == ({"accuracy": 1.0}, 0, "p")
     # an own plan is resumed chunk by chunk, but what was measured for a larger budget is recalled
     own = [recall(tmp_path, "game", "p", before, ["accuracy"], named(*b)) for b in (bits, bits[:2])]
     assert [set(found) for found in own] == [set(), named(*bits)]

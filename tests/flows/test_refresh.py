@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import boto3
 import pandas as pd
@@ -178,6 +179,33 @@ def test_what_cannot_be_taken_stays_with_a_reason(refreshed, tmp_path):
     assert json.loads(again.stdout)["changed"] is False
     assert f"form-05.csv: {done.refused['form-05.csv']}" in again.stderr
     assert "Traceback" not in again.stderr
+
+
+def test_rights_that_are_missing_in_the_drop_folder_are_told(checkout, tmp_path, monkeypatch):
+    """The folder may be read and written, and a file of it still be neither read nor removed."""
+    drop = tmp_path / "deliveries"
+    drop.mkdir()
+    shutil.copy(checkout.raw / "form-00.csv", drop)  # valued before, by a refresh that was killed
+    (drop / "form-05.csv").touch()
+
+    def refused(path: Path, *_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    copy, remove = shutil.copyfile, Path.unlink
+    monkeypatch.setattr(
+        shutil, "copyfile", lambda a, b: refused(a) if a == drop / "form-05.csv" else copy(a, b)
+    )
+    monkeypatch.setattr(
+        Path, "unlink", lambda p, **how: refused(p) if p.parent == drop else remove(p, **how)
+    )
+    done = unshapley("refresh", "-p", checkout.root, "--drop", drop)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "error: 2 files stay in the drop folder",
+        "  form-05.csv: cannot be read: Permission denied",
+        "  form-00.csv: is valued, and this user may not remove it: Permission denied",
+        "  do: correct or remove them; nothing else changed",
+    ]
 
 
 @pytest.mark.drill

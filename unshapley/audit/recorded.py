@@ -20,7 +20,7 @@ from unshapley.estimators.base import Floats, Ints
 from unshapley.estimators.stopping import affordable
 from unshapley.files import from_text, read_json
 from unshapley.game.coalitions import Coalitions, from_bits, nobody
-from unshapley.game.measuring import Measured
+from unshapley.game.measuring import Measured, not_resampled
 from unshapley.project import Project
 from unshapley.results.integrity import check_schema
 from unshapley.results.layout import MANIFEST
@@ -85,12 +85,15 @@ class RecordedValuation:
     @property
     def measured(self) -> Measured:
         """The plan's coalitions with all utilities but corrected ones; no bootstrap samples."""
-        return Measured(self.coalitions, self._part(slice(ENDS, None)), [])
+        return Measured(
+            self.coalitions, self._part(slice(ENDS, None)), not_resampled(self.coalitions)
+        )
 
     @property
     def endpoints(self) -> Measured:
         """U(none) and U(all), in this order."""
-        return Measured(_ends(len(self.players)), self._part(slice(0, ENDS)), [])
+        ends = _ends(len(self.players))
+        return Measured(ends, self._part(slice(0, ENDS)), not_resampled(ends))
 
     def _part(self, rows: slice) -> dict[str, list[float]]:
         skipped = self.primary + CORRECTED

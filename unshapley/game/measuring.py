@@ -35,9 +35,9 @@ log = logging.getLogger("unshapley.measure")
 
 Utilities = dict[str, list[float]]
 """Column → one value a coalition `(m,)`; a utility has one, or one for each class."""
-Resampled = list[list[float]]
-"""The primary utility of each coalition on bootstrap samples of the test rows `(m, samples)`; empty
-where the utility is a function of the user's own."""
+Resampled = NDArray[np.float64]
+"""The primary utility of each coalition on bootstrap samples of the test rows `(m, samples)`; no
+samples where the utility is a function of the user's own."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Measured:
             self,
             coalitions=np.vstack([self.coalitions, other.coalitions]),
             utilities={n: [*v, *other.utilities[n]] for n, v in self.utilities.items()},
-            resampled=self.resampled + other.resampled,
+            resampled=np.vstack([self.resampled, other.resampled]),
         )
 
     def take(self, rows: NDArray[np.int64]) -> Self:
@@ -76,7 +76,7 @@ class Measured:
             self,
             coalitions=self.coalitions[rows],
             utilities={n: [values[i] for i in rows] for n, values in self.utilities.items()},
-            resampled=[self.resampled[i] for i in rows] if self.resampled else [],
+            resampled=self.resampled[rows],
         )
 
     def first(self, count: int) -> Self:
@@ -84,18 +84,22 @@ class Measured:
         return self.take(np.arange(count))
 
 
+def not_resampled(coalitions: Coalitions) -> Resampled:
+    """No samples of any of these coalitions."""
+    return np.empty((len(coalitions), 0))
+
+
 def packed(resampled: Resampled) -> str:
     """Samples as text, to be stored: float64 in base64. As numbers in JSON, which is written and
     hashed, they took longer than everything else that is stored of a chunk.
     """
-    return base64.b64encode(np.array(resampled, dtype="<f8").tobytes()).decode("ascii")
+    return base64.b64encode(resampled.astype("<f8").tobytes()).decode("ascii")
 
 
 def unpacked(text: str, count: int) -> Resampled:
     """The inverse of `packed`, for samples of `count` coalitions."""
     samples = np.frombuffer(base64.b64decode(text), dtype="<f8")
-    rows: Resampled = samples.reshape(count, -1).tolist() if text else []
-    return rows
+    return samples.reshape(count, -1 if text else 0)
 
 
 class CachedUtility(NamedTuple):
@@ -104,7 +108,7 @@ class CachedUtility(NamedTuple):
     """
 
     utilities: dict[str, float]
-    resampled: list[float]
+    resampled: NDArray[np.float64]
     plan: str
 
 
@@ -153,7 +157,7 @@ def evaluate_answers(
     return Measured(
         coalitions,
         evaluate(utilities, outputs, y, game.classes),
-        [] if samples is None else samples.tolist(),
+        not_resampled(coalitions) if samples is None else samples.double().cpu().numpy(),
     )
 
 
@@ -204,7 +208,7 @@ def measure_missing(
 
 def _from_cache(coalitions: Coalitions, cached: Sequence[CachedUtility]) -> Measured:
     columns = {n: [entry.utilities[n] for entry in cached] for n in cached[0].utilities}
-    return Measured(coalitions, columns, [e.resampled for e in cached if e.resampled])
+    return Measured(coalitions, columns, np.array([entry.resampled for entry in cached]))
 
 
 def measure(

@@ -78,9 +78,9 @@ class Valuation:
         """Share of the bootstrap samples of the test rows on which the primary utility is not
         defined; they are left out of its error. None where nothing was resampled.
         """
-        if not self.endpoints.resampled:
+        if not self.endpoints.resampled.size:
             return None
-        return 1 - len(self.endpoints.resampled[0]) / RESAMPLES
+        return 1 - len(self.endpoints.resampled.T) / RESAMPLES
 
 
 def calibration_summary(valuation: Valuation) -> dict[str, Any] | None:
@@ -118,9 +118,9 @@ def estimate_values(
     result = estimate(plan, table)
     if correction is not None:
         result = with_correction(correction, result)
-    if column == measured.primary and endpoints.resampled and result.operator is not None:
+    if column == measured.primary and endpoints.resampled.size and result.operator is not None:
         of_none, of_all = endpoints.resampled
-        result = with_test_noise(result, np.array([of_none, *measured.resampled, of_all]))
+        result = with_test_noise(result, np.vstack([of_none, measured.resampled, of_all]))
     deviation = abs(result.value.sum() - (table[-1] - table[0]))
     if result.efficient and deviation > 1e-6 * np.abs(table).max():
         raise UnshapleyError(

@@ -114,10 +114,12 @@ class Chunks:
     size: int
     batches: list[NDArray[np.int64]]
 
-    @property
-    def parts(self) -> list[Coalitions]:
-        """The coalitions of every chunk."""
-        return [self.coalitions[batch] for batch in self.batches]
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def part(self, number: int) -> Coalitions:
+        """The coalitions of a chunk."""
+        return self.coalitions[self.batches[number]]
 
     def joined(self, measured: Sequence[Measured]) -> Measured:
         """What was measured of every chunk, as one, in the order of the coalitions."""
@@ -126,7 +128,7 @@ class Chunks:
             name: [u for part in measured for u in part.utilities[name]]
             for name in measured[0].utilities
         }
-        samples = [row for part in measured for row in part.resampled]
+        samples = np.concatenate([part.resampled for part in measured])
         return Measured(self.coalitions[order], columns, samples).take(np.argsort(order))
 
 

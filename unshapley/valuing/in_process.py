@@ -60,7 +60,7 @@ class InProcess:
 
         progress = self.phases(NAMES[series.kind], "coalitions")
         with progress(len(coalitions)) as advance, _threads(self.params.run.workers) as threads:
-            futures = [threads.submit(measured, part) for part in chunks.parts]
+            futures = [threads.submit(measured, chunks.part(i)) for i in range(len(chunks))]
             for future in as_completed(futures):
                 advance(len(future.result()))
         return chunks.joined([future.result() for future in futures])

@@ -1,18 +1,21 @@
 """Templates of the jobs of each kind of work pool.
 
 None has a variable: whoever starts a run cannot give it another command, image, folder or
-environment. In a template of the users' own, `$IMAGE` stands for the image and `$VOLUMES`, in a
-list, for the folders of the projects and their drop folders.
+environment. The command is named, whatever the image starts by itself. In a template of the users'
+own, `$IMAGE` stands for the image and `$VOLUMES`, in a list, for the folders of the projects and
+their drop folders.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from flows.runtime.projects import Registered
+from flows.runtime.guard import GUARD
+from flows.runtime.projects import Registered, as_content
 from unshapley.errors import InputError
 from unshapley.files import read_json
 
@@ -24,8 +27,13 @@ def template_of(
     image: str | None = None,
     projects: Sequence[Registered] = (),
     own: Path | None = None,
+    *,
+    guarded: bool = False,
 ) -> dict[str, Any]:
     """The template of a pool of this kind, or of the file `own`.
+
+    guarded: runs take what is allowed for these projects only, as `flows.runtime.guard` says; a
+    worker of processes hands that on by itself.
 
     Raises `InputError` for a file that is no template.
     """
@@ -42,7 +50,20 @@ def template_of(
     volumes = list(dict.fromkeys(f"{folder}:{folder}" for folder in folders))
     filled = _filled(content, {"$IMAGE": image}, volumes)
     assert isinstance(filled, dict)
+    if guarded and kind != "process":
+        _guard(filled["job_configuration"], projects, with_path)
     return filled
+
+
+def _guard(job: dict[str, Any], projects: Sequence[Registered], where: Path) -> None:
+    environment = job.get("env", {})
+    if not isinstance(environment, dict):
+        raise InputError(
+            "leaves the environment of runs to who starts them",
+            where=where,
+            expected="an object as its env, to which the list of projects is added",
+        )
+    job["env"] = {**environment, GUARD: json.dumps(as_content(projects))}
 
 
 def _filled(content: Any, names: dict[str, str | None], volumes: list[str]) -> Any:

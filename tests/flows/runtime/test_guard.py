@@ -10,13 +10,14 @@ from unshapley.errors import InputError
 STATED = {"valuation": {"utilities": ["mine:gain", "accuracy"]}}
 
 
-@pytest.fixture
-def place(tmp_path, monkeypatch):
+@pytest.fixture(params=["file", "content"])
+def place(tmp_path, monkeypatch, request):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "params.yaml").write_text("valuation: {utilities: ['mine:gain', accuracy]}")
     registry = Registry(tmp_path / "projects.json")
     registry.add(Registered("a", tmp_path / "a", drop=tmp_path / "drop"))
-    monkeypatch.setenv(GUARD, str(registry.path))
+    named = {"file": str(registry.path), "content": registry.path.read_text()}
+    monkeypatch.setenv(GUARD, named[request.param])
     return tmp_path
 
 

@@ -1,63 +1,14 @@
-"""Who answers at an address and at a database's: one clear error for each that is no use."""
+"""Which address is listened to, and the database's: one clear error for each that is no use."""
 
-import http.server
-import json
 import os
 import socket
-import threading
 
 import pytest
 
 from flows.serving import database
-from flows.serving.addresses import check_server
 from flows.serving.database import check_database, database_url
 from flows.serving.settings import Settings, check_host, check_port, worker_environment
 from unshapley.errors import InputError
-
-
-@pytest.fixture
-def answering():
-    """A function that starts a server with one answer, and gives its address."""
-    servers = []
-
-    def start(status, content):
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                self.send_response(status)
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_):
-                pass
-
-        server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{server.server_port}/api"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
-@pytest.mark.parametrize(
-    ("status", "content", "message"),
-    [
-        (200, json.dumps("2.19.0"), "the server there is Prefect 2.19.0, and this is 3."),
-        (200, "<html>", "no Prefect server: it answers something else"),
-        (404, "", "no Prefect server: it answers 404"),
-        (401, "", "the server asks for credentials"),
-    ],
-)
-def test_a_server_of_no_use_is_said(answering, status, content, message):
-    with pytest.raises(InputError, match=message):
-        check_server(answering(status, content.encode()))
-
-
-def test_an_address_that_answers_nothing_is_said():
-    with pytest.raises(InputError, match="nothing answers there"):
-        check_server("http://127.0.0.1:9/api")
 
 
 def test_a_port_that_is_taken_is_said(tmp_path):

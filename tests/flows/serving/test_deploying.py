@@ -74,6 +74,37 @@ def test_an_automation_stays_as_it_was_switched(client, clinics):
         client.resume_automation(automation.id)
 
 
+@pytest.mark.parametrize(
+    ("flow", "given", "message"),
+    [
+        ("valuation", {"params": {"valuation": {"budget": "many"}}}, "valuation.budget = 'many'"),
+        ("refresh", {"limit_minutes": "soon"}, "limit_minutes: 'soon' is not of type 'number'"),
+        ("refresh", {"hurry": True}, "hurry: there is no such parameter; there are project, drop"),
+    ],
+)
+def test_parameters_of_a_schedule_of_another_version_are_told(
+    client, clinics, flow, given, message
+):
+    put(client, clinics, flow)
+    added = {"schedule": {"cron": "7 7 * * *"}, "parameters": given, "active": False}
+    known = stored(client, flow).id
+    client.request("PATCH", f"/deployments/{known}", json={"enforce_parameter_schema": False})
+    client.request("POST", f"/deployments/{known}/schedules", json=[added]).raise_for_status()
+    _, problems = put(client, clinics, flow)
+    assert [message in problem for problem in problems] == [True]
+    assert given in [schedule.parameters for schedule in stored(client, flow).schedules]
+
+
+def test_a_parameter_that_a_flow_no_longer_has_is_dropped_and_told(client, clinics):
+    put(client, clinics, "refresh")
+    parameters = {**stored(client, "refresh").parameters, "hurry": True}
+    body = {"parameters": parameters, "enforce_parameter_schema": False}
+    client.request("PATCH", f"/deployments/{stored(client, 'refresh').id}", json=body)
+    _, (told,) = put(client, clinics, "refresh")
+    assert told == "refresh/clinics: its flow no longer has the parameter hurry, which is dropped"
+    assert "hurry" not in stored(client, "refresh").parameters
+
+
 def test_stored_parameters_are_kept_and_told_where_they_are_of_another_version(client, clinics):
     put(client, clinics, "valuation")
     for budget in ({"budget": 7}, {"budgets": 7}):

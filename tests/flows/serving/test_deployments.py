@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.runtime.guard import GUARD, check_allowed
 from flows.runtime.projects import Registered
 from flows.runtime.stored import of_today
 from flows.serving.deployments import ONE_AT_A_TIME, POOL, deployments_of
@@ -86,6 +87,19 @@ def test_who_starts_a_run_cannot_give_it_another_command_image_or_folder(kind):
     assert "{{" not in json.dumps(template["job_configuration"])
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_runs_in_containers_of_a_team_know_what_is_registered(registered, kind, monkeypatch):
+    """A worker of processes has the variable itself, and hands it on."""
+    environment = template_of(kind, "x:1", [registered], guarded=True)["job_configuration"]["env"]
+    assert (GUARD in environment) == (kind != "process")
+    assert GUARD not in template_of(kind, "x:1", [registered])["job_configuration"]["env"]
+    if GUARD in environment:
+        monkeypatch.setenv(GUARD, environment[GUARD])
+        check_allowed(registered.folder, drop=registered.drop)
+        with pytest.raises(InputError, match="is not a registered project"):
+            check_allowed(registered.folder.parent)
+
+
 def test_a_template_of_ones_own_is_filled_in_too(registered, tmp_path):
     own = tmp_path / "own.json"
     own.write_text(
@@ -93,6 +107,9 @@ def test_a_template_of_ones_own_is_filled_in_too(registered, tmp_path):
     )
     job = template_of("docker", "x:1", [registered], own)["job_configuration"]
     assert job == {"image": "x:1", "volumes": [f"{tmp_path}:{tmp_path}", "/srv/drop:/srv/drop"]}
+    own.write_text('{"job_configuration": {"env": "{{ env }}"}, "variables": {}}')
+    with pytest.raises(InputError, match="leaves the environment of runs to who starts them"):
+        template_of("docker", own=own, guarded=True)
     own.write_text("[]")
     with pytest.raises(InputError, match="is no template"):
         template_of("docker", own=own)

@@ -11,7 +11,7 @@ def test_what_fires_is_taken(cron):
     check_cron(cron)
 
 
-@pytest.mark.parametrize("cron", ["0 0 30 2 *", "0 0 31 4,6 *"])
+@pytest.mark.parametrize("cron", ["0 0 30 2 *", "0 0 31 2 *", "0 0 31 4,6 *"])
 def test_a_day_that_never_comes_is_refused(cron):
     with pytest.raises(InputError, match="never fires"):
         check_cron(cron)

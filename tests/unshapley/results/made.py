@@ -12,7 +12,7 @@ from tests.unshapley.recorded import MANIFEST
 from unshapley.estimators import SAMPLING, Estimate
 from unshapley.estimators.msr import MsrEstimator
 from unshapley.fidelity.gate import check_fidelity
-from unshapley.game.measuring import Measured
+from unshapley.game.measuring import Measured, not_resampled
 from unshapley.game.removals import LEAST, MOST
 from unshapley.results.removal import RANDOM_MEAN
 from unshapley.results.report.page import render_report
@@ -59,8 +59,8 @@ def valuation_of(
         quarantined=quarantined or {},
         plan=plan,
         chunk_ids=tuple([0] * len(coalitions)),
-        measured=Measured(coalitions, {"accuracy": list(utilities)}, ()),
-        endpoints=Measured(ends, {"accuracy": [0.0, float(phi.sum())]}, ()),
+        measured=Measured(coalitions, {"accuracy": list(utilities)}, not_resampled(coalitions)),
+        endpoints=Measured(ends, {"accuracy": [0.0, float(phi.sum())]}, not_resampled(ends)),
         estimate=Estimate(
             phi, {SAMPLING: np.eye(n) * error**2}, history, np.linspace(5, 40, 12).astype(int)
         ),
