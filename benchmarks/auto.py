@@ -11,7 +11,7 @@ import json
 import platform
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from unshapley.estimators import Plan, estimate
 from unshapley.fidelity.calibration import Calibration, Trial, calibrate
 from unshapley.fidelity.correction import FEWEST, correct
 from unshapley.fidelity.gate import spearman
-from unshapley.game.coalitions import Coalitions, batches_by_size, everybody, positions
+from unshapley.game.coalitions import Coalitions, batches_by_size, everybody, keys, positions
 from unshapley.game.game import Game
 from unshapley.game.measuring import measure, measure_endpoints
 from unshapley.game.utilities import build_utility
@@ -47,13 +47,17 @@ Line = dict[str, Any]
 
 @dataclass(frozen=True)
 class Truth:
-    """A game whose plan was really retrained: utilities `(m,)` of it, U(none) and U(all)."""
+    """A game whose plan was really retrained: utilities `(m,)` of it, U(none) and U(all).
+
+    known: what unlearners have given, by their options and coalition.
+    """
 
     game: Game
     plan: Plan
     utility: Utility
     utilities: Floats
     ends: Floats
+    known: dict[str, dict[bytes, float]] = field(default_factory=dict)
 
     @property
     def coalitions(self) -> Coalitions:
@@ -66,14 +70,15 @@ class Truth:
         return found
 
     def measure(self, unlearner: Unlearner, coalitions: Coalitions) -> Floats:
-        """Utilities `(k,)`; retrained ones are looked up."""
+        """Utilities `(k,)`; retrained ones are looked up, others measured once."""
         if isinstance(unlearner, RetrainUnlearner):
             return self.utilities[positions(coalitions, self.coalitions)]
-        out = np.empty(len(coalitions))
-        for batch in batches_by_size(coalitions, CHUNK):
-            part = measure(self.game, unlearner, coalitions[batch], [self.utility])
-            out[batch] = part[self.utility.name]
-        return out
+        known = self.known.setdefault(json.dumps(unlearner.described()), {})
+        new = coalitions[[key not in known for key in keys(coalitions)]]
+        for batch in batches_by_size(new, CHUNK) if len(new) else ():
+            part = measure(self.game, unlearner, new[batch], [self.utility])
+            known.update(zip(keys(new[batch]), part[self.utility.name], strict=True))
+        return np.array([known[key] for key in keys(coalitions)])
 
     def values(self, utilities: Floats, ends: Floats | None = None) -> Floats:
         none, full = self.ends if ends is None else ends
