@@ -52,6 +52,7 @@ METHODS = {
     "finetune (10 %)": ("short_retrain", {"power": 0}),
     "truncated retraining (10 %)": ("short_retrain", {"power": 50}),
     "short_retrain (10 %)": ("short_retrain", {}),
+    "task_vector (5 %)": ("task_vector", {}),
     "ekfac": ("ekfac", {}),
     "ngram (proxy)": ("ngram", {}),
     "ekfac_ngram": ("ekfac_ngram", {}),

@@ -34,7 +34,6 @@ def evaluation_bytes(game: Game) -> int:
 
 def training_bytes(game: Game, unlearner: Unlearner, rows: int) -> int:
     """Of the gradient of one model in a step on so many rows, the rows themselves included."""
-    whole = unlearner.retain_free or unlearner.reads_all  # these take no blocks
     block = min(_block(game), rows, len(game.test_y))
     theta, model = _theta(game), deepcopy(game.pretrained.model)
     names = trainable(model)
@@ -45,7 +44,7 @@ def training_bytes(game: Game, unlearner: Unlearner, rows: int) -> int:
         loss = row_loss(batched_outputs(model, parameters, shared, x, 0), y).sum()
         loss.backward()  # type: ignore[no-untyped-call]
     of_row = 2 * game.test_x[0].nbytes + 16
-    return int(live.peak) * (rows if whole else block) // block + rows * of_row
+    return int(live.peak) * (block if unlearner.in_blocks else rows) // block + rows * of_row
 
 
 def _theta(game: Game) -> dict[str, torch.Tensor]:

@@ -30,6 +30,7 @@ from unshapley.unlearning.scrub import ScrubUnlearner
 from unshapley.unlearning.short_retrain import ShortRetrainUnlearner
 from unshapley.unlearning.shrink_finetune import ShrinkFinetuneUnlearner
 from unshapley.unlearning.simnpo import SimNPOUnlearner
+from unshapley.unlearning.task_vector import TaskVectorUnlearner
 
 WHERE = "valuation.unlearner"
 UNLEARNERS: Mapping[str, type[Unlearner]] = {
@@ -54,6 +55,7 @@ UNLEARNERS: Mapping[str, type[Unlearner]] = {
         GradientAscentUnlearner,
         NPOUnlearner,
         SimNPOUnlearner,
+        TaskVectorUnlearner,
         RetrainUnlearner,
         TruncatedRetrainUnlearner,
         NoUnlearning,

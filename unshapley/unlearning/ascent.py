@@ -35,6 +35,7 @@ class AscentUnlearner(Unlearner):
     """
 
     retain_free: ClassVar[bool] = True
+    in_blocks: ClassVar[bool] = False
     steps: int = Field(50, ge=1, description="maximum number of Adam steps on the forgotten rows")
     learning_rate: float = Field(0.005, gt=0)
     kl: float = Field(1.0, ge=0, description="weight of the divergence from the pretrained model")

@@ -33,6 +33,8 @@ class Unlearner(BaseModel):
     """True if it makes no models: what they would answer is predicted."""
     of_text: ClassVar[bool | None] = None
     """True if it is for language models only, False if it is for none."""
+    in_blocks: ClassVar[bool] = True
+    """False if all rows of a step are in the model at once, however many they are."""
     reads_all: ClassVar[bool] = False
     """True if every coalition's model is evaluated on the rows of all providers."""
 

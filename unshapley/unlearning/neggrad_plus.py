@@ -29,6 +29,7 @@ class NegGradPlusUnlearner(Unlearner):
     name: ClassVar[str] = "neggrad_plus"
     retain_free: ClassVar[bool] = False
     reads_all: ClassVar[bool] = True
+    in_blocks: ClassVar[bool] = False
     steps: int = Field(15, ge=1, description="Adam steps on all rows")
     learning_rate: float = Field(0.02, gt=0)
     beta: float = Field(0.95, ge=0, le=1, description="β, weight of the retained rows")

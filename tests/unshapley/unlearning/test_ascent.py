@@ -8,13 +8,13 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from tests.unshapley.games import from_masks
+from tests.unshapley.games import from_masks, text_game
 from unshapley.config import CurvatureSettings, PretrainSettings
 from unshapley.curvature.statistics import with_statistics
 from unshapley.errors import InputError
 from unshapley.game.coalitions import chunks
 from unshapley.game.game import Game
-from unshapley.game.measuring import measure, unlearn
+from unshapley.game.measuring import measure, measure_endpoints, unlearn
 from unshapley.game.utilities import build_utilities
 from unshapley.models.fitting import fit
 from unshapley.models.layers import output_layer
@@ -25,7 +25,7 @@ from unshapley.unlearning.ascent import held_out_loss, shares
 from unshapley.unlearning.random_label import other_labels
 
 ASCENT = ["gradient_ascent", "npo", "simnpo"]
-RETAIN_FREE = [*ASCENT, "ridge_head"]
+RETAIN_FREE = [*ASCENT, "task_vector", "ridge_head"]
 RETAIN_BASED = ["rewind_finetune", "neggrad_plus", "scrub", "random_label"]
 ALL = from_masks(range(32), 5)
 MOST = from_masks([15, 27, 11, 31], 5)
@@ -115,6 +115,36 @@ def test_retained_rows_are_not_touched(game, name):
 def test_forgotten_rows_out_of_reach_are_named(digits, name):
     with pytest.raises(InputError, match=f"{name} needs .* is forgotten, and those of 1 of 5"):
         unlearn(only(digits, [0, 1, 2, 3]), build_unlearner(name), MOST)
+
+
+def test_a_task_vector_vanishes_with_the_share_that_is_forgotten(digits):
+    """The rows are the same, but belong to a provider with ever less of all rows."""
+    moved = []
+    for others in (1, 10, 100):
+        counts = digits.pretrained.counts * torch.tensor([1, others, others, others, others])
+        of = replace(digits, pretrained=replace(digits.pretrained, counts=counts))
+        state = unlearn(of, build_unlearner("task_vector"), ~np.eye(5, dtype=bool)[:1])
+        gaps = [t[0] - digits.pretrained.trained[name] for name, t in state.items()]
+        share = counts[0] / counts.sum()
+        moved.append(float(torch.cat([gap.flatten() for gap in gaps]).norm() / share))
+    assert moved[0] > 0
+    assert moved == pytest.approx([moved[0]] * 3, rel=1e-3)
+
+
+def test_a_task_vector_forgets_text():
+    game = text_game()
+    rows, forgotten = game.pretrained.rows, ~np.eye(4, dtype=bool)
+    utilities = build_utilities(["log_likelihood"], "language-model")
+    unlearner = build_unlearner("task_vector", {"part": 0.3, "scale": 3.0})
+    for i in range(4):
+        own = rows.owner == i
+        judged = replace(game, test_x=rows.x[own], test_y=rows.y[own])
+        found = measure(judged, unlearner, forgotten, utilities)["log_likelihood"]
+        before = measure_endpoints(judged, unlearner, utilities).primary_utilities[1]
+        assert found[i] < before - 0.5
+    state = unlearn(game, unlearner, np.ones((1, 4), dtype=bool))
+    for name, tensor in state.items():
+        assert torch.equal(tensor[0], game.pretrained.trained[name])
 
 
 @pytest.mark.parametrize("name", ["neggrad_plus", "scrub", "random_label"])
