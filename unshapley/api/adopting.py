@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from unshapley.api.games import as_recorded
 from unshapley.api.tables import Tables
 from unshapley.config import Params
+from unshapley.data.tables import TEXT
 from unshapley.errors import InputError
 from unshapley.files import digest
 from unshapley.game.adopting import adopt, fresh_words, misses, state_of
@@ -84,8 +85,8 @@ def adopt_game(
             recipe = recipe.model_copy(update={"weight_decay": decay})
 
     def ready(module: nn.Module) -> nn.Module:
-        sizes = len(tables.schema.features), tables.schema.outputs
-        return usable(_reshaped(module, tables.shape), adopted.name, *sizes)
+        sizes, text = (tables.schema.inputs, tables.schema.outputs), tables.schema.task == TEXT
+        return usable(_reshaped(module, tables.shape), adopted.name, *sizes, text=text)
 
     model, seed = ready(_on_cpu(module)), params.pretrain.seed
     pretrained = adopt(
@@ -96,6 +97,7 @@ def adopt_game(
         recipe,
         recipe_known=adopted.recipe_known,
         initialise=lambda other: fresh_state(model, other),
+        test=tables.test,
     )
     pretrained, initial, findings = _with_initial(adopted, pretrained, ready, seed)
     origin = Origin(

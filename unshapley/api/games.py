@@ -9,9 +9,11 @@ from pathlib import Path
 from unshapley.api.tables import Tables
 from unshapley.config import Params
 from unshapley.curvature.statistics import with_statistics
+from unshapley.curvature.text_store import with_text_statistics
 from unshapley.files import digest
 from unshapley.game.loading import LoadedGame, as_game
 from unshapley.game.pretraining import record_of, score_on_test, train_model
+from unshapley.game.statistics_use import statistics_are_read
 from unshapley.models.pretrained import Pretrained
 from unshapley.models.rows import Rows
 from unshapley.models.store import CHECKPOINT, INITIALISATION, REWIND
@@ -66,8 +68,11 @@ def as_recorded(
     record = record.model_copy(update={"imported": origin})
     pretrained = replace(pretrained, test=tables.test)
     statistics: tuple[tuple[Path, str], ...] = ()
-    if needs in ("curvature", "features"):
-        pretrained = with_statistics(pretrained, partitions, params.curvature)
+    if needs in ("curvature", "features") and statistics_are_read(params.valuation, record):
+        if record.text:
+            pretrained = with_text_statistics(pretrained, partitions)
+        else:
+            pretrained = with_statistics(pretrained, partitions, params.curvature)
         settings = params.curvature.model_dump(mode="json")
         statistics = ((Path("curvature"), digest([settings, files, hashes])),)
     device, utilities = params.valuation.device, params.valuation.utilities

@@ -8,6 +8,8 @@ from typing import Any
 from torch import nn
 
 from unshapley.config import FaultSettings, Params, parse_params
+from unshapley.data.starting_text import LANGUAGE_MODEL
+from unshapley.data.tables import TEXT
 from unshapley.errors import InputError
 from unshapley.extensions import path_of
 from unshapley.game.utilities import EXAMPLES
@@ -41,6 +43,8 @@ def settings_of(
             pretrain["weight_decay"] = 0.0  # no penalty is known of
     elif model is not None:
         pretrain["architecture"] = _path(model, "architecture", "model")
+    elif task == TEXT and "architecture" not in pretrain:
+        pretrain = {**LANGUAGE_MODEL, **pretrain}
     if utility is not None:
         scores = [utility] if isinstance(utility, str) or callable(utility) else utility
         valuation["utilities"] = [_path(score, "utility", "utility") for score in scores]

@@ -50,7 +50,7 @@ class Tables:
 
 
 def read_tables(
-    data: Mapping[str, Any],
+    data: Mapping[str, Any] | pd.DataFrame,
     test: Any,
     reference: Any,
     settings: PrepareSettings,
@@ -64,14 +64,14 @@ def read_tables(
     what is no table, has other columns, or a value that no model can use.
     """
     sets_given = {"test": test, "reference": reference}
-    raw = {**_named(data), **{n: table for n, table in sets_given.items() if table is not None}}
+    raw = {**named(data), **{n: table for n, table in sets_given.items() if table is not None}}
     forms = {name: _form(name, table, settings.label) for name, table in raw.items()}
     _check_shapes(forms)
     schema, encoded = _encoded(forms, settings)
     encoded = without_incomplete(encoded, settings)
     if settings.incomplete != "impute":
         for name, table in encoded.items():  # what no model can use is found before the split
-            to_arrays(table, _without_texts(schema, settings), _place(name))
+            to_arrays(table, _without_texts(schema, settings), place(name))
     own = {name: encoded.pop(name) for name in SETS if name in encoded}
     sets = divide(dict(sorted(encoded.items())), own, settings, schema.features)
     schema, sets = weighted(schema, sets, settings)
@@ -88,7 +88,7 @@ def read_tables(
         {name: rows[name] for name in sets.train},
         rows["test"],
         rows["reference"],
-        (*findings, *_repeated(tables, schema.features)),
+        (*findings, *repeated(_index(tables, schema.features))),
         next(iter(forms.values())).shape,
     )
 
@@ -100,9 +100,9 @@ def _without_texts(schema: Schema, settings: PrepareSettings) -> Schema:
 
 
 def _form(name: str, table: Any, label: str) -> Form:
-    form = as_form(table, label, _place(name))
+    form = as_form(table, label, place(name))
     if form.frame.empty:
-        raise InputError("holds no rows", where=_place(name), do="add rows, or leave it out")
+        raise InputError("holds no rows", where=place(name), do="add rows, or leave it out")
     return form
 
 
@@ -112,8 +112,8 @@ def _check_shapes(forms: Mapping[str, Form]) -> None:
         if form.shape != expected and len(form.shape) + len(expected) > 2:
             raise InputError(
                 f"rows have the shape {form.shape}",
-                where=_place(name),
-                expected=f"{expected}, as those of {_place(first)}",
+                where=place(name),
+                expected=f"{expected}, as those of {place(first)}",
             )
 
 
@@ -128,14 +128,14 @@ def _encoded(
     arrays = all(f.numeric for f in forms.values()) and not (settings.columns or settings.drop)
     same = all(list(frame.columns) == list(first.columns) for frame in frames.values())
     if not (arrays and same) or settings.aside:
-        return encode({n: of_frame(f, str(_place(n))) for n, f in frames.items()}, settings)
-    read = {n: of_frame(f[["x0", label]], str(_place(n))) for n, f in frames.items()}
+        return encode({n: of_frame(f, str(place(n))) for n, f in frames.items()}, settings)
+    read = {n: of_frame(f[["x0", label]], str(place(n))) for n, f in frames.items()}
     schema, encoded = encode(read, settings)
     tables = {name: frames[name].assign(**{label: part[label]}) for name, part in encoded.items()}
     return replace(schema, features=tuple(first.columns.drop(label))), tables
 
 
-def _named(data: Mapping[str, Any]) -> dict[str, Any]:
+def named(data: Any) -> dict[str, Any]:
     """The tables of providers, by names that providers can have."""
     if not isinstance(data, Mapping) or len(data) < 2:
         raise InputError(
@@ -144,33 +144,36 @@ def _named(data: Mapping[str, Any]) -> dict[str, Any]:
             where="data",
             expected="a dictionary of two providers or more: {'north': rows, 'south': rows}",
         )
-    named = {}
+    out = {}
     for name, table in data.items():
         if not isinstance(name, str):
             raise InputError(f"{name!r} is no name", where="data", expected="a text as key")
-        named[provider_name(name, where="data")] = table
-    check_distinct(named, where="data")
-    return named
+        out[provider_name(name, where="data")] = table
+    check_distinct(out, where="data")
+    return out
 
 
-def _place(name: str) -> Path:
+def place(name: str) -> Path:
     """Where a table stands in the call, for messages."""
     return Path(name if name in SETS else f"data[{name!r}]")
 
 
 def _rows(table: pd.DataFrame, schema: Schema, name: str) -> Rows:
-    x, y = to_arrays(table, schema, _place(name))
+    x, y = to_arrays(table, schema, place(name))
     return torch.from_numpy(x), torch.from_numpy(y)
 
 
-def _repeated(tables: Mapping[str, pd.DataFrame], features: Sequence[str]) -> Iterator[str]:
-    """Providers whose rows stand elsewhere too, more of them than chance explains."""
-    index = RowIndex(
+def _index(tables: Mapping[str, pd.DataFrame], features: Sequence[str]) -> RowIndex:
+    return RowIndex(
         {name: fingerprints(table, features) for name, table in tables.items()},
         {name: collision_rate(table, features) for name, table in tables.items()},
     )
+
+
+def repeated(index: RowIndex, unit: str = "rows") -> Iterator[str]:
+    """Providers whose rows stand elsewhere too, more of them than chance explains."""
     for name in index.partitions:
         facts = index.facts(name)
         for key, where in ELSEWHERE.items():
             if facts.get(key):
-                yield f"{facts[key]:.0%} of the rows of {name} are rows {where}"
+                yield f"{facts[key]:.0%} of the {unit} of {name} are {unit} {where}"

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+import pandas as pd
 from torch import Tensor, nn
 
 from unshapley.api.adopting import Adopted, adopt_game
@@ -14,7 +15,9 @@ from unshapley.api.games import train_game
 from unshapley.api.result import Result
 from unshapley.api.settings import Stated, settings_of, states_recipe
 from unshapley.api.tables import Tables, read_tables
+from unshapley.api.texts import read_texts
 from unshapley.config import Params
+from unshapley.data.tables import TEXT
 from unshapley.environment import check_numerics
 from unshapley.errors import InputError, ValuationWarning
 from unshapley.game.loading import check_players
@@ -35,12 +38,12 @@ and its labels, or a torch Dataset (also an IterableDataset) or DataLoader of su
 Model = nn.Module | Callable[..., nn.Module] | str | Any | None
 Score = str | Callable[..., float]
 """A utility by name, or a function f(y_true, y_score) of the user's own, higher is better."""
-Task = Literal["classification", "regression"]
+Task = Literal["classification", "regression", "language-model"]
 
 
 def value(
     model: Model,
-    data: Mapping[str, Table],
+    data: Mapping[str, Table] | pd.DataFrame,
     *,
     test: Table = None,
     reference: Table = None,
@@ -63,10 +66,11 @@ def value(
             `classes` and `pretrain.kwargs`, gives a module that is trained here. A fitted linear
             model or multi-layer perceptron of scikit-learn, also in a Pipeline with a scaler, is
             taken as the module that it is. None trains the network that `params.pretrain` names, by
-            default a small one.
+            default a small one, for text a small GPT.
         data: rows by provider: pandas frames of numbers with the label as a column, pairs (x, y) of
             arrays or tensors, or torch datasets and loaders, which are read once. The labels of a
-            trained module are the numbers of its outputs.
+            trained module are the numbers of its outputs. Of a language model lists of texts, a
+            document each, or one frame with the columns `provider` and `text`.
         test: rows by which models are judged, from a source that you trust; None draws
             `prepare.test_share` of every provider's rows, which is warned of.
         reference: rows that are neither trained on nor judged by, which scale inputs and serve
@@ -74,7 +78,7 @@ def value(
         label: name of the label column.
         utility: what is divided among the providers; of several names the first, the others are
             measured beside it. None: that of `params`, by default neg_log_loss or neg_mse.
-        task: whether the label is a class or a number.
+        task: whether the label is a class or a number, or rows are text for a language model.
         initial: state_dict of a trained module before it was trained, which gives U(none); None
             draws new weights.
         params: all else, as params.yaml states it: {"valuation": {"budget": 200}}.
@@ -96,7 +100,10 @@ def value(
     check_numerics(settings.valuation.numerics)
     check_parameters(settings)
     adopted = _adopted(model, initial, params, settings, estimator)
-    tables = read_tables(data, test, reference, settings.prepare, scale_label=adopted is None)
+    if task == TEXT:
+        tables = read_texts(data, test, reference, settings.prepare)
+    else:
+        tables = read_tables(data, test, reference, settings.prepare, scale_label=adopted is None)
     result = _value(tables, settings, adopted, bars if progress else silent_phases)
     for warning in result.warnings:
         warnings.warn(warning, ValuationWarning, stacklevel=2)

@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -52,9 +53,22 @@ def prepare_corpus(project: Project, params: Params) -> Corpus:
         near_copies.check_library()
     documents, own = read_documents(project.raw, settings)
     documents = faults.plant_text(documents, params.faults, settings.seed)
+    return tokenised(documents, own, settings, project.root)
+
+
+def tokenised(
+    documents: Mapping[str, pd.DataFrame],
+    own: Mapping[str, pd.DataFrame],
+    settings: PrepareSettings,
+    root: Path,
+) -> Corpus:
+    """Documents by provider split, and made tokens of.
+
+    own: the user's own test and reference set; root: where the path of a tokenizer starts.
+    """
     sets = divide(documents, own, settings, (BODY,))
     _warn_of_few(sets, settings)
-    tokenizer = tokenizer_of(settings.documents, sets.reference[BODY].tolist(), project.root)
+    tokenizer = tokenizer_of(settings.documents, sets.reference[BODY].tolist(), root)
     context = settings.documents.context
     train = {name: _with_tokens(frame, tokenizer) for name, frame in sets.train.items()}
     _check_context(train, context)

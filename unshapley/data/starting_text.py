@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from unshapley.config import PrepareSettings, ValidationSettings
 from unshapley.data.starting import SHARE_KEPT
 from unshapley.data.text_inspection import CorpusInspection
 
-RECIPE = (
-    "pretrain.architecture=unshapley.models:gpt",
-    "pretrain.optimizer=adamw",
-    "pretrain.learning_rate=0.002",
-    "pretrain.schedule=cosine",
-    "pretrain.warmup=0.1",
-    "pretrain.weight_decay=0.1",
-    "pretrain.batch_size=16",
-    "pretrain.steps=480",
-)
+LANGUAGE_MODEL: Mapping[str, Any] = {
+    "architecture": "unshapley.models:gpt",
+    "optimizer": "adamw",
+    "learning_rate": 0.002,
+    "schedule": "cosine",
+    "warmup": 0.1,
+    "weight_decay": 0.1,
+    "batch_size": 16,
+    "steps": 480,
+}
 """As small language models are trained; docs/language-models.md says more."""
 
 
@@ -39,7 +40,8 @@ def settings_of_corpus(
     if least is not None:
         out.append(f"validation.min_rows={least}")
     others = [text for text in settings if not text.startswith(("prepare.", "prepare="))]
-    return [*out, *RECIPE, "valuation.utilities=[log_likelihood]", *others]
+    recipe = [f"pretrain.{key}={value}" for key, value in LANGUAGE_MODEL.items()]
+    return [*out, *recipe, "valuation.utilities=[log_likelihood]", *others]
 
 
 def doubts_about_corpus(inspection: CorpusInspection) -> list[str]:
