@@ -167,7 +167,8 @@ def game(
     context: int = 64,
     epochs: int = 12,
     steps: int | None = None,
-    kwargs: Mapping[str, int] | None = None,
+    kwargs: Mapping[str, object] | None = None,
+    architecture: str = "unshapley.models:gpt",
 ) -> Game:
     """A pretrained model of one of `GAMES` and the rows that it needs; steps: instead of epochs;
     kwargs: of the model.
@@ -176,7 +177,8 @@ def game(
     made = tokenizer(corpus.reference, vocabulary)
     partitions = {n: rows(made, texts, context) for n, texts in corpus.train.items()}
     whole = epochs * -(-sum(len(y) for _, y in partitions.values()) // 16)
-    stated = {**RECIPE, "steps": steps or whole, "seed": seed, "kwargs": dict(kwargs or {})}
+    own = {"architecture": architecture, "kwargs": dict(kwargs or {})}
+    stated = {**RECIPE, **own, "steps": steps or whole, "seed": seed}
     recipe = PretrainSettings.model_validate(stated)
     reference = rows(made, corpus.reference, context)
     test = rows(made, [t for texts in corpus.test.values() for t in texts], context)

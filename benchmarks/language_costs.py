@@ -1,10 +1,11 @@
 """What a coalition costs by the size of a language model: retrained, forgotten, evaluated.
 
-    python -m benchmarks.language_costs [--json FILE]
+    python -m benchmarks.language_costs [--adapters] [--json FILE]
 
-CPU seconds of one thread on the game `packages`, a process a size, so that its peak memory is its
-own. Retraining is timed over a few steps and scaled to the recipe's; the models are not trained, so
-nothing is said of their values.
+CPU seconds of one thread on the game `packages`, a process a line, so that its peak memory is its
+own. With --adapters: retraining LoRA adapters over one base, 1 to 8 coalitions at once. Retraining
+is timed over a few steps (of adapters over one) and scaled to the recipe's; the models are not
+trained, so nothing is said of their values.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,10 +27,13 @@ import torch
 from benchmarks.corpora import game
 from benchmarks.language_scores import parts
 from unshapley.curvature.text_store import with_text_statistics
+from unshapley.game.coalitions import Coalitions
 from unshapley.game.game import Game
-from unshapley.game.measuring import measure
+from unshapley.game.measuring import measure, unlearn
+from unshapley.game.memory import bytes_per_coalition
 from unshapley.game.utilities import build_utilities
 from unshapley.unlearning import build_unlearner
+from unshapley.valuing.model_check import grown_by
 
 SIZES = {
     "0.1 M": {"width": 48, "layers": 2, "heads": 4},
@@ -36,6 +41,7 @@ SIZES = {
     "10 M": {"width": 320, "layers": 8, "heads": 8},
 }
 FEW, EPOCHS, ROWS_OF_STEP = 3, 12, 16
+AT_ONCE, RANK = (1, 2, 4, 8), 8
 UTILITIES = build_utilities(["log_likelihood"], "language-model")
 
 
@@ -48,13 +54,14 @@ def seconds(act: Callable[[], object]) -> float:
 
 def forgotten(of: Game, method: str, models: int) -> float:
     """CPU seconds a coalition, in a batch of so many, half of the providers kept."""
-    n = len(of.providers)
-    rng = np.random.default_rng(0)
-    coalitions = np.array(
-        [np.isin(np.arange(n), rng.permutation(n)[: n // 2]) for _ in range(models)]
-    )
-    unlearner = build_unlearner(method)
+    coalitions, unlearner = _halves(len(of.providers), models), build_unlearner(method)
     return seconds(lambda: measure(of, unlearner, coalitions, UTILITIES)) / models
+
+
+def _halves(n: int, models: int) -> Coalitions:
+    """Coalitions of half of the providers, drawn once `(models, n)`."""
+    rng = np.random.default_rng(0)
+    return np.array([np.isin(np.arange(n), rng.permutation(n)[: n // 2]) for _ in range(models)])
 
 
 def measured(size: str) -> dict[str, object]:
@@ -89,17 +96,61 @@ def measured(size: str) -> dict[str, object]:
     }
 
 
+def small_llama(folder: Path) -> None:
+    """A Llama of the tests' shape with about ten million weights, drawn by seed 0."""
+    from transformers import AutoModelForCausalLM, LlamaConfig
+
+    config = LlamaConfig(
+        vocab_size=384, hidden_size=320, intermediate_size=896, num_hidden_layers=8,
+        num_attention_heads=8, num_key_value_heads=4, max_position_embeddings=64,
+        tie_word_embeddings=True,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+
+
+def adapters_at_once(models: int) -> dict[str, object]:
+    """One line of the table of adapters: half of the providers kept, nothing evaluated."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        small_llama(Path(folder))
+        of = game(
+            "packages", 0, steps=1, architecture="unshapley.models:huggingface",
+            kwargs={"folder": folder, "adapters": RANK},
+        )  # fmt: skip
+    base = {tensor.data_ptr(): tensor.numel() for tensor in of.pretrained.model.buffers()}
+    coalitions, retrain = _halves(len(of.providers), models), build_unlearner("retrain")
+    spent: list[float] = []
+    grown = grown_by(lambda: spent.append(seconds(lambda: unlearn(of, retrain, coalitions))))
+    recipe = EPOCHS * int(of.pretrained.counts.sum()) / ROWS_OF_STEP
+    return {
+        "at once": models,
+        "base": sum(base.values()),
+        "adapters": sum(t.numel() for t in of.pretrained.trained.values()),
+        "retrain, a model": spent[0] / models * recipe,
+        "grown MiB": grown,
+        "estimated MiB": models * bytes_per_coalition(of, retrain, coalitions) / 2**20,
+        "peak MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", choices=list(SIZES), help="only this one, as JSON")
+    parser.add_argument("--adapters", action="store_true", help="of adapters over one base")
+    parser.add_argument("--models", type=int, help="only so many at once, as JSON")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    if options.size:
-        print(json.dumps(measured(options.size)))
+    if options.size or options.models:
+        line = adapters_at_once(options.models) if options.models else measured(options.size)
+        print(json.dumps(line))
         return
+    lines = [("--size", size) for size in SIZES]
+    if options.adapters:
+        lines = [("--models", str(models)) for models in AT_ONCE]
     rows = []
-    for size in SIZES:
-        command = [sys.executable, "-m", "benchmarks.language_costs", "--size", size]
+    for line in lines:
+        command = [sys.executable, "-m", "benchmarks.language_costs", *line]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         rows.append(json.loads(done.stdout.splitlines()[-1]))
         cells = [f"{v:.3g}" if isinstance(v, float) else f"{v}" for v in rows[-1].values()]
