@@ -89,7 +89,7 @@ def test_what_is_left_out_is_what_the_unlearner_never_reads(project):
         read = statistics_are_read(params(unlearner=name).valuation, record)
         few = name == "auto"  # it retrains all of a game of three
         assert read == (build_unlearner(name).needs is not None and not few)
-    origin = Origin(name="a", sha256="b", kind="c", initial="d", recipe_known=False)
+    origin = Origin(name="a", sha256="b", kind="safetensors", initial="d", recipe_known=False)
     unknown = record.model_copy(update={"imported": origin})
     assert statistics_are_read(params().valuation, unknown)
     tables = record.model_copy(update={"text": False})
