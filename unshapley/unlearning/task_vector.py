@@ -46,11 +46,14 @@ class TaskVectorUnlearner(Unlearner):
     def __call__(self, pretrained: Pretrained, staying: Tensor) -> State:
         if not pretrained.recipe_known:
             raise no_recipe(self.name)
+        start = stack(pretrained.trained, len(staying))
+        if staying.all():  # nobody's rows need be there
+            return {name: start[name] for name in trainable(pretrained.model)}
         rows = reachable_rows(pretrained, ~staying, self.name, "is forgotten")
         steps = {"steps": self.training_steps(pretrained), "patience": None}
         tuned = train_by_recipe(
             pretrained.model,
-            stack(pretrained.trained, len(staying)),
+            start,
             rows,
             pretrained.counts,
             ~staying,
