@@ -19,7 +19,7 @@ from unshapley.project import Project
 pytest.importorskip("tokenizers", reason="needs unshapley[text]")
 WORDS = {"north": "snow falls on ice", "south": "sand lies in sun", "west": "rain comes by sea"}
 PARAMS = {
-    "prepare": {"documents": {"vocabulary": 262, "context": 8}},
+    "prepare": {"documents": {"vocabulary": 257, "context": 8}},
     "pretrain": {"steps": 30, "kwargs": {"width": 8, "layers": 1, "heads": 2}},
     "run": {"workers": 1},
 }
