@@ -114,6 +114,7 @@ def use(name: str, hidden: int, count: int, **recipe) -> None:
     print(int(peak.split()[1]) * 1024 - before, estimated)
 
 
+@pytest.mark.drill
 def test_what_text_takes_is_within_a_third_of_the_estimate(tmp_path):
     """Of a small Llama with adapters, whose base and logits are larger than all that is trained.
 
