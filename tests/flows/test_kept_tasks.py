@@ -59,7 +59,7 @@ def test_no_argument_is_searched_for_futures(tmp_path, monkeypatch):
     assert Searched.times == 0
 
 
-@pytest.mark.parametrize("runner", ["threads", "processes"])
+@pytest.mark.parametrize("runner", ["threads", pytest.param("processes", marks=pytest.mark.drill)])
 def test_arguments_are_made_when_a_worker_is_soon_to_have_time(tmp_path, runner):
     calls = [{"numbers": [1] * i, "key": f"of-{i}"} for i in range(12)]
     settings = RunSettings(workers=2, retries=0, runner=runner)

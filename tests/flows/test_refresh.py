@@ -577,6 +577,7 @@ def runs_dvc(process):
     return False
 
 
+@pytest.mark.drill
 def test_a_second_one_is_told_so_even_while_children_of_a_killed_one_live(checkout):
     content = yaml.safe_load((checkout.root / "dvc.yaml").read_text())
     content["stages"]["prepare"]["cmd"] = "sleep 60"
