@@ -13,7 +13,7 @@ from unshapley.estimators.gaussian_process import HELD
 from unshapley.fidelity.correction import Correction
 from unshapley.fidelity.gate import Fidelity, check_fidelity
 from unshapley.fidelity.implied import implied_errors
-from unshapley.fidelity.residuals import ResidualProcess, value_weights
+from unshapley.fidelity.residuals import ResidualProcess, drawn_by_weight, value_weights
 from unshapley.game.coalitions import Coalitions, everybody, nobody
 from unshapley.game.game import Game
 from unshapley.unlearning.base import Unlearner
@@ -58,14 +58,9 @@ class UnlearnedValues:
     def drawn(self, seed: int) -> Ints:
         """Rows of the unlearned coalitions in random order: those with more weight in the values
         tend to come first. Coalitions without weight are left out.
-
-        Sampling without replacement by exponential clocks (Efraimidis, Spirakis 2006).
         """
         weight = value_weights(np.where(self.unlearned, self.operator, 0.0))
-        rows = np.flatnonzero(weight)
-        clock = np.random.default_rng(seed).exponential(size=len(weight))[rows] / weight[rows]
-        out: Ints = rows[np.argsort(clock, kind="stable")]
-        return out
+        return drawn_by_weight(weight, np.flatnonzero(weight), seed)
 
     def missed(self, retrained: Retrained, seed: int) -> Floats:
         """Errors of the values for what unlearning misses, drawn from a posterior `(draws, n)`."""

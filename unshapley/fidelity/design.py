@@ -19,7 +19,12 @@ from unshapley.config import CalibrationSettings
 from unshapley.errors import InputError
 from unshapley.estimators.base import Floats, Ints
 from unshapley.fidelity.correction import FEWEST
-from unshapley.fidelity.residuals import ResidualProcess, operator_by_size, value_weights
+from unshapley.fidelity.residuals import (
+    ResidualProcess,
+    drawn_by_weight,
+    operator_by_size,
+    value_weights,
+)
 from unshapley.game.coalitions import Coalitions
 from unshapley.game.game import Game
 from unshapley.numerics import one_thread
@@ -107,7 +112,7 @@ class Unlearned:
     """The coalitions of a plan `(m, n)` that the unlearner does not retrain itself, and the largest
     of the others, on which candidates are tried too.
 
-    rows: their indices in the plan, ascending; border: those of the others.
+    rows: their indices in the plan, ascending; border: those of the others; operator: `(n, m)`.
     """
 
     def __init__(self, game: Game, plan: Coalitions, exact: Mask) -> None:
@@ -118,7 +123,7 @@ class Unlearned:
         self.rows = np.union1d(np.flatnonzero(~exact), self.border)
         part = plan[self.rows]
         self._shares = game.pretrained.share(game.staying(part)).cpu().numpy()
-        self._operator = operator_by_size(plan)[:, self.rows]
+        self.operator = operator_by_size(plan)
         self._processes: dict[bool, ResidualProcess] = {}
 
     def process(self, *, vanishing: bool = True) -> ResidualProcess:
@@ -128,7 +133,7 @@ class Unlearned:
                 self.plan[self.rows],
                 self._shares,
                 np.zeros(len(self.rows)),
-                self._operator,
+                self.operator[:, self.rows],
                 vanishing=vanishing,
             )
         return self._processes[vanishing]
@@ -150,7 +155,8 @@ def coalitions_to_retrain(
     costs: of retraining each coalition of the plan `(m,)`.
     """
     count = settings.coalitions
-    pool = _drawn(unlearned, settings.seed)[: max(POOL, count or 0)]
+    weight, open_ = value_weights(unlearned.operator), np.flatnonzero(~unlearned.exact)
+    pool = drawn_by_weight(weight, open_, settings.seed)[: max(POOL, count or 0)]
     paid = costs[pool] / costs.sum()
     budget = Budget(LEAST, MOST, settings.share)
     if count is not None:
@@ -172,16 +178,3 @@ def _check_enough(count: int, paid: Floats) -> None:
         f"{paid[:LEAST].sum():.1%} of what retraining the plan takes",
         do="raise it, or name an unlearner in valuation.unlearner",
     )
-
-
-def _drawn(unlearned: Unlearned, seed: int) -> Ints:
-    """What is not retrained anyway, in random order: those whose size has more weight in the values
-    tend to come first.
-
-    Sampling without replacement by exponential clocks (Efraimidis, Spirakis 2006).
-    """
-    weight = value_weights(operator_by_size(unlearned.plan))
-    clock = np.random.default_rng(seed).exponential(size=len(weight)) / weight
-    order = np.flatnonzero(~unlearned.exact)
-    out: Ints = order[np.argsort(clock[order], kind="stable")]
-    return out

@@ -309,6 +309,16 @@ def value_weights(operator: Floats) -> Floats:
     return out
 
 
+def drawn_by_weight(weight: Floats, rows: Ints, seed: int) -> Ints:
+    """Rows of the weights `(m,)` in random order: those with more weight tend to come first.
+
+    Sampling without replacement by exponential clocks (Efraimidis, Spirakis 2006).
+    """
+    clock = np.random.default_rng(seed).exponential(size=len(weight))[rows] / weight[rows]
+    out: Ints = rows[np.argsort(clock, kind="stable")]
+    return out
+
+
 def _features(
     coalitions: Coalitions, shares: Floats, utilities: Floats, weight: Floats
 ) -> dict[str, Floats]:
