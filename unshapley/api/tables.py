@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from unshapley.api.forms import Form, as_form
 from unshapley.config import PrepareSettings
@@ -19,7 +20,7 @@ from unshapley.data.names import check_distinct, provider_name
 from unshapley.data.preparation import OWN_TEST_ROWS, with_label_scale, without_incomplete
 from unshapley.data.reading import of_frame
 from unshapley.data.row_index import RowIndex
-from unshapley.data.splits import SETS, divide
+from unshapley.data.splits import SETS, Sets, divide
 from unshapley.data.tables import Schema, fingerprints, to_arrays
 from unshapley.data.words import weighted
 from unshapley.errors import InputError
@@ -80,16 +81,33 @@ def read_tables(
     if scale_label:
         schema = with_label_scale(schema, sets.reference)
     schema = replace(schema, test_sources=sets.test_sources)
+    shape = next(iter(forms.values())).shape
+    return as_rows(sets, schema, settings, to_arrays, shape, _index)
+
+
+def as_rows(
+    sets: Sets,
+    schema: Schema,
+    settings: PrepareSettings,
+    read: Callable[[pd.DataFrame, Schema, Path], tuple[NDArray[Any], NDArray[Any]]],
+    shape: tuple[int, ...],
+    index: Callable[[Mapping[str, pd.DataFrame], Schema], RowIndex],
+    unit: str = "rows",
+) -> Tables:
+    """The tables of split sets as the rows of a game; unit: what a row is, in words."""
     tables = {**sets.train, "test": sets.test, "reference": sets.reference}
-    rows = {name: _rows(table, schema, name) for name, table in tables.items()}
+    rows = {}
+    for name, table in tables.items():
+        x, y = read(table, schema, place(name))
+        rows[name] = torch.from_numpy(x), torch.from_numpy(y)
     findings = [OWN_TEST_ROWS] if sets.test_sources and not settings.test_from else []
     return Tables(
         schema,
         {name: rows[name] for name in sets.train},
         rows["test"],
         rows["reference"],
-        (*findings, *repeated(_index(tables, schema.features))),
-        next(iter(forms.values())).shape,
+        (*findings, *_repeated(index(tables, schema), unit)),
+        shape,
     )
 
 
@@ -158,19 +176,14 @@ def place(name: str) -> Path:
     return Path(name if name in SETS else f"data[{name!r}]")
 
 
-def _rows(table: pd.DataFrame, schema: Schema, name: str) -> Rows:
-    x, y = to_arrays(table, schema, place(name))
-    return torch.from_numpy(x), torch.from_numpy(y)
-
-
-def _index(tables: Mapping[str, pd.DataFrame], features: Sequence[str]) -> RowIndex:
+def _index(tables: Mapping[str, pd.DataFrame], schema: Schema) -> RowIndex:
     return RowIndex(
-        {name: fingerprints(table, features) for name, table in tables.items()},
-        {name: collision_rate(table, features) for name, table in tables.items()},
+        {name: fingerprints(table, schema.features) for name, table in tables.items()},
+        {name: collision_rate(table, schema.features) for name, table in tables.items()},
     )
 
 
-def repeated(index: RowIndex, unit: str = "rows") -> Iterator[str]:
+def _repeated(index: RowIndex, unit: str) -> Iterator[str]:
     """Providers whose rows stand elsewhere too, more of them than chance explains."""
     for name in index.partitions:
         facts = index.facts(name)

@@ -8,17 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
-from unshapley.api.tables import Tables, named, place, repeated
+from unshapley.api.tables import Tables, as_rows, named, place
 from unshapley.config import PrepareSettings
 from unshapley.data.corpora import tokenised
-from unshapley.data.preparation import OWN_TEST_ROWS
 from unshapley.data.row_index import RowIndex
 from unshapley.data.tables import Schema
 from unshapley.data.windows import BODY, DOCUMENT, text_prints, to_windows
 from unshapley.errors import InputError
-from unshapley.models.rows import Rows
 
 PROVIDER = "provider"
 """Column of a table of documents that names whose each is."""
@@ -38,18 +35,12 @@ def read_texts(data: Any, test: Any, reference: Any, settings: PrepareSettings) 
     own = {n: _documents(n, texts, column) for n, texts in given.items() if texts is not None}
     corpus = tokenised(documents, own, settings, Path())
     sets, schema = corpus.sets, replace(corpus.schema, providers=tuple(corpus.sets.train))
-    frames = {**sets.train, "test": sets.test, "reference": sets.reference}
-    rows = {name: _rows(frame, schema, name) for name, frame in frames.items()}
+    return as_rows(sets, schema, settings, to_windows, (schema.context,), _index, "documents")
+
+
+def _index(frames: Mapping[str, pd.DataFrame], _schema: Schema) -> RowIndex:
     prints = {name: text_prints(frame) for name, frame in frames.items()}
-    findings = [OWN_TEST_ROWS] if sets.test_sources and not settings.test_from else []
-    return Tables(
-        schema,
-        {name: rows[name] for name in sets.train},
-        rows["test"],
-        rows["reference"],
-        (*findings, *repeated(RowIndex(prints, dict.fromkeys(prints, 0.0)), "documents")),
-        (schema.context,),
-    )
+    return RowIndex(prints, dict.fromkeys(prints, 0.0))
 
 
 def _by_provider(frame: pd.DataFrame, column: str) -> dict[Any, list[Any]]:
@@ -90,8 +81,3 @@ def _documents(name: str, texts: Any, column: str) -> pd.DataFrame:
     width = len(str(len(found) - 1))
     names = [f"{name}:{row:0{width}}" for row in range(len(found))]
     return pd.DataFrame({DOCUMENT: names, BODY: found}).astype("str")
-
-
-def _rows(frame: pd.DataFrame, schema: Schema, name: str) -> Rows:
-    x, y = to_windows(frame, schema, place(name))
-    return torch.from_numpy(x), torch.from_numpy(y)

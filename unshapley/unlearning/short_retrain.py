@@ -10,13 +10,11 @@ from torch import Tensor
 
 from unshapley.models.batching import State
 from unshapley.models.pretrained import Pretrained
-from unshapley.models.recipes import train_by_recipe
 from unshapley.models.training import stack, trainable
-from unshapley.unlearning.base import Unlearner, reachable_rows
-from unshapley.unlearning.retrain import RetrainUnlearner, no_recipe
+from unshapley.unlearning.part_of_recipe import PartOfRecipe
 
 
-class ShortRetrainUnlearner(Unlearner):
+class ShortRetrainUnlearner(PartOfRecipe):
     """Retrain by a part of the recipe's steps, from a start that keeps a part of what was learnt.
 
     θ_start = θ_0 + share_S^power (θ − θ_0), then `part` of the recipe's steps, in its mini-batches
@@ -29,30 +27,13 @@ class ShortRetrainUnlearner(Unlearner):
 
     name: ClassVar[str] = "short_retrain"
     retain_free: ClassVar[bool] = False
-    part: float = Field(0.1, gt=0, le=1, description="of the recipe's steps")
     power: float = Field(2.0, ge=0, description="of the share of rows kept")
 
-    def training_steps(self, pretrained: Pretrained) -> int:
-        return max(1, round(self.part * pretrained.recipe.steps))
-
-    def rows_of_step(self, pretrained: Pretrained, rows: int) -> int:
-        return RetrainUnlearner().rows_of_step(pretrained, rows)
-
-    def flop(self, pretrained: Pretrained, staying: Tensor, row_step: float) -> Tensor:
-        part = self.training_steps(pretrained) / pretrained.recipe.steps
-        return part * RetrainUnlearner().flop(pretrained, staying, row_step)
-
     def __call__(self, pretrained: Pretrained, staying: Tensor) -> State:
-        if not pretrained.recipe_known:
-            raise no_recipe(self.name)
         kept = pretrained.share(staying) ** self.power
         start = stack(pretrained.trained, len(staying))
         for name in trainable(pretrained.model):
             begin, theta = pretrained.initial[name], pretrained.trained[name]
             scale = kept.to(theta.dtype).view(-1, *[1] * theta.dim())
             start[name] = torch.lerp(begin.expand_as(start[name]), start[name], scale)
-        recipe = pretrained.recipe.model_copy(update={"steps": self.training_steps(pretrained)})
-        rows = reachable_rows(pretrained, staying, self.name)
-        return train_by_recipe(
-            pretrained.model, start, rows, pretrained.counts, staying, recipe, pretrained.reference
-        ).parameters
+        return self.trained(pretrained, start, staying)

@@ -9,13 +9,12 @@ from torch import Tensor
 
 from unshapley.models.batching import State
 from unshapley.models.pretrained import Pretrained
-from unshapley.models.recipes import train_by_recipe
 from unshapley.models.training import stack, trainable
-from unshapley.unlearning.base import Unlearner, reachable_rows, step_length
-from unshapley.unlearning.retrain import RetrainUnlearner, no_recipe
+from unshapley.unlearning.base import step_length
+from unshapley.unlearning.part_of_recipe import PartOfRecipe
 
 
-class TaskVectorUnlearner(Unlearner):
+class TaskVectorUnlearner(PartOfRecipe):
     """Fine-tune on the forgotten rows, and go as far the other way.
 
     θ_S = θ − α λ_S (θ_ft − θ)
@@ -33,33 +32,11 @@ class TaskVectorUnlearner(Unlearner):
     part: float = Field(0.05, gt=0, le=1, description="of the recipe's steps")
     scale: float = Field(1.0, gt=0, description="α, of the vector that is subtracted")
 
-    def training_steps(self, pretrained: Pretrained) -> int:
-        return max(1, round(self.part * pretrained.recipe.steps))
-
-    def rows_of_step(self, pretrained: Pretrained, rows: int) -> int:
-        return RetrainUnlearner().rows_of_step(pretrained, rows)
-
-    def flop(self, pretrained: Pretrained, staying: Tensor, row_step: float) -> Tensor:
-        part = self.training_steps(pretrained) / pretrained.recipe.steps
-        return part * RetrainUnlearner().flop(pretrained, ~staying, row_step)
-
     def __call__(self, pretrained: Pretrained, staying: Tensor) -> State:
-        if not pretrained.recipe_known:
-            raise no_recipe(self.name)
         start = stack(pretrained.trained, len(staying))
         if staying.all():  # nobody's rows need be there
             return {name: start[name] for name in trainable(pretrained.model)}
-        rows = reachable_rows(pretrained, ~staying, self.name, "is forgotten")
-        steps = {"steps": self.training_steps(pretrained), "patience": None}
-        tuned = train_by_recipe(
-            pretrained.model,
-            start,
-            rows,
-            pretrained.counts,
-            ~staying,
-            pretrained.recipe.model_copy(update=steps),
-            pretrained.reference,
-        ).parameters
+        tuned = self.trained(pretrained, start, staying, patience=None)
         length = self.scale * step_length(pretrained, staying)
         return {
             name: _negated(pretrained.trained[name], tuned[name], length)
