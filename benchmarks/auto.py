@@ -28,6 +28,7 @@ from unshapley.fidelity.correction import FEWEST, correct
 from unshapley.fidelity.gate import spearman
 from unshapley.game.coalitions import Coalitions, batches_by_size, everybody, keys, positions
 from unshapley.game.game import Game
+from unshapley.game.kept import kept_rows
 from unshapley.game.measuring import measure, measure_endpoints
 from unshapley.game.utilities import build_utility
 from unshapley.game.utility import Utility
@@ -62,12 +63,6 @@ class Truth:
     @property
     def coalitions(self) -> Coalitions:
         return self.plan.coalitions
-
-    @property
-    def shares(self) -> Floats:
-        game = self.game
-        found: Floats = game.pretrained.share(game.staying(self.coalitions)).cpu().numpy()
-        return found
 
     def measure(self, unlearner: Unlearner, coalitions: Coalitions) -> Floats:
         """Utilities `(k,)`; retrained ones are looked up, others measured once."""
@@ -137,7 +132,7 @@ def by_method(
     found = replace(found, unlearner=unlearner, unlearned=at_rows)
     correction = correct(
         truth.coalitions,
-        truth.shares,
+        kept_rows(truth.game, truth.coalitions),
         found.before(utilities),
         (found.rows, found.retrained),
         exact,

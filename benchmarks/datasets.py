@@ -113,6 +113,28 @@ def digits_uneven() -> Dataset:
     )
 
 
+def digits_copies() -> Dataset:
+    """Digits among ten providers: p08 holds all rows of p00, p09 half of those of p01 and of p02.
+
+    The others hold different rows, as many as one another.
+    """
+    bunch = load_digits()
+    order = np.random.default_rng(321).permutation(len(bunch.target))
+    x, y = bunch.data[order].astype(np.float32), bunch.target[order].astype(np.int64)
+    own = np.array_split(np.arange(540, len(x)), 8)
+    own += [own[0], np.concatenate([own[1][::2], own[2][::2]])]
+    return Dataset(
+        "digits-copies",
+        {f"p{i:02d}": _tensors(x[rows], y[rows]) for i, rows in enumerate(own)},
+        _tensors(x[360:540], y[360:540]),
+        _tensors(x[:360], y[:360]),
+        10,
+        PretrainSettings(kwargs={"hidden": [32]}, steps=300, learning_rate=0.01, weight_decay=0.01),
+        600,
+        ((0, 8), (1, 9), (3, 7)),
+    )
+
+
 def heart() -> Dataset:
     """Heart disease by hospital: 4 natural providers, of whom one has hardly a healthy patient.
 
@@ -290,6 +312,7 @@ def unconverged() -> Dataset:
 DATASETS: Mapping[str, Callable[[], Dataset]] = {
     "digits-forms": digits_forms,
     "digits-uneven": digits_uneven,
+    "digits-copies": digits_copies,
     "heart": heart,
     "diabetes": diabetes,
     "digits-forms-cnn": lambda: with_cnn(digits_forms()),

@@ -36,6 +36,7 @@ from unshapley.fidelity.order import MISSED, order_of_pairs
 from unshapley.fidelity.residuals import operator_by_size
 from unshapley.game.coalitions import Coalitions, keys
 from unshapley.game.game import Game
+from unshapley.game.kept import kept_rows
 from unshapley.game.measuring import measure, measure_endpoints
 from unshapley.game.utilities import build_utilities
 from unshapley.game.work import flop_of_coalitions
@@ -224,13 +225,13 @@ def with_auto(truth: Truth, every: Coalitions, work: float) -> dict[str, object]
     candidate = found.unlearner.candidate(of.pretrained)
     utilities = truth.of(chosen)
     utilities[~exact] = utilities_of(of, candidate, chosen[~exact])
-    shares = of.pretrained.share(staying).numpy()
+    kept = kept_rows(of, chosen)
     retraining = flop_of_coalitions(of, RetrainUnlearner(), chosen)
     spent = found.cost_share * retraining.sum() + retraining[exact].sum()
     cost = float((spent + flop_of_coalitions(of, candidate, every).sum()) / work)
     retrained, before = (found.rows, found.retrained), found.before(utilities)
     vanishing = candidate.vanishes
-    corrected = correct(chosen, shares, before, retrained, exact, 0, vanishing=vanishing).corrected
+    corrected = correct(chosen, kept, before, retrained, exact, 0, vanishing=vanishing).corrected
     return row(truth, f"auto ({found.method})", corrected, cost, 0.0)
 
 
@@ -241,9 +242,9 @@ def alone(truth: Truth, work: float, cost: float) -> dict[str, object]:
     settings, none = CalibrationSettings(share=work / retraining.sum()), np.zeros(len(chosen), bool)
     rows = coalitions_to_retrain(Unlearned(of, chosen, none), retraining, settings)
     level = np.full(len(chosen), truth.ends[1])
-    shares = of.pretrained.share(of.staying(chosen)).numpy()
+    kept = kept_rows(of, chosen)
     known = rows, truth.of(chosen[rows])
-    corrected = correct(chosen, shares, level, known, none, 0).corrected
+    corrected = correct(chosen, kept, level, known, none, 0).corrected
     return row(truth, f"{len(rows)} retrained + process", corrected, cost, 0.0)
 
 

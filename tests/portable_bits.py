@@ -11,6 +11,7 @@ from unshapley.curvature.statistics import with_statistics
 from unshapley.estimators import estimate, make_plan
 from unshapley.fidelity.correction import correct
 from unshapley.game.game import Game
+from unshapley.game.kept import Kept
 from unshapley.game.measuring import measure
 from unshapley.game.utilities import build_utilities
 from unshapley.models.fitting import fit
@@ -52,9 +53,9 @@ def main() -> None:
             found[f"{model}, {name}"] = digest(utilities)
         with one_thread():
             values = estimate(plan, np.array([-1.1, *utilities, -0.1]))
-            exact, shares = np.zeros(len(utilities), bool), plan.coalitions.mean(axis=1)
+            exact, kept = np.zeros(len(utilities), bool), Kept.apart(plan.coalitions.mean(axis=1))
             learnt = np.arange(8), utilities[:8] + 0.01 * np.arange(8)
-            corrected = correct(plan.coalitions, shares, utilities, learnt, exact, 0).corrected
+            corrected = correct(plan.coalitions, kept, utilities, learnt, exact, 0).corrected
         found[f"{model}, values"] = digest(values.value)
         found[f"{model}, errors"] = digest(values.std_error)
         found[f"{model}, corrected"] = digest(corrected)

@@ -32,6 +32,7 @@ from unshapley.fidelity.correction import Correction
 from unshapley.fidelity.gate import Fidelity
 from unshapley.files import digest
 from unshapley.game.coalitions import Coalitions, keys
+from unshapley.game.kept import Kept
 from unshapley.game.keys import chunk_key, forgotten_of, game_key, hashes_of_forgotten_rows
 from unshapley.game.measuring import CachedUtilities, Measured, unpacked
 from unshapley.unlearning import Unlearner
@@ -102,7 +103,7 @@ class InTasks:
     def correct(
         self,
         plan: Coalitions,
-        shares: Floats,
+        kept: Kept,
         unlearned: Floats,
         retrained: tuple[Ints, Floats],
         exact: NDArray[np.bool_],
@@ -110,7 +111,7 @@ class InTasks:
         *,
         vanishing: bool,
     ) -> Correction:
-        return correct(plan, shares, unlearned, retrained, exact, seed, vanishing=vanishing)
+        return correct(plan, kept, unlearned, retrained, exact, seed, vanishing=vanishing)
 
     def aggregate(
         self, plan: Plan, measured: Measured, endpoints: Measured, correction: Correction | None

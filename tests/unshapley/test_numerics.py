@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 from unshapley.estimators import estimate, make_plan
 from unshapley.estimators.interactions import interactions
 from unshapley.fidelity.correction import choose, correct, with_correction
+from unshapley.game.kept import Kept
 from unshapley.game.measuring import measure
 from unshapley.game.utilities import build_utilities
 from unshapley.numerics import deterministic
@@ -31,8 +32,8 @@ def noisy() -> bytes:
 def corrected() -> bytes:
     exact = np.zeros(len(PLAN.coalitions), dtype=bool)
     rows = choose(40, 0, exact, PLAN.coalitions)
-    shares = PLAN.coalitions.mean(axis=1)
-    found = correct(PLAN.coalitions, shares, TABLE[1:-1], (rows, TABLE[1:-1][rows] - 0.1), exact, 0)
+    kept = Kept.apart(PLAN.coalitions.mean(axis=1))
+    found = correct(PLAN.coalitions, kept, TABLE[1:-1], (rows, TABLE[1:-1][rows] - 0.1), exact, 0)
     return (
         found.corrected.tobytes()
         + with_correction(found, estimate(PLAN, TABLE)).std_error.tobytes()

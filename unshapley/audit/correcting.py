@@ -16,6 +16,7 @@ from unshapley.estimators.base import Floats, Ints
 from unshapley.fidelity.calibration import Calibration
 from unshapley.fidelity.correction import FEWEST, Correction, choose, correct
 from unshapley.game.game import Game
+from unshapley.game.kept import kept_rows
 from unshapley.numerics import one_thread
 from unshapley.unlearning.auto import AutoUnlearner
 
@@ -64,11 +65,11 @@ def learn_again(
     rows, truth, unlearned = learnt
     itself = exact | (recorded.by_calibration & (candidate is None))
     seed = settings.seed if settings.coalitions else recorded.params.calibration.seed
-    shares = game.pretrained.share(game.staying(recorded.coalitions)).cpu().numpy()
+    kept = kept_rows(game, recorded.coalitions)
 
     def learn(utilities: Floats) -> Correction:
         plan, retrained = recorded.coalitions, (rows, truth)
-        return correct(plan, shares, utilities, retrained, itself, seed, vanishing=vanishing)
+        return correct(plan, kept, utilities, retrained, itself, seed, vanishing=vanishing)
 
     found = learn(unlearned)
     signs = np.random.default_rng(0).choice([-1.0, 1.0], len(unlearned))

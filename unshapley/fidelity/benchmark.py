@@ -21,6 +21,7 @@ from unshapley.fidelity.gate import spearman
 from unshapley.fidelity.implied import RANKED
 from unshapley.game.coalitions import Coalitions, chunks, nobody
 from unshapley.game.game import Game
+from unshapley.game.kept import kept_rows
 from unshapley.game.measuring import measure, measure_endpoints
 from unshapley.game.memory import chunk_size
 from unshapley.game.utility import Utility
@@ -189,7 +190,7 @@ class _Comparison:
             try:
                 correction = correct(
                     self.coalitions,
-                    kept,
+                    kept_rows(game, self.coalitions),
                     unlearned,
                     retrained,
                     exact,
@@ -344,12 +345,11 @@ def _measure_calibrated(
     rest = np.setdiff1d(np.arange(len(coalitions)), found.rows)
     utilities[rest] = measured(found.unlearner, coalitions[rest])
     staying = game.staying(coalitions)
-    shares = game.pretrained.share(staying).cpu().numpy()
     exact = found.unlearner.exact(game.pretrained, staying).cpu().numpy()
     if len(found.rows) >= FEWEST:
-        learnt = (found.rows, found.retrained)
+        learnt, kept = (found.rows, found.retrained), kept_rows(game, coalitions)
         before, vanishing = found.before(utilities), found.unlearner.vanishes
-        correction = correct(coalitions, shares, before, learnt, exact, 0, vanishing=vanishing)
+        correction = correct(coalitions, kept, before, learnt, exact, 0, vanishing=vanishing)
         if found.is_improved_by(correction):
             utilities = correction.corrected
     advance(len(coalitions))

@@ -16,6 +16,7 @@ from unshapley.fidelity.implied import implied_errors
 from unshapley.fidelity.residuals import ResidualProcess, drawn_by_weight, value_weights
 from unshapley.game.coalitions import Coalitions, everybody, nobody
 from unshapley.game.game import Game
+from unshapley.game.kept import Kept, kept_rows
 from unshapley.unlearning.base import Unlearner
 
 MOST = 500
@@ -41,14 +42,14 @@ class Retrained:
 class UnlearnedValues:
     """Values of n players, and how they depend on what was unlearned.
 
-    coalitions: the empty coalition, the plan's, and the full one `(m + 2, n)`; shares: share of the
-    training rows that each keeps `(m + 2,)`; utilities: as measured `(m + 2,)`; unlearned: whether
-    a utility came from unlearning, and not from retraining `(m + 2,)`; value: `(n,)`; operator: the
-    matrix `(n, m + 2)` by which values depend on the utilities; vanishing: as `Unlearner.vanishes`.
+    coalitions: the empty coalition, the plan's, and the full one `(m + 2, n)`; kept: what each
+    keeps of the training rows; utilities: as measured `(m + 2,)`; unlearned: whether a utility came
+    from unlearning, and not from retraining `(m + 2,)`; value: `(n,)`; operator: the matrix
+    `(n, m + 2)` by which values depend on the utilities; vanishing: as `Unlearner.vanishes`.
     """
 
     coalitions: Coalitions
-    shares: Floats
+    kept: Kept
     utilities: Floats
     unlearned: NDArray[np.bool_]
     value: Floats
@@ -84,7 +85,7 @@ class UnlearnedValues:
     def _process(self, rows: Ints, *, vanishing: bool) -> ResidualProcess:
         return ResidualProcess(
             self.coalitions[rows],
-            self.shares[rows],
+            self.kept[rows],
             self.utilities[rows],
             self.operator[:, rows],
             vanishing=vanishing,
@@ -130,7 +131,7 @@ def unlearned_values(
     coalitions = np.vstack([nobody(plan.n), plan.coalitions, everybody(plan.n)])
     return UnlearnedValues(
         coalitions,
-        game.pretrained.share(game.staying(coalitions)).cpu().numpy(),
+        kept_rows(game, coalitions),
         table,
         np.concatenate([[game.partial], ~exact, [False]]),
         values.value,

@@ -18,6 +18,7 @@ from unshapley.errors import InputError
 from unshapley.estimators import CORRECTION, Estimate
 from unshapley.fidelity.residuals import ResidualProcess, operator_by_size
 from unshapley.game.coalitions import Coalitions
+from unshapley.game.kept import Kept
 from unshapley.numerics import one_thread
 
 Floats = NDArray[np.float64]
@@ -63,7 +64,7 @@ def choose(count: int, seed: int, exact: NDArray[np.bool_], plan: Coalitions) ->
 
 def correct(
     plan: Coalitions,
-    shares: Floats,
+    kept: Kept,
     unlearned: Floats,
     retrained: tuple[Ints, Floats],
     exact: NDArray[np.bool_],
@@ -73,8 +74,8 @@ def correct(
 ) -> Correction:
     """Learn the residual from the retrained coalitions and add what is expected to all others.
 
-    plan: `(m, n)`; shares: share of the training rows that each coalition keeps `(m,)`; unlearned:
-    utilities `(m,)`; retrained: indices of retrained coalitions, ascending, and their utilities
+    plan: `(m, n)`; kept: what each coalition keeps of the training rows; unlearned: utilities
+    `(m,)`; retrained: indices of retrained coalitions, ascending, and their utilities
     `(k,)`; exact: coalitions whose `unlearned` utility comes from retraining already `(m,)`. One
     may be both, where its utility is the unlearned one; then it is learnt from too. vanishing:
     whether the residual vanishes where nobody is forgotten, as `Unlearner.vanishes` says. Raises
@@ -97,7 +98,7 @@ def correct(
     part = np.flatnonzero(unknown)
     process = ResidualProcess(
         plan[part],
-        shares[part],
+        kept[part],
         unlearned[part],
         operator_by_size(plan)[:, part],
         vanishing=vanishing,

@@ -27,6 +27,7 @@ from unshapley.fidelity.residuals import (
 )
 from unshapley.game.coalitions import Coalitions
 from unshapley.game.game import Game
+from unshapley.game.kept import kept_rows
 from unshapley.numerics import one_thread
 from unshapley.unlearning.auto import rows_kept
 
@@ -122,7 +123,7 @@ class Unlearned:
         self.border = others[np.argsort(kept, kind="stable")][-BORDER:]
         self.rows = np.union1d(np.flatnonzero(~exact), self.border)
         part = plan[self.rows]
-        self._shares = game.pretrained.share(game.staying(part)).cpu().numpy()
+        self._kept = kept_rows(game, part)
         self.operator = operator_by_size(plan)
         self._processes: dict[bool, ResidualProcess] = {}
 
@@ -131,7 +132,7 @@ class Unlearned:
         if vanishing not in self._processes:
             self._processes[vanishing] = ResidualProcess(
                 self.plan[self.rows],
-                self._shares,
+                self._kept,
                 np.zeros(len(self.rows)),
                 self.operator[:, self.rows],
                 vanishing=vanishing,

@@ -15,6 +15,7 @@ from scipy import linalg
 
 from unshapley.estimators.base import Floats, Ints
 from unshapley.game.coalitions import Coalitions
+from unshapley.game.kept import Kept
 from unshapley.numerics import one_thread
 
 DRAWS = 1000
@@ -60,21 +61,22 @@ class ResidualProcess:
     """A Gaussian process over the residuals of m coalitions of n players.
 
     A residual is a sum of four parts, all multiplied by an envelope (1 − kept share of the
-    rows)^power, as forgetting nothing changes nothing: a trend over the kept share; a structured
-    part, which is a sum over the members of the coalition, or their mean, or proportional to the
-    unlearned utility; and independent noise. The trend hardly matters to the values, the structured
-    part does most. The scale has a Jeffreys prior; the other hyperparameters are averaged over a
-    grid (Rasmussen, Williams 2006, section 5.2; O'Hagan, "Some Bayesian numerical analysis", 1992).
+    rows)^power, as forgetting nothing changes nothing: a trend over the kept share, and over how
+    much several members hold; a structured part, which is a sum over the members of the coalition,
+    or their mean, or proportional to the unlearned utility; and independent noise. A trend over the
+    share hardly matters to the values, the structured part does most. The scale has a Jeffreys
+    prior; the other hyperparameters are averaged over a grid (Rasmussen, Williams 2006, section
+    5.2; O'Hagan, "Some Bayesian numerical analysis", 1992).
 
-    coalitions: `(m, n)`; shares: share of the training rows that each keeps `(m,)`; utilities: as
-    measured `(m,)`; operator: the matrix `(n, m)` by which values depend on them; vanishing:
-    whether the residual of the full coalition is zero; else the power is small or zero.
+    coalitions: `(m, n)`; kept: what each keeps of the training rows; utilities: as measured `(m,)`;
+    operator: the matrix `(n, m)` by which values depend on them; vanishing: whether the residual of
+    the full coalition is zero; else the power is small or zero.
     """
 
     def __init__(
         self,
         coalitions: Coalitions,
-        shares: Floats,
+        kept: Kept,
         utilities: Floats,
         operator: Floats,
         *,
@@ -82,13 +84,13 @@ class ResidualProcess:
     ) -> None:
         self.operator = operator
         weight = self.weight = value_weights(operator)
-        self.tables = _features(coalitions, shares, utilities, weight)
+        self.tables = _features(coalitions, kept, utilities, weight)
         powers = POWERS if vanishing else NOT_VANISHING
         self.envelopes: dict[float, Floats] = {}
         self.sizes: dict[tuple[float, str], float] = {}
         self.effects: dict[tuple[float, str], Floats] = {}
         for power in powers:
-            envelope = (1 - shares) ** power
+            envelope = (1 - kept.shares) ** power
             envelope /= _norm(float(weight @ envelope**2))
             self.envelopes[power] = envelope
             scaled = operator * envelope
@@ -320,10 +322,14 @@ def drawn_by_weight(weight: Floats, rows: Ints, seed: int) -> Ints:
 
 
 def _features(
-    coalitions: Coalitions, shares: Floats, utilities: Floats, weight: Floats
+    coalitions: Coalitions, kept: Kept, utilities: Floats, weight: Floats
 ) -> dict[str, Floats]:
     """Features of the parts of a residual `(m, features)`, before the envelope."""
-    trend = np.stack([np.ones_like(shares), shares, shares**2, np.exp(-shares / 0.1)], axis=1)
+    shares = kept.shares
+    columns = [np.ones_like(shares), shares, shares**2, np.exp(-shares / 0.1)]
+    if kept.repeated.any():
+        columns.append(kept.repeated)
+    trend = np.stack(columns, axis=1)
     root = np.sqrt(weight)[:, None]
     level = trend @ linalg.lstsq(trend * root, utilities * root[:, 0])[0]
     size = coalitions.sum(axis=1, keepdims=True)

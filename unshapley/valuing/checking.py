@@ -19,6 +19,7 @@ from unshapley.fidelity.gate import (
     nothing_compared,
 )
 from unshapley.game.coalitions import Coalitions, nobody
+from unshapley.game.kept import kept_rows
 from unshapley.game.measuring import Measured
 from unshapley.game.work import flop_of_coalitions
 from unshapley.results.valuation import utility_table
@@ -126,7 +127,7 @@ def _by_calibration(
         return None, measured.endpoints
     correction = execution.correct(
         plan,
-        _shares(setup, plan),
+        kept_rows(setup.game, plan),
         found.before(np.array(measured.measured.primary_utilities)),
         (found.rows, found.retrained),
         setup.exact[: len(plan)],
@@ -154,10 +155,9 @@ def _correct(execution: Execution, measured: MeasuredPlan) -> RetrainingCheck:
         rows = np.concatenate([chosen, found.rows])
         order = np.argsort(rows)
         learnt = rows[order], np.concatenate([retrained.utilities, found.retrained])[order]
-    shares = _shares(setup, plan.coalitions)
     correction = execution.correct(
         plan.coalitions,
-        shares,
+        kept_rows(setup.game, plan.coalitions),
         unlearned,
         learnt,
         itself,
@@ -229,9 +229,3 @@ def _estimate(
     """Values from the utilities of the plan; endpoints: U(none) and U(all)."""
     with execution.step("aggregate"):
         return execution.aggregate(measured.plan, measured.measured, endpoints, correction)
-
-
-def _shares(setup: MeasuringPlan, coalitions: Coalitions) -> Floats:
-    """Share of the training rows that each coalition keeps `(m,)`."""
-    game = setup.game
-    return np.asarray(game.pretrained.share(game.staying(coalitions)).cpu().numpy())

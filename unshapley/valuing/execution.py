@@ -17,6 +17,7 @@ from unshapley.fidelity.comparison import Retrained, UnlearnedValues
 from unshapley.fidelity.correction import Correction
 from unshapley.fidelity.gate import Fidelity
 from unshapley.game.coalitions import Coalitions, batches_by_size
+from unshapley.game.kept import Kept
 from unshapley.game.measuring import Measured
 from unshapley.game.memory import chunk_size
 from unshapley.unlearning import Unlearner
@@ -77,7 +78,7 @@ class Execution(Protocol):
     def correct(
         self,
         plan: Coalitions,
-        shares: Floats,
+        kept: Kept,
         unlearned: Floats,
         retrained: tuple[Ints, Floats],
         exact: NDArray[np.bool_],

@@ -18,6 +18,7 @@ from unshapley.fidelity.comparison import Retrained, UnlearnedValues, compare
 from unshapley.fidelity.correction import Correction
 from unshapley.fidelity.gate import Fidelity
 from unshapley.game.coalitions import Coalitions
+from unshapley.game.kept import Kept
 from unshapley.game.measuring import Measured, measure_batch
 from unshapley.progress import Phases, silent_phases
 from unshapley.results.valuation import estimate_values
@@ -68,7 +69,7 @@ class InProcess:
     def correct(
         self,
         plan: Coalitions,
-        shares: Floats,
+        kept: Kept,
         unlearned: Floats,
         retrained: tuple[Ints, Floats],
         exact: NDArray[np.bool_],
@@ -77,7 +78,7 @@ class InProcess:
         vanishing: bool,
     ) -> Correction:
         return correction.correct(
-            plan, shares, unlearned, retrained, exact, seed, vanishing=vanishing
+            plan, kept, unlearned, retrained, exact, seed, vanishing=vanishing
         )
 
     def aggregate(

@@ -18,6 +18,7 @@ from unshapley.fidelity.calibration import (
 )
 from unshapley.fidelity.correction import correct
 from unshapley.game.coalitions import keys
+from unshapley.game.kept import kept_rows
 from unshapley.game.measuring import measure
 from unshapley.game.utilities import build_utilities
 from unshapley.game.work import flop_of_coalitions
@@ -198,9 +199,9 @@ def test_correction_is_taken_where_left_out_coalitions_are_predicted_better():
         unlearned = wrong(PLAN)
         exact = calibration.unlearner.exact(digits().pretrained, digits().staying(PLAN)).numpy()
         utilities = np.where(exact, truth(PLAN), unlearned)
-        shares = digits().pretrained.share(digits().staying(PLAN)).numpy()
+        kept = kept_rows(digits(), PLAN)
         learnt = (calibration.rows, calibration.retrained)
-        correction = correct(PLAN, shares, calibration.before(utilities), learnt, exact, 0)
+        correction = correct(PLAN, kept, calibration.before(utilities), learnt, exact, 0)
         assert calibration.is_improved_by(correction) is improved
 
 

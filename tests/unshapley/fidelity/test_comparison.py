@@ -18,11 +18,13 @@ from unshapley.fidelity.comparison import (
 from unshapley.fidelity.correction import correct
 from unshapley.fidelity.implied import rank_correlation, relative_l2
 from unshapley.fidelity.residuals import DRAWS
+from unshapley.game.kept import Kept
 from unshapley.unlearning import build_unlearner
 
 N = 8
 PLAN = make_plan("exact", N, 2**N, 0)
 SHARES = np.concatenate([[0], PLAN.coalitions.mean(axis=1), [1]])
+KEPT = Kept.apart(SHARES)
 NONE = np.array([], dtype=float)
 
 
@@ -34,7 +36,7 @@ def values_of(utilities: np.ndarray, exact: np.ndarray | None = None) -> Unlearn
     exact = np.zeros(len(utilities), dtype=bool) if exact is None else exact
     rows = np.vstack([np.zeros(N, bool), PLAN.coalitions, np.ones(N, bool)])
     unlearned = np.concatenate([[False], ~exact, [False]])
-    return UnlearnedValues(rows, SHARES, table, unlearned, found.value, found.operator)
+    return UnlearnedValues(rows, KEPT, table, unlearned, found.value, found.operator)
 
 
 def game(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -156,7 +158,7 @@ def test_corrected_values_are_judged_by_what_the_correction_leaves():
     unlearned, truth = game(0)
     values, exact = values_of(unlearned), np.zeros(len(truth), dtype=bool)
     chosen = np.sort(values.drawn(0)[:24]) - 1
-    found = correct(PLAN.coalitions, SHARES[1:-1], unlearned, (chosen, truth[chosen]), exact, 0)
+    found = correct(PLAN.coalitions, KEPT[1:-1], unlearned, (chosen, truth[chosen]), exact, 0)
     corrected = values_of(found.corrected)
     retrained = Retrained(chosen + 1, truth[chosen], NONE)
     before, after = compare(values, retrained, 0), compare(corrected, retrained, 0, found)
@@ -183,4 +185,4 @@ def test_in_a_partial_game_nobody_staying_was_unlearned_too(inputs):
     exact = newton.exact(partial.pretrained, partial.staying(plan.coalitions))
     values = unlearned_values(partial, newton, exact.numpy(), plan, table, found)
     assert values.unlearned.tolist() == [True, True, True, False]
-    assert values.shares[0] > 0.5  # all others stay
+    assert values.kept.shares[0] > 0.5  # all others stay

@@ -6,11 +6,13 @@ import pytest
 from unshapley.estimators import make_plan
 from unshapley.fidelity.design import Budget, most_telling
 from unshapley.fidelity.residuals import ResidualProcess, operator_by_size
+from unshapley.game.kept import Kept
 
 N = 7
 PLAN = make_plan("exact", N, 2**N - 2, 0).coalitions
 ROWS = np.arange(1, N + 1)
 SHARES = (PLAN * ROWS).sum(axis=1) / ROWS.sum()
+KEPT = Kept.apart(SHARES)
 NOTHING = np.array([], dtype=np.int64)
 EVERY = np.arange(len(PLAN))
 ALIKE = np.full(len(PLAN), 0.01)
@@ -18,7 +20,7 @@ ALIKE = np.full(len(PLAN), 0.01)
 
 @pytest.fixture(scope="module")
 def process():
-    return ResidualProcess(PLAN, SHARES, np.zeros(len(PLAN)), operator_by_size(PLAN))
+    return ResidualProcess(PLAN, KEPT, np.zeros(len(PLAN)), operator_by_size(PLAN))
 
 
 def left(process, rows):
@@ -69,12 +71,12 @@ def test_among_equals_lots_decide_and_not_the_last_bit():
     """Providers of equal size make equal coalitions; a machine that rounds otherwise must take the
     same ones.
     """
-    shares = PLAN.mean(axis=1)
+    kept = Kept.apart(PLAN.mean(axis=1))
     operator = operator_by_size(PLAN)
     rng = np.random.default_rng(0)
     taken = []
     for size in (0.0, 1e-13):
         noisy = operator * (1 + size * rng.standard_normal(operator.shape))
-        process = ResidualProcess(PLAN, shares, np.zeros(len(PLAN)), noisy)
+        process = ResidualProcess(PLAN, kept, np.zeros(len(PLAN)), noisy)
         taken.append(most_telling(process, NOTHING, EVERY, ALIKE, Budget(10, 10, 0.0), 0).tolist())
     assert taken[0] == taken[1]

@@ -5,9 +5,11 @@ import pytest
 
 from unshapley.estimators import estimate, make_plan
 from unshapley.fidelity.residuals import ResidualProcess, operator_by_size
+from unshapley.game.kept import Kept
 
 PLAN = make_plan("exact", 6, 62, 0).coalitions
 SHARES = PLAN.mean(axis=1)
+KEPT = Kept.apart(SHARES)
 RNG = np.random.default_rng(0)
 ROWS = np.sort(RNG.choice(62, 20, replace=False))
 TRUE = (1 - SHARES) * (PLAN @ np.array([0.0, 2.0, 0.0, -1.0, 0.0, 0.0])) + 0.01 * RNG.normal(
@@ -17,7 +19,7 @@ TRUE = (1 - SHARES) * (PLAN @ np.array([0.0, 2.0, 0.0, -1.0, 0.0, 0.0])) + 0.01 
 
 @pytest.fixture(scope="module")
 def process():
-    return ResidualProcess(PLAN, SHARES, np.zeros(62), operator_by_size(PLAN))
+    return ResidualProcess(PLAN, KEPT, np.zeros(62), operator_by_size(PLAN))
 
 
 def test_by_size_is_the_map_of_the_values_where_all_coalitions_are_known():
