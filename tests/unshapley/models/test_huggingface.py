@@ -19,7 +19,7 @@ from unshapley.models.fitting import fit
 from unshapley.unlearning import build_unlearner
 
 transformers = pytest.importorskip("transformers", reason="needs unshapley[llm]")
-pytest.importorskip("peft", reason="needs unshapley[llm]")
+peft = pytest.importorskip("peft", reason="needs unshapley[llm]")
 NAME = "unshapley.models:huggingface"
 
 
@@ -128,11 +128,27 @@ def test_a_folder_that_would_run_code_is_refused(folder, tmp_path):
 
 
 def test_a_folder_that_is_none_or_damaged_is_named(folder, tmp_path):
-    with pytest.raises(InputError, match="holds no weights"):
+    with pytest.raises(InputError, match="there is no such folder"):
         made(tmp_path / "absent")
+    with pytest.raises(InputError, match="holds no weights"):
+        made(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"")
     (tmp_path / "config.json").write_text((folder / "config.json").read_text())
     with pytest.raises(InputError, match="cannot be read as a causal language model"):
         made(tmp_path)
     with pytest.raises(InputError, match="no adapters can be added"):
         made(folder, layers=["nothing_like_it"])
+    with pytest.raises(InputError, match=r"kwargs.adapters: adapters of rank -1"):
+        made(folder, adapters=-1)
+    with pytest.raises(InputError, match="'adapter'\n  expected: folder, adapters, scale"):
+        made(folder, adapter=4)
+
+
+def test_adapters_are_no_base_though_transformers_would_load_them_over_theirs(folder, tmp_path):
+    model = peft.get_peft_model(
+        transformers.AutoModelForCausalLM.from_pretrained(folder),
+        peft.LoraConfig(r=2, target_modules=["q_proj"]),
+    )
+    model.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"holds adapters \(adapter_config.json\)"):
+        made(tmp_path)
