@@ -8,7 +8,9 @@ from typing import Any
 
 from unshapley.analysis.detection import duplicates, summarize
 from unshapley.config import FaultSettings
+from unshapley.data.tables import TEXT as DOCUMENTS
 from unshapley.files import from_text, read_json
+from unshapley.game.utilities import UTILITIES
 from unshapley.origin import Origin
 from unshapley.project import Project
 from unshapley.results.conclusion import conclusion
@@ -36,6 +38,12 @@ def summarize_valuation(project: Project) -> dict[str, Any]:
     sources = _rows(by_source) if by_source.is_file() else []
     sentences = conclusion(values, pairs, figures["fidelity"], sources)
     content: dict[str, Any] = {"values": values, "metrics": figures, "conclusion": sentences}
+    built_in = UTILITIES.get(figures["utility"])
+    content["unit"] = built_in.unit if built_in else f"as {figures['utility']} gives it"
+    prepared = manifest["config"]["prepare"]
+    if prepared.get("task") == DOCUMENTS:
+        context = prepared["documents"]["context"]
+        content["rows"] = f"rows are windows of {context} tokens, each of one document"
     if "model" in manifest:
         content["model"] = Origin.model_validate(manifest["model"]).sentence()
     faults = FaultSettings.model_validate(manifest["config"]["faults"])

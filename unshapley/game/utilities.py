@@ -98,7 +98,7 @@ _BUILT_IN = (
         "neg_bits_per_byte",
         TEXT,
         "bits a byte of the test set, negated",
-        tokens.log_likelihood,
+        tokens.neg_bits,
         per_byte=True,
         rows=tokens.bits,
         weights=tokens.tokens_of,
@@ -167,8 +167,8 @@ def build_utilities(
             raise InputError(
                 f"{utility.name} is a utility for {utility.task}, and the task is {task}",
                 where=WHERE,
-                expected=f"{', '.join(n for n, u in UTILITIES.items() if u.task == task)}, or a "
-                "function of your own as 'package.module:function'",
+                expected=", ".join(n for n, u in UTILITIES.items() if u.task == task)
+                + ", or a function of your own as 'package.module:function'" * (task != TEXT),
                 do=f"set {WHERE}, for example [{', '.join(EXAMPLES[task])}], or prepare.task",
             )
         if names.count(utility.name) > 1:

@@ -115,3 +115,8 @@ def test_a_trained_module_is_taken_as_it_is(tmp_path):
 def test_what_is_no_corpus_is_one_error(data, message):
     with pytest.raises(us.InputError, match=message):
         value(data)
+
+
+def test_documents_without_the_task_are_told_of_it():
+    with pytest.raises(us.InputError, match=r"'a'.*list of texts(.|\n)*task='language-model'"):
+        us.value(None, {"a": ["one text", "another"], "b": ["a third"]}, test=["x"])
