@@ -8,9 +8,8 @@ from typing import Any
 
 from unshapley.analysis.detection import duplicates, summarize
 from unshapley.config import FaultSettings
-from unshapley.data.tables import TEXT as DOCUMENTS
 from unshapley.files import from_text, read_json
-from unshapley.game.utilities import UTILITIES
+from unshapley.game.units import unit_of
 from unshapley.origin import Origin
 from unshapley.project import Project
 from unshapley.results.conclusion import conclusion
@@ -38,10 +37,9 @@ def summarize_valuation(project: Project) -> dict[str, Any]:
     sources = _rows(by_source) if by_source.is_file() else []
     sentences = conclusion(values, pairs, figures["fidelity"], sources)
     content: dict[str, Any] = {"values": values, "metrics": figures, "conclusion": sentences}
-    built_in = UTILITIES.get(figures["utility"])
-    content["unit"] = built_in.unit if built_in else f"as {figures['utility']} gives it"
+    content["unit"] = unit_of(figures["utility"])
     prepared = manifest["config"]["prepare"]
-    if prepared.get("task") == DOCUMENTS:
+    if prepared.get("task") == "language-model":
         context = prepared["documents"]["context"]
         content["rows"] = f"rows are windows of {context} tokens, each of one document"
     if "model" in manifest:
