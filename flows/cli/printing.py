@@ -166,7 +166,7 @@ def print_benchmark(rows: Sequence[UnlearnerRow], folder: Path) -> None:
             row.rel_l2_std,
         ]
         cost = "–" if row.cost_share is None else f"{row.cost_share:.1%}"
-        texts = ("–" if figure is None else _short(figure) for figure in figures)
+        texts = ("–" if figure is None else short(figure) for figure in figures)
         table.add_row(f"{row.unlearner}{' (control)' if row.control else ''}", *texts, cost)
     out.print(table)
     for row in rows:
@@ -193,6 +193,6 @@ def add_column(table: Table, name: str, left: Sequence[str] = ()) -> None:
         table.add_column(name, justify="right", no_wrap=True)
 
 
-def _short(figure: float) -> str:
+def short(figure: float) -> str:
     """Three digits, without an exponent for large numbers."""
     return f"{figure:.0f}" if abs(figure) >= 1000 else f"{figure:.3g}"
