@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from unshapley.data.embedding import quiet
 from unshapley.errors import InputError
 from unshapley.models.batching import State
 from unshapley.models.huggingface_folders import ADAPTERS
@@ -163,20 +164,32 @@ def _load(path: Path, dtype: torch.dtype) -> Any:
     of_transformers.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         # eager attention: vmap runs the fused one model by model on a CPU
-        return AutoModelForCausalLM.from_pretrained(
-            str(path),
-            attn_implementation="eager",
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            dtype=dtype,
-        )
+        with quiet(of_transformers):
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                str(path),
+                attn_implementation="eager",
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=dtype,
+                output_loading_info=True,
+            )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise InputError(
             f"cannot be read as a causal language model: {str(error).splitlines()[0]}",
             where=path,
             expected="a folder that transformers' AutoModelForCausalLM reads",
         ) from None
+    model, report = loaded
+    missing = sorted(report["missing_keys"])  # which transformers would draw at random
+    if missing:
+        raise InputError(
+            f"lacks {len(missing)} of the model's tensors: {missing[0]}",
+            where=path,
+            expected="the weights of a whole causal language model",
+            do="save it again: model.save_pretrained(folder)",
+        )
+    return model
 
 
 def check_folder(path: Path) -> None:

@@ -1,10 +1,12 @@
 import json
+import warnings
 from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from unshapley.config import PretrainSettings
 from unshapley.curvature.text_store import with_text_statistics
@@ -144,11 +146,21 @@ def test_a_folder_that_is_none_or_damaged_is_named(folder, tmp_path):
         made(folder, adapter=4)
 
 
+def test_tensors_that_are_missing_are_not_drawn_at_random(folder, tmp_path):
+    state = load_file(folder / "model.safetensors")
+    state.pop("model.layers.0.mlp.up_proj.weight")
+    (tmp_path / "config.json").write_text((folder / "config.json").read_text())
+    save_file(state, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match="lacks 1 of the model's tensors: .*up_proj"):
+        made(tmp_path)
+
+
 def test_adapters_are_no_base_though_transformers_would_load_them_over_theirs(folder, tmp_path):
-    model = peft.get_peft_model(
-        transformers.AutoModelForCausalLM.from_pretrained(folder),
-        peft.LoraConfig(r=2, target_modules=["q_proj"]),
-    )
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # peft's own
+        model = peft.get_peft_model(
+            transformers.AutoModelForCausalLM.from_pretrained(folder),
+            peft.LoraConfig(r=2, target_modules=["q_proj"]),
+        )
     model.save_pretrained(tmp_path)
     with pytest.raises(InputError, match=r"holds adapters \(adapter_config.json\)"):
         made(tmp_path)
