@@ -19,8 +19,10 @@ from unshapley.game.model_source import CONSTANT, Source
 from unshapley.models.checkpoints import kind_of
 from unshapley.models.exported import ARCHITECTURE
 from unshapley.models.exported_reading import read_program
+from unshapley.models.huggingface import folder_of
 from unshapley.models.huggingface_folders import ARCHITECTURE as OF_HUGGINGFACE
 from unshapley.models.huggingface_folders import arguments_of, weights_of
+from unshapley.models.own_tokens import check_tokens
 from unshapley.progress import Phases, silent_phases
 from unshapley.project import Project
 
@@ -111,6 +113,8 @@ def import_model(
             where=path,
             do="remove the stage, import again, then `dvc add data/model data/curvature`",
         )
+    if source.architecture == OF_HUGGINGFACE and project.tokenizer.is_file():
+        check_tokens(folder_of(source.kwargs), project.tokenizer)
     preflight(project, params, Step.VALIDATE)
     check_labels(project, params, Schema.load(project.schema))
     reports = validate_project(project, progress=phases("validating", "tables"))

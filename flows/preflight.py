@@ -26,6 +26,8 @@ from unshapley.fidelity.gate import NO_RECIPE, ROWS_ABSENT
 from unshapley.game.statistics_use import check_statistics, statistics_are_read
 from unshapley.game.utilities import build_utilities
 from unshapley.models.building import build
+from unshapley.models.huggingface import folder_of
+from unshapley.models.own_tokens import check_base, check_tokens, is_based
 from unshapley.models.rows import read_set
 from unshapley.models.store import ModelRecord
 from unshapley.project import Project
@@ -59,6 +61,7 @@ def preflight(project: Project, params: Params, step: Step = Step.RUN) -> None:
     if step is Step.RUN:
         check_cluster(params.run)
     if step <= Step.PREPARE:
+        check_base(params, project.root)
         return
     schema = Schema.load(project.schema)
     providers: Collection[str] = schema.providers
@@ -71,6 +74,8 @@ def preflight(project: Project, params: Params, step: Step = Step.RUN) -> None:
     check_prepared(schema, params, project.schema)
     if schema.tokenizer:
         stored(project.tokenizer, schema)
+        if is_based(params):
+            check_tokens(folder_of(params.pretrain.kwargs), project.tokenizer)
     if step >= Step.VALIDATE:
         check_suites(project.expectations, params.validation, schema)
         check_columns(project.expectations, schema)

@@ -198,6 +198,12 @@ class PrepareSettings(Section):
             if {self.label, *self.aside} & set(getattr(self, key)):
                 raise ValueError(f"{key} names the label, or a column that is used otherwise")
         self._check_judges()
+        embedded = [name for name, rule in self.columns.items() if rule == "embedding"]
+        if embedded and self.embedding is None:
+            raise ValueError(
+                f"embedding: column {embedded[0]!r} is to be embedded, and no model is named: a "
+                "local folder of a sentence-embedding model"
+            )
         return self
 
     @property

@@ -154,7 +154,13 @@ def _init_with_tables(
         init_with_text(folder, data, provider, test, settings, own, agree=agree, check=_check)
         return
     if label is None:
-        raise InputError("what is to be predicted?", where="--label", expected="a column's name")
+        _check_there(data)
+        raise InputError(
+            "what is to be predicted?",
+            where="--label",
+            expected="a column's name",
+            do="name it; of documents, say --set prepare.task=language-model",
+        )
     if label == provider:
         raise InputError(
             "names the column of --label",
@@ -181,6 +187,15 @@ def _init_with_tables(
     _agree(yes)
     params = init_with_tables(folder, {**tables, **({test.name: test} if test else {})}, stated)
     print(f"{params}\nnext: `unshapley run --project {shlex.quote(str(folder))}`")
+
+
+def _check_there(data: Sequence[Path]) -> None:
+    """Raise `InputError` for what is not there, or an empty folder, before anything is asked."""
+    for path in data:
+        if not path.exists():
+            raise InputError("there is no such file or folder", where=path)
+        if path.is_dir() and not any(path.iterdir()):
+            raise InputError("is empty", where=path, expected="tables, pictures or documents")
 
 
 def _is_text(

@@ -26,7 +26,8 @@ WIDTH = 10_000
 def print_valuation(summary: Mapping[str, Any]) -> None:
     """Print the last valuation, as `analysis.summary.summarize_valuation` gives it."""
     out, figures = console(), summary["metrics"]
-    table = new_table(f"Values for {figures['utility']}")
+    unit = f" ({summary['unit']})" if "unit" in summary else ""
+    table = new_table(f"Values for {figures['utility']}{unit}")
     for column in ("rank", "provider", "rows", "value", "± std. error", "95 % interval", "status"):
         add_column(table, column, left=("provider", "status"))
     for row in sorted(summary["values"], key=lambda r: r["rank"] or 10**9):
@@ -40,6 +41,8 @@ def print_valuation(summary: Mapping[str, Any]) -> None:
         table.add_row(rank, escape(str(row["provider"])), str(row["rows"]), *numbers, row["status"])
     out.print(table)
     out.print(f"[bold]{escape(' '.join(summary['conclusion']))}[/]", soft_wrap=True)
+    if "rows" in summary:
+        out.print(summary["rows"], soft_wrap=True)
     _print_figures(out, figures)
     if "model" in summary:
         out.print(f"the model was {escape(summary['model'])}", soft_wrap=True)
@@ -163,7 +166,7 @@ def print_benchmark(rows: Sequence[UnlearnerRow], folder: Path) -> None:
             row.rel_l2_std,
         ]
         cost = "–" if row.cost_share is None else f"{row.cost_share:.1%}"
-        texts = ("–" if figure is None else _short(figure) for figure in figures)
+        texts = ("–" if figure is None else short(figure) for figure in figures)
         table.add_row(f"{row.unlearner}{' (control)' if row.control else ''}", *texts, cost)
     out.print(table)
     for row in rows:
@@ -190,6 +193,6 @@ def add_column(table: Table, name: str, left: Sequence[str] = ()) -> None:
         table.add_column(name, justify="right", no_wrap=True)
 
 
-def _short(figure: float) -> str:
+def short(figure: float) -> str:
     """Three digits, without an exponent for large numbers."""
     return f"{figure:.0f}" if abs(figure) >= 1000 else f"{figure:.3g}"

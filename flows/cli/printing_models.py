@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from flows.cli.common import escape
-from flows.cli.printing import add_column, console, new_table
+from flows.cli.printing import add_column, console, new_table, short
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,6 +65,6 @@ def print_check(check: ModelCheck) -> None:
     for row in check.unlearners:
         name = f"{row.unlearner}{' (control)' if row.control else ''}"
         numbers = (row.milliseconds, row.measured_mb, row.estimated_mb)
-        texts = ("–" if number is None else f"{number:.3g}" for number in numbers)
+        texts = ("–" if number is None else short(number) for number in numbers)
         table.add_row(name, "yes" if row.works else "no", *texts, escape(row.note))
     out.print(table)

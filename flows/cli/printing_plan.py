@@ -36,7 +36,8 @@ def print_plan(pilot: Pilot, budgets: Sequence[int], forecasts: Sequence[Forecas
         )
     out.print(table)
     name, *options = pilot.unlearner.described()
-    method = options[0].get("method") if options and isinstance(options[0], dict) else None
+    stated = options[0] if options and isinstance(options[0], dict) else {}
+    method = "retrain" if (stated.get("retrain_below") or 0) >= 1 else stated.get("method")
     out.print(
         f"By a pilot of {len(pilot.measured.plan.coalitions)} coalitions in "
         f"{duration(pilot.seconds)}, unlearner {name}{f' ({method})' if method else ''}; within a "

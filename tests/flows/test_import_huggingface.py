@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
+from flows.importing import import_model as import_checked
 from flows.importing import source_of
 from unshapley.config import Params
 from unshapley.data.preparation import prepare
@@ -83,6 +84,7 @@ def test_adapters_of_peft_are_valued_over_their_base(project, base, tmp_path):
         False,
     )
     assert found.scores[0].test > found.scores[0].initial
+    assert "U(none) is that of the base of the adapters, base;" in found.record.imported.sentence()
     game = load_game(project, project.providers(), "curvature", utilities=["log_likelihood"])
     x = game.test_x
     with torch.no_grad():
@@ -97,6 +99,20 @@ def test_adapters_of_peft_are_valued_over_their_base(project, base, tmp_path):
         game, build_unlearner("ekfac_ngram"), ~np.eye(3, dtype=bool), game.utilities
     )
     assert np.isfinite(utilities["log_likelihood"]).all()
+
+
+def test_a_base_of_other_tokens_is_refused(project, base, tmp_path):
+    model = transformers.AutoModelForCausalLM.from_pretrained(base)
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        model = peft.get_peft_model(model, peft.LoraConfig(r=2, target_modules=["q_proj"]))
+    model.save_pretrained(tmp_path / "tuned")
+    content = json.loads(project.tokenizer.read_text())
+    vocabulary = content["model"]["vocab"]
+    numbers = {token: len(vocabulary) - n for token, n in vocabulary.items() if n}
+    content["model"]["vocab"] = {**vocabulary, **numbers}
+    (base / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="another number than the model's own tokenizer"):
+        import_checked(project, PARAMS, source_of(tmp_path / "tuned", PARAMS.pretrain, text=True))
 
 
 def test_a_whole_model_needs_what_it_was_before(project, base, tmp_path):

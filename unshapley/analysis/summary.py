@@ -9,6 +9,7 @@ from typing import Any
 from unshapley.analysis.detection import duplicates, summarize
 from unshapley.config import FaultSettings
 from unshapley.files import from_text, read_json
+from unshapley.game.units import unit_of
 from unshapley.origin import Origin
 from unshapley.project import Project
 from unshapley.results.conclusion import conclusion
@@ -36,6 +37,11 @@ def summarize_valuation(project: Project) -> dict[str, Any]:
     sources = _rows(by_source) if by_source.is_file() else []
     sentences = conclusion(values, pairs, figures["fidelity"], sources)
     content: dict[str, Any] = {"values": values, "metrics": figures, "conclusion": sentences}
+    content["unit"] = unit_of(figures["utility"])
+    prepared = manifest["config"]["prepare"]
+    if prepared.get("task") == "language-model":
+        context = prepared["documents"]["context"]
+        content["rows"] = f"rows are windows of {context} tokens, each of one document"
     if "model" in manifest:
         content["model"] = Origin.model_validate(manifest["model"]).sentence()
     faults = FaultSettings.model_validate(manifest["config"]["faults"])

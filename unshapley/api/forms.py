@@ -40,8 +40,14 @@ def as_form(table: Any, label: str, where: object) -> Form:
         return Form(table, (len(table.columns) - 1,))
     if isinstance(table, Dataset | DataLoader):
         table = pair_of(table, where)
-    if not isinstance(table, tuple | list) or len(table) != 2:
-        raise InputError(f"is a {type(table).__name__}", where=where, expected=EXPECTED)
+    documents = isinstance(table, tuple | list) and all(isinstance(part, str) for part in table)
+    if documents or not isinstance(table, tuple | list) or len(table) != 2:
+        raise InputError(
+            f"is a {type(table).__name__}" + " of texts" * documents,
+            where=where,
+            expected=EXPECTED,
+            do="if these are documents, say task='language-model'" if documents else "",
+        )
     x, y = table
     labels = _labels(y, where)
     if isinstance(x, pd.DataFrame):

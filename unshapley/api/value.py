@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
@@ -23,6 +24,7 @@ from unshapley.errors import InputError, ValuationWarning
 from unshapley.game.loading import check_players
 from unshapley.game.utilities import build_utilities
 from unshapley.models.converted import Converted
+from unshapley.models.own_tokens import check_base
 from unshapley.models.scikit import converted, is_estimator
 from unshapley.progress import Phases, silent_phases
 from unshapley.unlearning import build_unlearner
@@ -99,6 +101,7 @@ def value(
     settings = settings_of(params, model, utility, label, task, given)
     check_numerics(settings.valuation.numerics)
     check_parameters(settings)
+    check_base(settings, Path())
     adopted = _adopted(model, initial, params, settings, estimator)
     if task == TEXT:
         tables = read_texts(data, test, reference, settings.prepare)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,13 +86,15 @@ def embedder(folder: Path) -> Embedder:
         ) from None
     of_transformers.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        model = AutoModel.from_pretrained(
-            folder,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            dtype=torch.float32,
-        ).eval()
+        with quiet(of_transformers):
+            model, report = AutoModel.from_pretrained(
+                folder,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
@@ -99,10 +102,30 @@ def embedder(folder: Path) -> Embedder:
         raise InputError(
             f"cannot be loaded: {str(error).splitlines()[0]}", where=folder, expected=EXPECTED
         ) from None
+    missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
+    if missing:  # which transformers would draw at random; the pooler is not asked
+        raise InputError(
+            f"lacks {len(missing)} of the model's tensors: {missing[0]}",
+            where=folder,
+            expected=EXPECTED,
+            do="save the model again",
+        )
     limits = "sentence_bert_config.json"
     stated = read_json(folder / limits, do="correct it") if limits in files else {}
     most = int(getattr(model.config, "max_position_embeddings", 512))
-    return Embedder(model, tokenizer, pooling == FIRST, int(stated.get("max_seq_length") or most))
+    longest = int(stated.get("max_seq_length") or most)
+    return Embedder(model.eval(), tokenizer, pooling == FIRST, longest)
+
+
+@contextmanager
+def quiet(of_transformers: Any) -> Iterator[None]:
+    """Without the tables that transformers prints of tensors: what of them matters is an error."""
+    before = of_transformers.get_verbosity()
+    of_transformers.set_verbosity_error()
+    try:
+        yield
+    finally:
+        of_transformers.set_verbosity(before)
 
 
 def embedding_files(folder: Path) -> dict[str, str]:

@@ -155,12 +155,7 @@ def _texts(raw: Mapping[str, RawTable], name: str, settings: PrepareSettings) ->
 
 def _vectors(raw: Mapping[str, RawTable], name: str, settings: PrepareSettings) -> Vectors:
     """What the embedding model makes of every text of a column, each read once."""
-    if settings.embedding is None:
-        raise InputError(
-            f"column {name!r} is to be embedded, and no model is named",
-            where="prepare.embedding",
-            expected="a local folder of a sentence-embedding model",
-        )
+    assert settings.embedding is not None  # `PrepareSettings` asks for it
     texts = [text for text in _texts(raw, name, settings) if text]
     if not texts:
         raise InputError(f"column {name!r} holds no text", where="prepare.columns")

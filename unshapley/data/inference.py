@@ -66,6 +66,7 @@ def inspect_files(
     tables = alike({path: read_file(path, read) for path in paths}, {*drop} - {label, provider})
     tables, nested = without_nested(tables, {label, provider})
     frame = _all_rows(tables, label, provider, read)
+    _check_columns([name for name in columns if name not in nested], list(frame.columns))
     if provider:
         _check_providers(tables, provider, read, names)
         frame[provider] = [meant(text, names) for text in frame[provider]]
@@ -189,6 +190,18 @@ def _rows_of(files: Mapping[str, Path], tables: Mapping[Path, RawTable]) -> dict
     for name, path in files.items():
         rows[provider_of(PurePosixPath(name))] += tables[path].rows.num_rows
     return dict(sorted(rows.items()))
+
+
+def _check_columns(stated: Sequence[str], names: Sequence[str]) -> None:
+    """Raise `InputError` for a rule of a column that no table has."""
+    unknown = [name for name in stated if name not in names]
+    if unknown:
+        raise InputError(
+            f"there is no column {unknown[0]!r}",
+            where="prepare.columns",
+            expected=f"one of {', '.join(map(str, names[:12]))}{' …' * (len(names) > 12)}",
+            do="correct the name",
+        )
 
 
 def _all_rows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -110,7 +111,27 @@ def _read_json(path: Path) -> pa.Table:
     try:
         return pa.json.read_json(path)
     except pa.ArrowInvalid:  # a line may be longer than a block
+        _check_lines(path)
         return pa.json.read_json(path, pa.json.ReadOptions(block_size=whole_block(path)))
+
+
+def _check_lines(path: Path) -> None:
+    """Raise `InputError` for the first line that is no object of JSON: Arrow counts rows from 0,
+    and in each of its blocks anew.
+    """
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                problem = "" if not line.strip() or isinstance(json.loads(line), dict) else "no {…}"
+            except ValueError as error:
+                problem = str(error).partition(": line 1")[0]
+            if problem:
+                raise InputError(
+                    f"line {number} is not JSON: {problem}",
+                    where=path,
+                    expected='an object a line, such as {"text": "…"}',
+                    do="correct the line, or remove it",
+                )
 
 
 def _read_arrow(path: Path) -> pa.Table:

@@ -57,9 +57,13 @@ def doubts_about_corpus(inspection: CorpusInspection) -> list[str]:
         return []
     fewest = min(documents, key=lambda name: documents[name])
     return [
-        f"{fewest} has {documents[fewest]} documents only, so validation.min_rows is set to "
+        f"{fewest} has {_counted(documents[fewest])} only, so validation.min_rows is set to "
         f"{least}: the value of so few says little"
     ]
+
+
+def _counted(documents: int) -> str:
+    return f"{documents} document{'s' * (documents != 1)}"
 
 
 def least_documents(inspection: CorpusInspection) -> int | None:

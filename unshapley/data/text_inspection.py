@@ -26,6 +26,8 @@ LEAST = 257
 """Tokens of the smallest vocabulary: the bytes, and the boundary."""
 SURE = 0.7
 """Share of the pairs that a sample gave which another sample will surely give."""
+NAMED = 5
+"""Documents that a note names; more are counted."""
 ENCODINGS = ("utf-8", "utf-16", "cp1252", "latin-1")
 """Encodings that are tried where documents are in another one, the strictest first."""
 
@@ -66,6 +68,7 @@ class CorpusInspection:
 class _Document:
     provider: str
     text: str
+    place: str
     problem: InputError | None = None
 
 
@@ -129,10 +132,10 @@ def inspect_corpus(
     texts = {n: [d.text for d in part if d.text] for n, part in sorted(by_provider.items())}
     notes = [*_notes_of_encoding(documents, files, settings)]
     settings, tokenizer, more = _with_tokenizer(settings, texts, stated, folder)
-    empty = sum(not (d.text or d.problem) for d in documents)
+    empty = [d for d in documents if not (d.text or d.problem)]
     if empty and "incomplete" not in stated:
         settings = settings.model_copy(update={"incomplete": "drop"})
-        more.append(f"{empty} documents are empty: they are left out")
+        more.append(f"{_counted(empty)} left out, as there is no text: {_places(empty)}")
     facts, longest = _facts(by_provider, texts, tokenizer)
     context = settings.documents.context
     if longest < context and "context" not in (stated.get("documents") or {}):
@@ -157,7 +160,7 @@ def _read(place: str, path: Path, settings: PrepareSettings) -> Iterator[_Docume
     except InputError as error:
         if not is_document(path.name):
             raise
-        yield _Document(name, "", error)
+        yield _Document(name, "", place, error)
         return
     for column in (settings.documents.column, settings.provider):
         if column is not None and column not in table.rows.column_names:
@@ -178,19 +181,19 @@ def _read(place: str, path: Path, settings: PrepareSettings) -> Iterator[_Docume
         if "\0" in (text or ""):
             problem = InputError(f"row {row} is binary: it holds NUL characters", where=path)
         whole = text if text and text.strip() and problem is None else ""
-        yield _Document(
-            provider_name(meant(owner, settings.provider_names), where=path), whole, problem
-        )
+        at = place if is_document(path.name) else f"{place}:{row}"
+        named = provider_name(meant(owner, settings.provider_names), where=path)
+        yield _Document(named, whole, at, problem)
 
 
 def _notes_of_encoding(
     documents: Sequence[_Document], files: Mapping[str, Path], settings: PrepareSettings
 ) -> Iterator[str]:
     """How many documents cannot be read, and the encoding that would read all of them."""
-    count = sum(d.problem is not None for d in documents)
-    if not count:
+    found = [d for d in documents if d.problem is not None]
+    if not found:
         return
-    yield f"{count} documents cannot be read as {settings.read.encoding}"
+    yield f"{_counted(found)} not readable as {settings.read.encoding}: {_places(found)}"
     contents = [path.read_bytes() for name, path in files.items() if is_document(name)]
     for encoding in ENCODINGS:
         try:
@@ -200,6 +203,16 @@ def _notes_of_encoding(
         if not any("\0" in text for text in decoded):
             yield f"{encoding} would read all files of text: --set prepare.read.encoding={encoding}"
         return
+
+
+def _counted(documents: Sequence[_Document]) -> str:
+    return "1 document is" if len(documents) == 1 else f"{len(documents)} documents are"
+
+
+def _places(documents: Sequence[_Document]) -> str:
+    """Where they stand, of many the first."""
+    more = f" and {len(documents) - NAMED} more" if len(documents) > NAMED else ""
+    return ", ".join(document.place for document in documents[:NAMED]) + more
 
 
 def _with_tokenizer(

@@ -133,10 +133,7 @@ def existing(path: Path) -> Tokenizer:
     Raises `InputError` where there is none, or it does not say by which token documents end.
     """
     file = file_of(path)
-    try:
-        content = file.read_bytes().decode("utf-8")
-    except (OSError, UnicodeError) as error:
-        raise InputError(f"cannot be read: {error}", where=file) from None
+    content = _read(file)
     library = _of_json(content, file)
     tokens: dict[str, int] = library.get_vocab(with_added_tokens=True)
     if not tokens:
@@ -150,6 +147,19 @@ def existing(path: Path) -> Tokenizer:
         _boundary(tokens, file),
         -1 if unknown is None else tokens.get(unknown, -1),
     )
+
+
+def numbers_of(file: Path) -> dict[str, int]:
+    """The number of each token of a tokenizer.json; `InputError` where it cannot be read."""
+    numbers: dict[str, int] = _of_json(_read(file), file).get_vocab(with_added_tokens=True)
+    return numbers
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("utf-8")
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"cannot be read: {error}", where=file) from None
 
 
 def file_of(path: Path) -> Path:

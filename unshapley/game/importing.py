@@ -22,6 +22,7 @@ from unshapley.models.batching import State
 from unshapley.models.building import make, usable
 from unshapley.models.checkpoints import kind_of, load_weights
 from unshapley.models.fitting import with_buffers
+from unshapley.models.huggingface_folders import ARCHITECTURE as OF_HUGGINGFACE
 from unshapley.models.pretrained import Pretrained
 from unshapley.models.rows import Rows, read_rows, read_set
 from unshapley.models.store import ModelRecord, save_files
@@ -117,6 +118,8 @@ def _adopted(
         test=test,
     )
     words = fresh_words(source.seed)
+    if source.architecture == OF_HUGGINGFACE and source.kwargs.get("adapters") is not None:
+        words = f"the base of the adapters, {Path(str(source.kwargs['folder'])).name}"
     if isinstance(source.initial, Path):
         first = _made(source, schema, source.seed)
         load_weights(first, source.initial)

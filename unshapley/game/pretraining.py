@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 
@@ -11,9 +12,10 @@ from unshapley.curvature.store import leave_out
 from unshapley.data.tables import TEXT, Schema
 from unshapley.errors import InputError
 from unshapley.files import sha256
+from unshapley.game.constants import constant_scores
 from unshapley.game.game import Game
 from unshapley.game.statistics_use import statistics_are_read
-from unshapley.game.utilities import evaluate, scores_of
+from unshapley.game.utilities import build_utilities, evaluate, scores_of
 from unshapley.models.building import source_of_architecture
 from unshapley.models.convergence import convergence_of
 from unshapley.models.fitting import fit
@@ -23,6 +25,8 @@ from unshapley.models.store import CHECKPOINT, ModelRecord, save_files
 from unshapley.numerics import deterministic
 from unshapley.progress import Phases, silent_phases
 from unshapley.project import Project
+
+log = logging.getLogger("unshapley.pretrain")
 
 
 def pretrain(
@@ -91,7 +95,28 @@ def train_model(
         outputs=schema.outputs,
         progress=phases("training", "steps"),
     )
-    return pretrained, score_on_test(pretrained, schema, test)
+    score = score_on_test(pretrained, schema, test)
+    if schema.task == TEXT:
+        _warn_if_unlearnt(pretrained, test, score)
+    return pretrained, score
+
+
+def _warn_if_unlearnt(pretrained: Pretrained, test: Rows, score: Mapping[str, float]) -> None:
+    """Say so where a model of text predicts no better than the shares of the tokens alone: values
+    are then of how fast it gets there, not of what the texts say.
+    """
+    game = Game((), (), pretrained, pretrained.rows.x, pretrained.rows.y)
+    answer, name = constant_scores(game, test[1]), "log_likelihood"
+    known = evaluate(build_utilities([name]), answer, test[1])[name][0]
+    if score[name] <= known:
+        log.warning(
+            "the model has hardly learnt: %s %.4f on the test set, where the shares of the "
+            "tokens alone, whatever their order, have %.4f; raise pretrain.steps or "
+            "pretrain.learning_rate",
+            name,
+            score[name],
+            known,
+        )
 
 
 def record_of(

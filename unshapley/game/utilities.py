@@ -17,10 +17,10 @@ from unshapley.errors import InputError
 from unshapley.extensions import find, is_import_path, source_of
 from unshapley.game import scores
 from unshapley.game.own_utility import OwnScore, check_signature
+from unshapley.game.units import UNITS, unit_of
 from unshapley.game.utility import WHERE, Utility, vary
 from unshapley.models import choices, tokens
 
-_SHARE, _NATS = "share of test rows, 0 to 1", "nats a test row, negated"
 ANY = "any"
 EXAMPLES = {
     "classification": ("neg_log_loss", "accuracy"),
@@ -31,57 +31,59 @@ EXAMPLES = {
 
 
 _BUILT_IN = (
-    Utility("accuracy", "classification", _SHARE, scores.accuracy, rows=scores.hits),
-    Utility("balanced_accuracy", "classification", "mean recall, 0 to 1", scores.balanced_accuracy),
-    Utility("macro_f1", "classification", "mean F1 score, 0 to 1", scores.macro_f1),
+    Utility("accuracy", "classification", UNITS["accuracy"], scores.accuracy, rows=scores.hits),
+    Utility(
+        "balanced_accuracy", "classification", UNITS["balanced_accuracy"], scores.balanced_accuracy
+    ),
+    Utility("macro_f1", "classification", UNITS["macro_f1"], scores.macro_f1),
     Utility(
         "neg_log_loss",
         "classification",
-        _NATS,
+        UNITS["neg_log_loss"],
         scores.neg_log_loss,
         rows=lambda outputs, y: -scores.cross_entropy(outputs, y),
     ),
     Utility(
         "neg_brier",
         "classification",
-        "squared distance, 0 to 2, negated",
+        UNITS["neg_brier"],
         scores.neg_brier,
         rows=lambda outputs, y: -scores.squared_distance(outputs, y),
     ),
-    Utility("auroc", "classification", "area, 0 to 1, chance is 0.5", scores.auroc, varied=True),
+    Utility("auroc", "classification", UNITS["auroc"], scores.auroc, varied=True),
     Utility(
         "recall_per_class",
         "classification",
-        "share of the class's test rows, 0 to 1",
+        UNITS["recall_per_class"],
         scores.recall_per_class,
         per_class=True,
     ),
     Utility(
         "neg_log_loss_per_class",
         "classification",
-        "nats a test row of the class, negated",
+        UNITS["neg_log_loss_per_class"],
         scores.neg_log_loss_per_class,
         per_class=True,
     ),
     Utility(
         "neg_mse",
         "regression",
-        "squared units of the label, negated",
+        UNITS["neg_mse"],
         scores.neg_mse,
         rows=lambda outputs, y: -scores.errors(outputs, y).square(),
     ),
     Utility(
         "neg_mae",
         "regression",
-        "units of the label, negated",
+        UNITS["neg_mae"],
         scores.neg_mae,
         rows=lambda outputs, y: -scores.errors(outputs, y).abs(),
     ),
-    Utility("r2", "regression", "share of the label's variance, 1 is best", scores.r2, varied=True),
+    Utility("r2", "regression", UNITS["r2"], scores.r2, varied=True),
     Utility(
         "log_likelihood",
         TEXT,
-        "nats a token",
+        UNITS["log_likelihood"],
         tokens.log_likelihood,
         rows=tokens.log_probabilities,
         weights=tokens.tokens_of,
@@ -89,7 +91,7 @@ _BUILT_IN = (
     Utility(
         "token_accuracy",
         TEXT,
-        "share of test tokens, 0 to 1",
+        UNITS["token_accuracy"],
         tokens.token_accuracy,
         rows=tokens.hits,
         weights=tokens.tokens_of,
@@ -97,8 +99,8 @@ _BUILT_IN = (
     Utility(
         "neg_bits_per_byte",
         TEXT,
-        "bits a byte of the test set, negated",
-        tokens.log_likelihood,
+        UNITS["neg_bits_per_byte"],
+        tokens.neg_bits,
         per_byte=True,
         rows=tokens.bits,
         weights=tokens.tokens_of,
@@ -106,7 +108,7 @@ _BUILT_IN = (
     Utility(
         "choice_accuracy",
         TEXT,
-        "share of questions, 0 to 1",
+        UNITS["choice_accuracy"],
         choices.accuracy,
         asks=True,
         rows=choices.hits,
@@ -115,7 +117,7 @@ _BUILT_IN = (
     Utility(
         "choice_log_likelihood",
         TEXT,
-        "nats a question",
+        UNITS["choice_log_likelihood"],
         choices.log_likelihood,
         asks=True,
         rows=choices.log_probabilities,
@@ -135,7 +137,7 @@ def build_utility(name: str, task: str | None = None) -> Utility:
     return Utility(
         name,
         ANY,
-        f"as {name} gives it",
+        unit_of(name),
         OwnScore(name, target, WHERE),
         source=source_of(path, target),
     )
@@ -167,8 +169,8 @@ def build_utilities(
             raise InputError(
                 f"{utility.name} is a utility for {utility.task}, and the task is {task}",
                 where=WHERE,
-                expected=f"{', '.join(n for n, u in UTILITIES.items() if u.task == task)}, or a "
-                "function of your own as 'package.module:function'",
+                expected=", ".join(n for n, u in UTILITIES.items() if u.task == task)
+                + ", or a function of your own as 'package.module:function'" * (task != TEXT),
                 do=f"set {WHERE}, for example [{', '.join(EXAMPLES[task])}], or prepare.task",
             )
         if names.count(utility.name) > 1:

@@ -57,7 +57,9 @@ def make(
             model = factory(**_sizes_taken(factory, in_features, classes), **kwargs)
         except (TypeError, ValueError, RuntimeError) as error:
             raise InputError(
-                f"architecture {architecture!r} cannot be built: {error}", where="pretrain.kwargs"
+                f"architecture {architecture!r} cannot be built: {error}",
+                where="pretrain.kwargs",
+                expected=_arguments_of(factory) if isinstance(error, TypeError) else "",
             ) from None
     if not isinstance(model, nn.Module):
         raise InputError(
@@ -66,6 +68,15 @@ def make(
             expected="a torch.nn.Module",
         )
     return model
+
+
+def _arguments_of(factory: Any) -> str:
+    """What it takes beside the sizes, for a message; nothing where that is not to be seen."""
+    try:
+        names = [*inspect.signature(factory).parameters]
+    except (TypeError, ValueError):
+        return ""
+    return ", ".join(name for name in names if name not in ("in_features", "classes"))
 
 
 def _sizes_taken(factory: Any, in_features: int, classes: int) -> dict[str, int]:

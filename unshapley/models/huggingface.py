@@ -14,12 +14,15 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from unshapley.data.embedding import quiet
 from unshapley.errors import InputError
 from unshapley.models.batching import State
+from unshapley.models.huggingface_folders import ADAPTERS
 
 log = logging.getLogger("unshapley.models")
 
 WHERE = "pretrain.kwargs.folder"
+EXPECTED = "a local folder with config.json and *.safetensors"
 INSTALL = "pip install 'unshapley[llm]'"
 RUNS_CODE = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 """Suffixes of files that run code when they are read."""
@@ -98,7 +101,13 @@ def huggingface(
     a shorter context than the data's.
     """
     path = Path(folder)
-    _check_folder(path)
+    check_folder(path)
+    if adapters is not None and adapters < 1:
+        raise InputError(
+            f"adapters of rank {adapters}",
+            where="pretrain.kwargs.adapters",
+            expected="1 or more, or null to train all of the model",
+        )
     model = _load(path, getattr(torch, dtype))
     _check_sizes(path, model.config, in_features, classes)
     if adapters is None:
@@ -122,6 +131,19 @@ def huggingface(
         ) from None
 
 
+def folder_of(kwargs: Mapping[str, Any]) -> Path:
+    """The folder that arguments of `huggingface` name; `InputError` where they name none."""
+    folder = kwargs.get("folder")
+    if not isinstance(folder, str | Path) or not str(folder):
+        raise InputError(
+            "names no folder of a model" if folder is None else f"folder is {folder!r}",
+            where="pretrain.kwargs",
+            expected=EXPECTED,
+            do="set pretrain.kwargs: {folder: …}",
+        )
+    return Path(folder)
+
+
 def files_of(kwargs: Mapping[str, Any]) -> list[Path]:
     """The files that decide what `huggingface` gives, beside its arguments."""
     folder = Path(kwargs["folder"])
@@ -142,38 +164,66 @@ def _load(path: Path, dtype: torch.dtype) -> Any:
     of_transformers.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         # eager attention: vmap runs the fused one model by model on a CPU
-        return AutoModelForCausalLM.from_pretrained(
-            str(path),
-            attn_implementation="eager",
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            dtype=dtype,
-        )
+        with quiet(of_transformers):
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                str(path),
+                attn_implementation="eager",
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=dtype,
+                output_loading_info=True,
+            )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise InputError(
             f"cannot be read as a causal language model: {str(error).splitlines()[0]}",
             where=path,
             expected="a folder that transformers' AutoModelForCausalLM reads",
         ) from None
+    model, report = loaded
+    missing = sorted(report["missing_keys"])  # which transformers would draw at random
+    if missing:
+        raise InputError(
+            f"lacks {len(missing)} of the model's tensors: {missing[0]}",
+            where=path,
+            expected="the weights of a whole causal language model",
+            do="save it again: model.save_pretrained(folder)",
+        )
+    return model
 
 
-def _check_folder(path: Path) -> None:
-    """Raise `InputError` for a folder that is none, or would run code."""
-    kinds = {p.suffix for p in path.glob("*")} if path.is_dir() else set()
+def check_folder(path: Path) -> None:
+    """Raise `InputError` for a folder that is none, would run code, or holds adapters: transformers
+    would load them over a base that nothing here knows of.
+    """
+    if not path.is_dir():
+        raise InputError(
+            "there is no such folder",
+            where=path,
+            expected=EXPECTED,
+            do=f"set {WHERE}; a path that is not absolute starts where the command runs",
+        )
+    if (path / ADAPTERS).is_file():
+        raise InputError(
+            f"holds adapters ({ADAPTERS}), not the model that they belong to alone",
+            where=path,
+            expected=EXPECTED,
+            do=f"set {WHERE} to that model; adapters are valued after `unshapley import-model`",
+        )
+    kinds = {p.suffix for p in path.glob("*")}
     if ".safetensors" not in kinds:
         pickled = sorted(kinds & set(RUNS_CODE))
         raise InputError(
             f"holds weights as {pickled[0]}, which can run code" if pickled else "holds no weights",
             where=path,
-            expected="a local folder with config.json and *.safetensors",
+            expected=EXPECTED,
             do="save it by model.save_pretrained(folder) of transformers"
             if pickled
             else f"set {WHERE}",
         )
     config = path / "config.json"
     if not config.is_file():
-        return
+        raise InputError("holds no config.json", where=path, expected=EXPECTED, do=f"set {WHERE}")
     try:
         content = json.loads(config.read_text(encoding="utf-8"))
     except ValueError as error:

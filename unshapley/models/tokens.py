@@ -68,6 +68,14 @@ def token_accuracy(scores: Tensor, y: Tensor) -> Tensor:
     return hits(scores, y).sum(dim=-1) / tokens_of(y).sum()
 
 
+def neg_bits(scores: Tensor, y: Tensor) -> Tensor:
+    """Minus the bits that a byte of the test set takes, by any tokenizer `(models,)`; 0 is best.
+
+    Here, where bytes are not known, that of a token; `build_utilities` counts by bytes.
+    """
+    return bits(scores, y).sum(dim=-1) / tokens_of(y).sum()
+
+
 def bits(scores: Tensor, y: Tensor) -> Tensor:
     """Minus the bits that the tokens of each row take `(models, rows)`, float64."""
     return log_probabilities(scores, y) / math.log(2)

@@ -17,7 +17,7 @@ def test_inspect_shows_documents_by_provider(tmp_path):
     done = unshapley("inspect", place)
     assert done.returncode == 0
     assert "Documents by provider" in done.stdout
-    assert "1 documents are empty: they are left out" in done.stdout
+    assert "1 document is left out, as there is no text: b/empty.txt" in done.stdout
     content = json.loads(unshapley("inspect", place, "--json").stdout)
     assert content["providers"]["b"]["documents"] == 11
     assert content["settings"]["task"] == "language-model"

@@ -56,6 +56,7 @@ def test_a_table_that_judges_is_looked_at_before_anything_is_written(tmp_path):
     command = ("init", tmp_path / "new", "--data", path, "--label", "y", "--yes", "--test")
     assert "nope.csv: there is no such file" in refused(*command, tmp_path / "nope.csv")
     assert "all.csv: is the only table" in refused(*command, path)
+    assert "none: there is no such file or folder" in refused(*command[:3], tmp_path / "none")
     assert not (tmp_path / "new").exists()
 
 

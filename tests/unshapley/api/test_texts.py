@@ -9,9 +9,10 @@ import torch
 
 import unshapley as us
 from unshapley.api.texts import read_texts
-from unshapley.config import Params
+from unshapley.config import Params, parse_params
 from unshapley.data.preparation import prepare
 from unshapley.data.tables import Schema
+from unshapley.game.pretraining import train_model
 from unshapley.models.building import build
 from unshapley.models.rows import read_rows
 from unshapley.project import Project
@@ -115,3 +116,22 @@ def test_a_trained_module_is_taken_as_it_is(tmp_path):
 def test_what_is_no_corpus_is_one_error(data, message):
     with pytest.raises(us.InputError, match=message):
         value(data)
+
+
+def test_documents_without_the_task_are_told_of_it():
+    with pytest.raises(us.InputError, match=r"'a'.*list of texts(.|\n)*task='language-model'"):
+        us.value(None, {"a": ["one text", "another"], "b": ["a third"]}, test=["x"])
+
+
+@pytest.mark.parametrize(("steps", "warned"), [(1, True), (150, False)])
+def test_a_model_that_knows_no_more_than_shares_of_tokens_is_warned_of(steps, warned, caplog):
+    data = {name: [f"{word} " * 6 for _ in range(8)] for name, word in (("a", "xy"), ("b", "yx"))}
+    settings = {"prepare": PARAMS["prepare"] | {"task": "language-model", "source": "files"}}
+    recipe = {"architecture": "unshapley.models:gpt", "learning_rate": 0.02, "optimizer": "adamw"}
+    params = parse_params(
+        settings | {"pretrain": PARAMS["pretrain"] | recipe | {"steps": steps}}, "test"
+    )
+    tables = read_texts(data, ["xy " * 6], ["yx " * 6], params.prepare)
+    sets = tables.partitions, tables.reference, tables.test
+    train_model(params.pretrain, tables.schema, *sets)
+    assert ("has hardly learnt" in caplog.text) is warned

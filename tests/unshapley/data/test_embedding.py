@@ -93,5 +93,5 @@ def test_a_column_to_embed_needs_a_model(tmp_path):
     for name in "ab":
         pd.DataFrame({"note": notes(3), "label": ["yes", "no"] * 20}).to_csv(project.raw / f"{name}.csv", index=False)  # fmt: skip
     stated = {"source": "files", "label": "label", "columns": {"note": "embedding"}}
-    with pytest.raises(InputError, match=r"prepare.embedding: column 'note' is to be embedded"):
+    with pytest.raises(InputError, match=r"embedding: column 'note' is to be embedded"):
         prepare(project, parse_params({"prepare": stated}, "test"))

@@ -174,6 +174,10 @@ def test_tables_and_pictures_in_one_folder_are_refused(tmp_path):
     [
         ({"label": "y"}, "--label: there is no column 'y'"),
         ({"label": "disease", "provider": "ward"}, "--provider: there is no column 'ward'"),
+        (
+            {"label": "disease", "stated": {"columns": {"nmae": "text"}}},
+            r"prepare.columns: there is no column 'nmae'(.|\n)*one of Unnamed: 0, site",
+        ),
     ],
 )
 def test_columns_that_are_not_there_are_named(messy, arguments, message):

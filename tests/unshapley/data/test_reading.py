@@ -8,6 +8,7 @@ import pytest
 
 from unshapley.config import PrepareSettings
 from unshapley.data.encoding import encode
+from unshapley.data.reading import read_file
 from unshapley.data.sources import read_raw
 from unshapley.errors import InputError
 
@@ -143,6 +144,14 @@ def test_typed_files_are_read_as_they_are(tmp_path):
     _, tables = encode(read_raw(tmp_path, settings), settings)
     for table in tables.values():
         assert table.to_numpy(dtype=float).tolist() == [[1, 1, 1, 0], [2, 0, 2, 1]]
+
+
+@pytest.mark.parametrize("line", ['{"text": "no end', "[1]"])
+def test_a_line_that_is_no_object_of_json_is_named_by_its_number(tmp_path, line):
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(['{"text": "x"}'] * 36 + [line, '{"text": "y"}']))
+    with pytest.raises(InputError, match=r"a\.jsonl: line 37 is not JSON"):
+        read_file(path)
 
 
 def test_a_rare_class_is_pointed_out(tmp_path, caplog):

@@ -53,7 +53,7 @@ def test_documents_of_each_provider_are_counted(tmp_path):
     assert (a.characters, a.shortest, a.longest) == (sum(lengths), min(lengths), max(lengths))
     assert 0 < a.tokens < a.characters
     assert inspection.settings.incomplete == "drop"
-    assert inspection.notes[-1] == "1 documents are empty: they are left out"
+    assert inspection.notes[-1] == "1 document is left out, as there is no text: c/empty.txt"
 
 
 def test_the_rules_are_those_that_read_the_corpus(tmp_path):
@@ -91,7 +91,7 @@ def test_other_encodings_are_pointed_out(tmp_path):
     files = {**corpus("ab"), "b/french.txt": "caf\xe9".encode("cp1252"), "b/bin.txt": b"\0\1\2"}
     inspection = inspected(tmp_path / "x", files)
     assert inspection.providers["b"].unreadable == 2
-    assert inspection.notes[0] == "2 documents cannot be read as utf-8"
+    assert inspection.notes[0] == "2 documents are not readable as utf-8: b/bin.txt, b/french.txt"
     assert not any("would read all" in note for note in inspection.notes)  # bin.txt is none
     assert "is binary" in str(inspection.problem)
     files.pop("b/bin.txt")

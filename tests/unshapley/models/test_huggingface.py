@@ -1,10 +1,12 @@
 import json
+import warnings
 from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from unshapley.config import PretrainSettings
 from unshapley.curvature.text_store import with_text_statistics
@@ -19,7 +21,7 @@ from unshapley.models.fitting import fit
 from unshapley.unlearning import build_unlearner
 
 transformers = pytest.importorskip("transformers", reason="needs unshapley[llm]")
-pytest.importorskip("peft", reason="needs unshapley[llm]")
+peft = pytest.importorskip("peft", reason="needs unshapley[llm]")
 NAME = "unshapley.models:huggingface"
 
 
@@ -128,11 +130,37 @@ def test_a_folder_that_would_run_code_is_refused(folder, tmp_path):
 
 
 def test_a_folder_that_is_none_or_damaged_is_named(folder, tmp_path):
-    with pytest.raises(InputError, match="holds no weights"):
+    with pytest.raises(InputError, match="there is no such folder"):
         made(tmp_path / "absent")
+    with pytest.raises(InputError, match="holds no weights"):
+        made(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"")
     (tmp_path / "config.json").write_text((folder / "config.json").read_text())
     with pytest.raises(InputError, match="cannot be read as a causal language model"):
         made(tmp_path)
     with pytest.raises(InputError, match="no adapters can be added"):
         made(folder, layers=["nothing_like_it"])
+    with pytest.raises(InputError, match=r"kwargs.adapters: adapters of rank -1"):
+        made(folder, adapters=-1)
+    with pytest.raises(InputError, match="'adapter'\n  expected: folder, adapters, scale"):
+        made(folder, adapter=4)
+
+
+def test_tensors_that_are_missing_are_not_drawn_at_random(folder, tmp_path):
+    state = load_file(folder / "model.safetensors")
+    state.pop("model.layers.0.mlp.up_proj.weight")
+    (tmp_path / "config.json").write_text((folder / "config.json").read_text())
+    save_file(state, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match="lacks 1 of the model's tensors: .*up_proj"):
+        made(tmp_path)
+
+
+def test_adapters_are_no_base_though_transformers_would_load_them_over_theirs(folder, tmp_path):
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # peft's own
+        model = peft.get_peft_model(
+            transformers.AutoModelForCausalLM.from_pretrained(folder),
+            peft.LoraConfig(r=2, target_modules=["q_proj"]),
+        )
+    model.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"holds adapters \(adapter_config.json\)"):
+        made(tmp_path)

@@ -10,6 +10,7 @@ from unshapley.results.report.page import _by_proxy
     [
         (("ngram", {}), True),
         (("auto", {"method": "ngram", "retrain_below": 0.2}), True),
+        (("auto", {"method": "ngram", "retrain_below": 1.0}), False),
         (("auto", {"method": "ekfac_ngram"}), False),
         (("auto", {"method": None}), False),
         (("newton", {"damping": 3.0}), False),

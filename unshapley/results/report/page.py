@@ -89,8 +89,11 @@ def render_report(
 
 def _by_proxy(valuation: Valuation) -> bool:
     """Whether utilities were predicted, by the unlearner or by the method that `auto` chose."""
-    name, *options = valuation.unlearner or ("",)
-    method = options[0].get("method") if options else None
+    name, *rest = valuation.unlearner or ("",)
+    options = rest[0] if rest else {}
+    if (options.get("retrain_below") or 0) >= 1:
+        return False  # all of them were retrained
+    method = options.get("method")
     kinds = [METHODS.get(str(method)), UNLEARNERS.get(name)]
     return any(kind is not None and kind.predicts for kind in kinds)
 
