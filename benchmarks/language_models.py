@@ -214,7 +214,9 @@ def full(truth: Truth, *, quick: bool = False) -> Iterator[dict[str, object]]:
 
 
 def with_auto(truth: Truth, every: Coalitions, work: float) -> dict[str, object]:
-    """`auto`: smallest coalitions retrained, a candidate chosen, what it misses corrected."""
+    """`auto`: smallest coalitions retrained, a candidate chosen, what it misses corrected; said_l2:
+    the relative error that it expects.
+    """
     of, chosen = truth.game, truth.coalitions
 
     def measured(unlearner: Unlearner, coalitions: Coalitions) -> Floats:
@@ -235,7 +237,10 @@ def with_auto(truth: Truth, every: Coalitions, work: float) -> dict[str, object]
     retrained, before = (found.rows, found.retrained), found.before(utilities)
     vanishing = candidate.vanishes
     corrected = correct(chosen, kept, before, retrained, exact, 0, vanishing=vanishing).corrected
-    return row(truth, f"auto ({found.method})", corrected, cost, 0.0)
+    said = next(trial.error for trial in found.trials if trial.method == found.method)
+    size = float(np.linalg.norm(truth.values(truth.of(chosen))))
+    out = row(truth, f"auto ({found.method})", corrected, cost, 0.0)
+    return {**out, "said_l2": (said or 0.0) / size}
 
 
 def alone(truth: Truth, work: float, cost: float) -> dict[str, object]:
