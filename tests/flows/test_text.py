@@ -49,6 +49,26 @@ def test_files_of_text_become_values_and_a_report_that_shows_copies(tmp_path):
     assert (project.valuation / "manifest.json").read_bytes() == manifest
 
 
+def test_questions_with_options_judge(tmp_path):
+    place = written(tmp_path / "corpus", corpus("abc", 12))
+    texts = [path.read_text().split() for path in sorted(place.rglob("*.txt"))[:12]]
+    questions = [
+        {"question": words[0], "options": [words[1], words[1] + " x"], "answer": 0}
+        for words in texts
+    ]
+    judge = tmp_path / "judge.jsonl"
+    judge.write_text("\n".join(map(json.dumps, questions)))
+    settings = (*SMALL, "valuation.utilities=[choice_log_likelihood]")
+    stated = [part for setting in settings for part in ("--set", setting)]
+    folder = tmp_path / "p"
+    command = ("init", folder, "--data", place, "--test", judge, "--yes", *stated)
+    assert unshapley(*command).returncode == 0
+    done = unshapley("run", "--project", folder)
+    assert done.returncode == 0, done.stderr
+    assert "Values for choice_log_likelihood (nats a question)" in done.stdout
+    assert pd.read_csv(folder / "data/valuation/values.csv")["value"].abs().min() > 0
+
+
 @pytest.mark.skipif(not (DATA / "inaugural").is_dir(), reason=f"{DATA}/inaugural is missing")
 def test_addresses_of_presidents(tmp_path):
     with zipfile.ZipFile(DATA / "inaugural/inaugural.zip") as archive:

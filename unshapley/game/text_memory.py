@@ -18,7 +18,7 @@ from unshapley.game.game import Game
 from unshapley.models.batching import batch_of_one, batched_outputs
 from unshapley.models.live_bytes import LiveBytes
 from unshapley.models.losses import row_loss
-from unshapley.models.tokens import token_scores
+from unshapley.models.tokens import asked_tokens, token_scores
 from unshapley.models.training import rows_of_block, trainable
 from unshapley.unlearning import Unlearner
 
@@ -67,7 +67,7 @@ def _training(game: Game, rows: int) -> int:
     names = trainable(model)
     parameters = {name: theta[name].clone().requires_grad_() for name in names}
     shared = {name: t for name, t in game.pretrained.trained.items() if name not in names}
-    x, y = game.test_x[None, :rows], game.test_y[None, :rows]
+    x, y = game.test_x[None, :rows], asked_tokens(game.test_y[None, :rows])
     with LiveBytes() as live:
         loss = row_loss(batched_outputs(model, parameters, shared, x, 0), y).sum()
         loss.backward()  # type: ignore[no-untyped-call]
