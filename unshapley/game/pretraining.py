@@ -102,21 +102,24 @@ def train_model(
 
 
 def _warn_if_unlearnt(pretrained: Pretrained, test: Rows, score: Mapping[str, float]) -> None:
-    """Say so where a model of text predicts no better than the shares of the tokens alone: values
-    are then of how fast it gets there, not of what the texts say.
+    """Say so where a model of text predicts no better than the shares of the tokens alone, which
+    comes of too little training or, for little text, of too much.
     """
-    game = Game((), (), pretrained, pretrained.rows.x, pretrained.rows.y)
-    answer, name = constant_scores(game, test[1]), "log_likelihood"
-    known = evaluate(build_utilities([name]), answer, test[1])[name][0]
-    if score[name] <= known:
-        log.warning(
-            "the model has hardly learnt: %s %.4f on the test set, where the shares of the "
-            "tokens alone, whatever their order, have %.4f; raise pretrain.steps or "
-            "pretrain.learning_rate",
-            name,
-            score[name],
-            known,
-        )
+    game, name = Game((), (), pretrained, pretrained.rows.x, pretrained.rows.y), "log_likelihood"
+    utilities = build_utilities([name])
+    known = evaluate(utilities, constant_scores(game, test[1]), test[1])[name][0]
+    if score[name] > known:
+        return
+    outputs, y = game.outputs({n: t.unsqueeze(0) for n, t in pretrained.trained.items()})
+    seen = evaluate(utilities, outputs, y)[name][0]
+    by_heart = seen > evaluate(utilities, constant_scores(game, y), y)[name][0]
+    why = "knows its training rows by heart" if by_heart else "has hardly learnt"
+    do = "give more text, or lower" if by_heart else "raise"
+    log.warning(
+        "the model %s: %s %.4f on the test set, where the shares of the tokens alone, whatever "
+        "their order, have %.4f; %s pretrain.steps or pretrain.learning_rate",
+        *(why, name, score[name], known, do),
+    )
 
 
 def record_of(

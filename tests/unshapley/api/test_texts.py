@@ -1,6 +1,7 @@
 """`unshapley.value` of documents: lists of texts by provider, and a small language model."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -123,15 +124,23 @@ def test_documents_without_the_task_are_told_of_it():
         us.value(None, {"a": ["one text", "another"], "b": ["a third"]}, test=["x"])
 
 
-@pytest.mark.parametrize(("steps", "warned"), [(1, True), (150, False)])
-def test_a_model_that_knows_no_more_than_shares_of_tokens_is_warned_of(steps, warned, caplog):
+@pytest.mark.parametrize(
+    ("steps", "judge", "warned"),
+    [
+        (1, "yx " * 6, "hardly learnt(.|\n)*raise pretrain.steps"),
+        (150, "yx " * 6, None),
+        (150, "yy xx " * 4, "by heart(.|\n)*lower pretrain.steps"),
+    ],
+)
+def test_a_model_that_knows_no_more_than_shares_of_tokens_is_warned_of(
+    steps, judge, warned, caplog
+):
     data = {name: [f"{word} " * 6 for _ in range(8)] for name, word in (("a", "xy"), ("b", "yx"))}
     settings = {"prepare": PARAMS["prepare"] | {"task": "language-model", "source": "files"}}
     recipe = {"architecture": "unshapley.models:gpt", "learning_rate": 0.02, "optimizer": "adamw"}
     params = parse_params(
         settings | {"pretrain": PARAMS["pretrain"] | recipe | {"steps": steps}}, "test"
     )
-    tables = read_texts(data, ["xy " * 6], ["yx " * 6], params.prepare)
-    sets = tables.partitions, tables.reference, tables.test
-    train_model(params.pretrain, tables.schema, *sets)
-    assert ("has hardly learnt" in caplog.text) is warned
+    tables = read_texts(data, [judge], ["xy " * 6], params.prepare)
+    train_model(params.pretrain, tables.schema, tables.partitions, tables.reference, tables.test)
+    assert bool(re.search(warned or "shares of the tokens", caplog.text)) is bool(warned)
