@@ -28,6 +28,7 @@ from unshapley.results.valuation import Valuation
 
 PROVENANCE: dict[str, Any] = {
     **MANIFEST,
+    "config": {**MANIFEST["config"], "prepare": {"task": None}},
     "numerics": {
         **MANIFEST["numerics"],
         "torch": "2.13.0",
