@@ -184,8 +184,9 @@ def _of_block(
         outputs = functional_call(model, state, (x,))
     root = curvature_root(outputs.detach(), y)
     outs = [seen[layer.name][1] for layer in layers]
+    # a scalar: with a tensor for the direction, torch imports a library of algebra
     columns = [
-        torch.autograd.grad(outputs, outs, root[..., c], retain_graph=True)
+        torch.autograd.grad((outputs * root[..., c]).sum(), outs, retain_graph=True)
         for c in range(root.shape[-1])
     ]
     return [

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.optim.adam import adam as functional_adam
+from torch.optim.sgd import sgd as functional_sgd
 
 from unshapley.config import PretrainSettings
 from unshapley.numerics import square_root
@@ -17,25 +19,107 @@ MOMENTUM = 0.9
 """Of sgd, where none is stated."""
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 """Of adam and adamw, as torch has them."""
-MakeOptimizer = Callable[[list[Tensor], float], torch.optim.Optimizer]
+
+
+class Optimizer:
+    """Moves tensors against their gradients, which are there from the beginning.
+
+    rate: the learning rate, which may be set before each step.
+    """
+
+    def __init__(self, tensors: list[Tensor], rate: float) -> None:
+        self.tensors, self.rate = tensors, rate
+        for tensor in tensors:
+            if tensor.grad is None:
+                tensor.grad = torch.zeros_like(tensor)
+
+    @property
+    def gradients(self) -> list[Tensor]:
+        return [tensor.grad for tensor in self.tensors if tensor.grad is not None]
+
+    def zero_grad(self) -> None:
+        """Set the gradients to zero, in place."""
+        for gradient in self.gradients:
+            gradient.zero_()
+
+    def step(self) -> None:
+        raise NotImplementedError
+
+
+MakeOptimizer = Callable[[list[Tensor], float], Optimizer]
 """(tensors to train, learning rate) → optimizer"""
 Schedule = Callable[[int], float]
 """(step, from 0) → factor on the learning rate"""
 
 
-def adam(tensors: list[Tensor], learning_rate: float) -> torch.optim.Optimizer:
+class Adam(Optimizer):
+    """Adam, or AdamW where there is a decay, by the functions that torch's classes call: to make
+    one of those imports a compiler, which takes a second of every process.
+    """
+
+    def __init__(self, tensors: list[Tensor], rate: float, decay: float | None = None) -> None:
+        super().__init__(tensors, rate)
+        self._decay = decay
+        self._mean, self._square = ([torch.zeros_like(t) for t in tensors] for _ in BETAS)
+        self._steps = [torch.zeros((), dtype=torch.float32, device=t.device) for t in tensors]
+
+    @torch.no_grad()
+    def step(self) -> None:
+        functional_adam(
+            self.tensors,
+            self.gradients,
+            self._mean,
+            self._square,
+            [],
+            self._steps,
+            fused=True,
+            decoupled_weight_decay=self._decay is not None,
+            amsgrad=False,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            lr=self.rate,
+            weight_decay=self._decay or 0.0,
+            eps=EPSILON,
+            maximize=False,
+        )
+
+
+class Sgd(Optimizer):
+    """Gradient descent with momentum, by the function that torch's class calls."""
+
+    def __init__(self, tensors: list[Tensor], rate: float, momentum: float) -> None:
+        super().__init__(tensors, rate)
+        self._momentum = momentum
+        self._velocity: list[Tensor | None] = [None] * len(tensors)
+
+    @torch.no_grad()
+    def step(self) -> None:
+        functional_sgd(
+            self.tensors,
+            self.gradients,
+            self._velocity,
+            fused=True,
+            weight_decay=0.0,
+            momentum=self._momentum,
+            lr=self.rate,
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+        )
+
+
+def adam(tensors: list[Tensor], learning_rate: float) -> Optimizer:
     """Adam without a decay of its own: a penalty is part of the loss."""
-    return torch.optim.Adam(tensors, lr=learning_rate, fused=True)
+    return Adam(tensors, learning_rate)
 
 
 def optimizer_of(recipe: PretrainSettings) -> MakeOptimizer:
     """The recipe's optimizer; its weight decay is applied by `adamw` alone, else by the loss."""
 
-    def make(tensors: list[Tensor], learning_rate: float) -> torch.optim.Optimizer:
+    def make(tensors: list[Tensor], learning_rate: float) -> Optimizer:
         if recipe.optimizer == "adamw":
-            decay = recipe.weight_decay
-            return torch.optim.AdamW(tensors, lr=learning_rate, weight_decay=decay, fused=True)
-        return torch.optim.SGD(tensors, lr=learning_rate, momentum=momentum_of(recipe), fused=True)
+            return Adam(tensors, learning_rate, recipe.weight_decay)
+        return Sgd(tensors, learning_rate, momentum_of(recipe))
 
     return adam if recipe.optimizer == "adam" else make
 
@@ -48,7 +132,7 @@ def skipping(recipe: PretrainSettings, moving: Callable[[], Tensor]) -> MakeOpti
     return lambda tensors, learning_rate: Skipping(tensors, learning_rate, recipe, moving)
 
 
-class Skipping(torch.optim.Optimizer):
+class Skipping(Optimizer):
     """Adam, AdamW or SGD of stacked models, each with a count of its own of the steps it took.
 
     A model that takes no part in a step keeps its weights and moments. Where all do, it is the
@@ -62,18 +146,17 @@ class Skipping(torch.optim.Optimizer):
         recipe: PretrainSettings,
         moving: Callable[[], Tensor],
     ) -> None:
-        super().__init__(tensors, {"lr": learning_rate})
+        super().__init__(tensors, learning_rate)
         self._recipe, self._moving = recipe, moving
         self._taken = torch.zeros(len(tensors[0]), dtype=torch.float64, device=tensors[0].device)
+        self._state: dict[Tensor, list[Tensor]] = {}
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self) -> None:
         moving = self._moving()
         self._taken += moving
-        for group in self.param_groups:
-            for tensor in group["params"]:
-                if tensor.grad is not None:
-                    self._move(tensor, group["lr"], moving)
+        for tensor in self.tensors:
+            self._move(tensor, self.rate, moving)
 
     def _move(self, tensor: Tensor, rate: float, moving: Tensor) -> None:
         one_each = [-1, *[1] * (tensor.dim() - 1)]
@@ -105,11 +188,9 @@ class Skipping(torch.optim.Optimizer):
         return mean.div(of_mean).div_(root)
 
     def _moments(self, tensor: Tensor, count: int) -> list[Tensor]:
-        state = self.state[tensor]
-        if not state:
-            state["moments"] = [torch.zeros_like(tensor) for _ in range(count)]
-        moments: list[Tensor] = state["moments"]
-        return moments
+        if tensor not in self._state:
+            self._state[tensor] = [torch.zeros_like(tensor) for _ in range(count)]
+        return self._state[tensor]
 
 
 def momentum_of(recipe: PretrainSettings) -> float:

@@ -20,7 +20,7 @@ from unshapley.models.batching import State, batched_outputs, forward_hooks
 from unshapley.models.chain_gradients import ChainGradients
 from unshapley.models.chains import Chain, chain_of
 from unshapley.models.losses import row_loss
-from unshapley.models.optimizers import MakeOptimizer, Schedule, adam
+from unshapley.models.optimizers import MakeOptimizer, Optimizer, Schedule, adam
 
 Objective = Callable[[State, State], Tensor | Iterator[Tensor] | None]
 """(trained tensors `(models, …)`, tensors shared by all models) → loss summed over models, or its
@@ -162,8 +162,6 @@ def descend(
     """
     names = trainable(model)
     theta = {n: start[n].detach().clone().requires_grad_() for n in names}
-    for tensor in theta.values():
-        tensor.grad = torch.zeros_like(tensor)
     shared = {n: start[n][0] for n in start if n not in theta}
     # optimizers work elementwise, so summing over models trains each as if it were alone
     steps_of = optimizer(list(theta.values()), learning_rate)
@@ -171,7 +169,7 @@ def descend(
     for step in range(steps):
         loss = objectives[step](theta, shared)
         if loss is not None:
-            steps_of.zero_grad(set_to_none=False)
+            steps_of.zero_grad()
             _differentiate(loss)
         if weight_decay:
             _add_penalty(theta, weight_decay)
@@ -179,8 +177,7 @@ def descend(
             for name, tensor in theta.items():
                 _gradient(tensor).mul_(mask[name])
         if schedule is not None:
-            for group in steps_of.param_groups:
-                group["lr"] = learning_rate * schedule(step)
+            steps_of.rate = learning_rate * schedule(step)
         if length is None:
             steps_of.step()
         else:
@@ -208,7 +205,7 @@ def _gradient(tensor: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _step_shorter(optimizer: torch.optim.Optimizer, theta: State, length: Tensor) -> None:
+def _step_shorter(optimizer: Optimizer, theta: State, length: Tensor) -> None:
     """Go only a part `(models,)` of the way of the optimizer's step."""
     before = {name: tensor.clone() for name, tensor in theta.items()}
     optimizer.step()
