@@ -73,3 +73,17 @@ def test_what_is_imported_loads_no_more_than_it_needs(module, absent):
     script = f"import sys, {module}; print([m for m in {absent!r}.split() if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_training_step_loads_no_compiler():
+    script = """
+import sys, torch
+from unshapley.models.optimizers import adam
+weight = torch.ones(3, requires_grad=True)
+optimizer = adam([weight], 0.1)
+weight.square().sum().backward()
+optimizer.step()
+print(weight.tolist()[0] < 1, [m for m in ("torch._dynamo", "sympy") if m in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "True []", done.stderr
