@@ -30,6 +30,7 @@ from unshapley.curvature.store import (
 from unshapley.errors import InputError
 from unshapley.files import sha256
 from unshapley.models.batching import State
+from unshapley.models.end_answers import EndAnswers
 from unshapley.models.pretrained import KroneckerStatistics, Pretrained
 from unshapley.models.rows import Rows
 from unshapley.models.tensors import load_state, save_state
@@ -131,7 +132,14 @@ def with_text_statistics(pretrained: Pretrained, partitions: Mapping[str, Rows])
     basis = kronecker_basis(model, trained, list(partitions.values()), lambda _count: None)
     states = [_statistics(model, trained, basis, rows, test) for rows in partitions.values()]
     kronecker, ngrams = _joined(basis, states)
-    return replace(pretrained, kronecker=kronecker, ngrams=ngrams)
+    return holding(pretrained, kronecker, ngrams)
+
+
+def holding(pretrained: Pretrained, kronecker: KroneckerStatistics, ngrams: Tensor) -> Pretrained:
+    """`pretrained`, which holds its test set, with these statistics of text."""
+    assert pretrained.test is not None
+    ends = EndAnswers(pretrained.model, pretrained.initial, pretrained.trained, pretrained.test)
+    return replace(pretrained, kronecker=kronecker, ngrams=ngrams, ends=ends)
 
 
 def _statistics(model: nn.Module, trained: State, basis: State, rows: Rows, test: Rows) -> State:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from unshapley.curvature.store import CurvatureRecord, files, load_curvature
-from unshapley.curvature.text_store import load_text_statistics
+from unshapley.curvature.text_store import holding, load_text_statistics
 from unshapley.data.tables import Schema
 from unshapley.errors import InputError
 from unshapley.files import sha256
@@ -104,7 +104,7 @@ def _with_statistics(
     folder, checkpoint = project.curvature, record.files[CHECKPOINT]
     if record.text:
         kronecker, ngrams = load_text_statistics(folder, checkpoint, record.test, hashes)
-        return replace(pretrained, kronecker=kronecker, ngrams=ngrams)
+        return holding(pretrained, kronecker, ngrams)
     curvature, features = load_curvature(folder, checkpoint, hashes)
     curvature = replace(curvature, rows=pretrained.counts.double())
     return replace(pretrained, curvature=curvature, features=features)

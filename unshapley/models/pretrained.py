@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from unshapley.config import PretrainSettings
 from unshapley.errors import InputError
 from unshapley.models.batching import State
+
+if TYPE_CHECKING:
+    from unshapley.models.end_answers import EndAnswers
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,11 @@ class Pretrained:
     rows of each provider `(n,)`, readable or not; rows: the rows that can be read; reference: rows
     `(x, y)` for regularisers and tuning; noise: variance of the training rows' residuals, in units
     of the label as the model learns it, 1 for classes; curvature, features: stored statistics;
-    kronecker, ngrams: those of text (`curvature.kronecker`, `curvature.ngrams`); test: the test
-    set, for proxies, and for the one option of an unlearner that leaks it; recipe_known: whether
-    the recipe is how it was trained, so that it can be retrained; initialise: the weights before
-    training that a seed gives, where the model is not built by the recipe.
+    kronecker, ngrams: those of text (`curvature.kronecker`, `curvature.ngrams`), and ends, what the
+    network answers on the test set before and after training; test: the test set, for proxies, and
+    for the one option of an unlearner that leaks it; recipe_known: whether the recipe is how it was
+    trained, so that it can be retrained; initialise: the weights before training that a seed gives,
+    where the model is not built by the recipe.
     """
 
     model: nn.Module
@@ -56,6 +60,7 @@ class Pretrained:
     features: HeadFeatures | None = None
     kronecker: KroneckerStatistics | None = None
     ngrams: Tensor | None = None
+    ends: EndAnswers | None = None
     test: tuple[Tensor, Tensor] | None = None
     recipe_known: bool = True
     initialise: Callable[[int], State] | None = None

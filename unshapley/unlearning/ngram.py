@@ -9,7 +9,7 @@ from torch import Tensor
 
 from unshapley.curvature.ngrams import ngram_log_probabilities
 from unshapley.errors import InputError, UnshapleyError
-from unshapley.models.batching import State, batch_of_one
+from unshapley.models.batching import State
 from unshapley.models.pretrained import Pretrained
 from unshapley.models.tokens import asked_tokens, token_scores, vocabulary_of
 from unshapley.unlearning.base import Unlearner
@@ -44,8 +44,7 @@ class NgramProxy(Unlearner):
         raise UnshapleyError(f"{self.name} is a proxy: it predicts answers, and makes no model")
 
     def answers(self, pretrained: Pretrained, staying: Tensor) -> Tensor:
-        counts, (_, y) = _known(pretrained, self.name)
-        before, after = _ends(pretrained)
+        counts, (before, after), (_, y) = _known(pretrained, self.name)
         vocabulary = vocabulary_of(pretrained.model, pretrained.reference[0])
         everybody = torch.ones_like(staying[:1])
         who = torch.cat([staying, everybody, ~everybody]).to(counts.dtype)
@@ -75,7 +74,6 @@ class EkfacNgramUnlearner(EkfacUnlearner):
 
     def answers(self, pretrained: Pretrained, staying: Tensor) -> Tensor:
         proxy = NgramProxy().answers(pretrained, staying)
-        assert pretrained.test is not None
         return (proxy + answers_of_models(pretrained, self(pretrained, staying))) / 2
 
 
@@ -86,19 +84,16 @@ def answers_of_models(pretrained: Pretrained, batch: State) -> Tensor:
     return token_scores(pretrained.model, batch, shared, *pretrained.test)
 
 
-def _ends(pretrained: Pretrained) -> tuple[Tensor, Tensor]:
-    """What the network answers before and after training `(rows, positions, 2)`."""
-    states = pretrained.initial, pretrained.trained
-    before, after = (answers_of_models(pretrained, batch_of_one(state))[0] for state in states)
-    return before, after
-
-
-def _known(pretrained: Pretrained, unlearner: str) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    if pretrained.ngrams is None or pretrained.test is None:
+def _known(
+    pretrained: Pretrained, unlearner: str
+) -> tuple[Tensor, tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Counts, answers before and after training, and the test set."""
+    counts, ends, test = pretrained.ngrams, pretrained.ends, pretrained.test
+    if counts is None or ends is None or test is None:
         raise InputError(
             f"{unlearner} needs counts of n-grams, and the model has none",
             where="valuation.unlearner",
             expected="a language model, with the statistics that `unshapley pretrain` stores",
             do="run `unshapley curvature`, or set valuation.unlearner to retrain",
         )
-    return pretrained.ngrams, pretrained.test
+    return counts, ends.scores, test
