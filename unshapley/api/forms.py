@@ -40,7 +40,8 @@ def as_form(table: Any, label: str, where: object) -> Form:
         return Form(table, (len(table.columns) - 1,))
     if isinstance(table, Dataset | DataLoader):
         table = pair_of(table, where)
-    documents = isinstance(table, tuple | list) and all(isinstance(part, str) for part in table)
+    listed = isinstance(table, tuple | list) and len(table) > 0
+    documents = listed and all(isinstance(part, str) for part in table)
     if documents or not isinstance(table, tuple | list) or len(table) != 2:
         raise InputError(
             f"is a {type(table).__name__}" + " of texts" * documents,

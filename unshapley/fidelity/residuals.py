@@ -326,12 +326,11 @@ def _features(
 ) -> dict[str, Floats]:
     """Features of the parts of a residual `(m, features)`, before the envelope."""
     shares = kept.shares
-    columns = [np.ones_like(shares), shares, shares**2, np.exp(-shares / 0.1)]
-    if kept.repeated.any():
-        columns.append(kept.repeated)
-    trend = np.stack(columns, axis=1)
+    trend = np.stack([np.ones_like(shares), shares, shares**2, np.exp(-shares / 0.1)], axis=1)
     root = np.sqrt(weight)[:, None]
     level = trend @ linalg.lstsq(trend * root, utilities * root[:, 0])[0]
+    if kept.repeated.any():  # not part of the level, which would not see how little is repeated
+        trend = np.column_stack([trend, kept.repeated])
     size = coalitions.sum(axis=1, keepdims=True)
     members = coalitions - size / coalitions.shape[1]
     return {

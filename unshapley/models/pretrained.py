@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from unshapley.config import PretrainSettings
 from unshapley.errors import InputError
 from unshapley.models.batching import State
+from unshapley.models.shared_rows import SharedRows, shared_rows
 
 if TYPE_CHECKING:
     from unshapley.models.end_answers import EndAnswers
@@ -27,6 +29,11 @@ class TrainingRows:
     x: Tensor
     y: Tensor
     owner: Tensor
+
+    @cached_property
+    def shared(self) -> SharedRows:
+        """What of them several providers hold, found once."""
+        return shared_rows(self.x, self.y, self.owner)
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,12 @@ class Pretrained:
                 "there is no CUDA device", where="valuation.device", do="set it to cpu"
             )
         moved = {f.name: _on(device, getattr(self, f.name)) for f in fields(self)}
-        return replace(self, **moved)
+        out = replace(self, **moved)
+        if out.ends is None or out.test is None:
+            return out
+        # of the tensors that are there already, not of copies of its own
+        ends = replace(out.ends, trained=out.trained, initial=out.initial, test=out.test)
+        return replace(out, ends=ends)
 
 
 def _on(device: str, value: Any) -> Any:

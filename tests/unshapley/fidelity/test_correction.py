@@ -94,3 +94,14 @@ def test_what_copies_do_to_one_another_is_learnt_where_it_is_known_who_repeats_w
         found = correct(PLAN.coalitions, kept, unlearned, (chosen, truth[chosen]), NONE, 0)
         errors.append(np.linalg.norm(values(found.corrected) - values(truth)))
     assert errors[1] < 0.5 * errors[0]
+
+
+def test_a_row_that_two_hold_by_chance_changes_nothing():
+    unlearned, truth = game(3)
+    repeated = np.where(PLAN.coalitions[:, 0] & PLAN.coalitions[:, 4], 1e-5, 0.0)
+    chosen = choose(16, 0, NONE, PLAN.coalitions)
+    apart, by_chance = (
+        correct(PLAN.coalitions, kept, unlearned, (chosen, truth[chosen]), NONE, 0).corrected
+        for kept in (KEPT, Kept(SHARES, repeated))
+    )
+    np.testing.assert_allclose(by_chance, apart, atol=1e-5)
