@@ -18,10 +18,11 @@ from unshapley.game.statistics_use import left_out
 from unshapley.game.test_sources import by_source
 from unshapley.game.utilities import UTILITIES, build_utilities, evaluate
 from unshapley.game.utility import Utility
-from unshapley.models.pretrained import Pretrained, TrainingRows
+from unshapley.models.pretrained import Pretrained
 from unshapley.models.rows import read_set
 from unshapley.models.store import CHECKPOINT, ModelRecord, load_files, read_recorded_rows
 from unshapley.models.tokens import tokens_of
+from unshapley.models.training_rows import TrainingRows
 from unshapley.numerics import deterministic
 from unshapley.project import Project
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unshapley.models.pretrained import TrainingRows
+from unshapley.models.training_rows import TrainingRows
 
 Batch = tuple[Tensor, Tensor, Tensor]
 """x `(m, rows, features)`, y `(m, rows)`, and the shares of the rows in the loss of each model

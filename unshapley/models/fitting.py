@@ -12,10 +12,11 @@ from unshapley.errors import InputError
 from unshapley.models.batching import State
 from unshapley.models.building import build
 from unshapley.models.losses import is_text, row_loss
-from unshapley.models.pretrained import Pretrained, TrainingRows
+from unshapley.models.pretrained import Pretrained
 from unshapley.models.recipes import train_by_recipe
 from unshapley.models.rows import Rows
 from unshapley.models.training import stack
+from unshapley.models.training_rows import TrainingRows
 from unshapley.numerics import deterministic
 from unshapley.progress import Progress, silent
 

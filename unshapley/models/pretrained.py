@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,27 +12,8 @@ from torch import Tensor, nn
 from unshapley.config import PretrainSettings
 from unshapley.errors import InputError
 from unshapley.models.batching import State
-from unshapley.models.shared_rows import SharedRows, shared_rows
-
-if TYPE_CHECKING:
-    from unshapley.models.end_answers import EndAnswers
-
-
-@dataclass(frozen=True)
-class TrainingRows:
-    """Training rows of the providers whose rows can be read.
-
-    x: `(rows, features)`; y: `(rows,)`; owner: index of each row's provider `(rows,)`.
-    """
-
-    x: Tensor
-    y: Tensor
-    owner: Tensor
-
-    @cached_property
-    def shared(self) -> SharedRows:
-        """What of them several providers hold, found once."""
-        return shared_rows(self.x, self.y, self.owner)
+from unshapley.models.end_answers import EndAnswers
+from unshapley.models.training_rows import TrainingRows
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from unshapley.config import PretrainSettings
 from unshapley.models.batches import Batches, FullBatch, MiniBatches, padded
 from unshapley.models.batching import State
 from unshapley.models.optimizers import optimizer_of, schedule_of, skipping
-from unshapley.models.pretrained import TrainingRows
 from unshapley.models.rows import Rows
 from unshapley.models.stopping import EarlyStop
 from unshapley.models.training import train
+from unshapley.models.training_rows import TrainingRows
 
 
 @dataclass(frozen=True)

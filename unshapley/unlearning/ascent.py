@@ -15,8 +15,9 @@ from unshapley.models.batches import padded
 from unshapley.models.batching import State, batched_outputs
 from unshapley.models.losses import is_text, row_loss
 from unshapley.models.optimizers import adam
-from unshapley.models.pretrained import Pretrained, TrainingRows
+from unshapley.models.pretrained import Pretrained
 from unshapley.models.training import stack, trainable
+from unshapley.models.training_rows import TrainingRows
 from unshapley.unlearning.base import Unlearner, reachable_rows
 
 Ascent = Callable[[State, State], tuple[Tensor, Tensor]]

@@ -11,8 +11,9 @@ from torch import Tensor
 from unshapley.errors import InputError
 from unshapley.models.batches import FullBatch, padded
 from unshapley.models.batching import State
-from unshapley.models.pretrained import Pretrained, TrainingRows
+from unshapley.models.pretrained import Pretrained
 from unshapley.models.training import train
+from unshapley.models.training_rows import TrainingRows
 
 
 class Unlearner(BaseModel):

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from unshapley.models.batching import State, batched_outputs
 from unshapley.models.losses import row_loss
-from unshapley.models.pretrained import Pretrained, TrainingRows
+from unshapley.models.pretrained import Pretrained
 from unshapley.models.training import descend, stack, trainable
+from unshapley.models.training_rows import TrainingRows
 from unshapley.unlearning.ascent import shares
 from unshapley.unlearning.base import Unlearner, reachable_rows, step_length
 

@@ -10,7 +10,8 @@ from torch.nn import functional
 from tests.unshapley.games import diabetes_game, digits_game
 from unshapley.models import training
 from unshapley.models.convergence import Convergence, convergence_of
-from unshapley.models.pretrained import Pretrained, TrainingRows
+from unshapley.models.pretrained import Pretrained
+from unshapley.models.training_rows import TrainingRows
 
 
 def row_gradients(pretrained: Pretrained) -> torch.Tensor:

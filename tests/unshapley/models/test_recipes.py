@@ -13,9 +13,9 @@ from unshapley.errors import InputError
 from unshapley.models.architectures import mlp
 from unshapley.models.batches import MiniBatches
 from unshapley.models.optimizers import schedule_of
-from unshapley.models.pretrained import TrainingRows
 from unshapley.models.recipes import passes, train_by_recipe
 from unshapley.models.training import stack
+from unshapley.models.training_rows import TrainingRows
 from unshapley.numerics import deterministic
 from unshapley.unlearning import build_unlearner
 

@@ -19,7 +19,7 @@ from unshapley.game.utilities import build_utilities
 from unshapley.models.fitting import fit
 from unshapley.models.layers import output_layer
 from unshapley.models.losses import row_loss
-from unshapley.models.pretrained import TrainingRows
+from unshapley.models.training_rows import TrainingRows
 from unshapley.unlearning import UNLEARNERS, build_unlearner
 from unshapley.unlearning.ascent import held_out_loss, shares
 from unshapley.unlearning.random_label import other_labels

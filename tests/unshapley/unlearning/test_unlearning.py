@@ -14,7 +14,8 @@ from unshapley.game.game import Game
 from unshapley.game.measuring import evaluate_batch, measure, measure_endpoints
 from unshapley.game.utilities import build_utilities
 from unshapley.models.fitting import fit
-from unshapley.models.pretrained import TrainingRows, flat
+from unshapley.models.pretrained import flat
+from unshapley.models.training_rows import TrainingRows
 from unshapley.unlearning import build_unlearner
 from unshapley.unlearning.shrink_finetune import shrunk
 
