@@ -182,7 +182,7 @@ class _Comparison:
             return []
         count = max(FEWEST, round(RETRAINED_SHARE * m))
         name = f"{unlearner.name} + {count / m:.0%} retrained".replace("%", " %")
-        kept = 1 - self.forgotten
+        kept, held = 1 - self.forgotten, kept_rows(game, self.coalitions)
         corrected, extra = [], 0.0
         for k, unlearned in enumerate(predictions):
             chosen = choose(count, k, exact, self.coalitions)
@@ -190,7 +190,7 @@ class _Comparison:
             try:
                 correction = correct(
                     self.coalitions,
-                    kept_rows(game, self.coalitions),
+                    held,
                     unlearned,
                     retrained,
                     exact,

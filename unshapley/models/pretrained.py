@@ -68,13 +68,12 @@ class Pretrained:
             raise InputError(
                 "there is no CUDA device", where="valuation.device", do="set it to cpu"
             )
-        moved = {f.name: _on(device, getattr(self, f.name)) for f in fields(self)}
-        out = replace(self, **moved)
-        if out.ends is None or out.test is None:
+        names = [f.name for f in fields(self) if f.name != "ends"]
+        out = replace(self, **{name: _on(device, getattr(self, name)) for name in names})
+        if self.ends is None or out.test is None:
             return out
         # of the tensors that are there already, not of copies of its own
-        ends = replace(out.ends, trained=out.trained, initial=out.initial, test=out.test)
-        return replace(out, ends=ends)
+        return replace(out, ends=EndAnswers(out.model, out.initial, out.trained, out.test))
 
 
 def _on(device: str, value: Any) -> Any:
